@@ -1,0 +1,42 @@
+# Two commands for a fresh machine: `make demo` and `make test`. The rest is for people who change polyvec.
+PYTHON ?= python3
+VENV ?= .venv
+PY := $(VENV)/bin/python
+PIP := $(VENV)/bin/python -m pip --disable-pip-version-check
+NATIVE := $(wildcard native/*.cpp native/*.hpp native/*.h native/kernels/*) CMakeLists.txt native/CMakeLists.txt
+
+.PHONY: demo test check bench docs native clean
+
+demo: $(VENV)/.installed
+	$(VENV)/bin/polyvec demo
+
+test: $(VENV)/.installed-dev
+	$(PY) -m pytest -q
+
+check: $(VENV)/.installed-dev
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+
+# Builds the extension again in place after a change under native/.
+native: $(VENV)/.installed-dev
+	$(PIP) install -q --no-build-isolation --no-deps -e .
+
+bench: $(VENV)/.installed-dev
+	$(PY) benchmarks/maxsim.py
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt $(NATIVE)
+	$(PIP) install -q -c constraints.txt torch==2.13.0
+	$(PIP) install -q -c constraints.txt scikit-build-core nanobind
+	$(PIP) install -q -c constraints.txt --no-build-isolation -e .
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(PIP) install -q -c constraints.txt --no-build-isolation -e ".[dev]"
+	touch $@
+
+clean:
+	rm -rf build $(VENV) .pytest_cache .hypothesis .mypy_cache .ruff_cache

@@ -1,0 +1,76 @@
+"""Every error that polyvec raises on purpose.
+
+    PolyvecError
+    ├── InputError         what was given cannot be used (text, vectors, options, files)
+    │   └── FilterError    a metadata filter that does not parse
+    ├── ModelError         a checkpoint that cannot be loaded as what it claims to be
+    ├── StorageError        an index that cannot be opened, read or written
+    │   ├── IndexMissingError     there is no index at this path
+    │   ├── IndexCorruptError     a file is damaged; the message names it
+    │   ├── IndexIncompleteError  building was interrupted; the same command resumes it
+    │   ├── IndexLockedError      another process is writing
+    │   └── ModelMismatchError    made by another model than the one given
+    └── MissingExtraError  an optional package is not installed; the message has the pip command
+
+`InputError` is a `ValueError` too, so callers who check arguments the usual way catch it.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "FilterError",
+    "IndexCorruptError",
+    "IndexIncompleteError",
+    "IndexLockedError",
+    "IndexMissingError",
+    "InputError",
+    "MissingExtraError",
+    "ModelError",
+    "ModelMismatchError",
+    "PolyvecError",
+    "StorageError",
+]
+
+
+class PolyvecError(Exception):
+    """Base of every deliberate polyvec error: one plain sentence, the value, and what to do next."""
+
+
+class InputError(PolyvecError, ValueError):
+    """What was given cannot be used."""
+
+
+class FilterError(InputError):
+    """A metadata filter that does not parse."""
+
+
+class ModelError(PolyvecError):
+    """A checkpoint that cannot be loaded as what it claims to be."""
+
+
+class StorageError(PolyvecError):
+    """An index that cannot be opened, read or written."""
+
+
+class IndexMissingError(StorageError):
+    """There is no index at this path."""
+
+
+class IndexCorruptError(StorageError):
+    """A file of the index is damaged."""
+
+
+class IndexIncompleteError(StorageError):
+    """Building was interrupted; the same command resumes it."""
+
+
+class IndexLockedError(StorageError):
+    """Another process is writing to this index."""
+
+
+class ModelMismatchError(StorageError):
+    """The index was made by another model than the one given."""
+
+
+class MissingExtraError(PolyvecError, ImportError):
+    """An optional package is not installed."""
