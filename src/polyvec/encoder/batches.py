@@ -1,0 +1,66 @@
+"""A stream of texts -> bounded windows of it -> batches of about the same number of tokens.
+
+Memory stays bounded whatever the length of the stream: one window of texts and of vectors at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+
+from polyvec.errors import InputError
+
+_WINDOW_TEXTS = 2048
+_WINDOW_CHARACTERS = 400_000  # about 100,000 tokens: vectors of 384 dimensions take 150 MB
+
+
+def checked(texts: Iterable[str], what: str) -> Iterator[str]:
+    """The texts as they come. Raises InputError naming the position of one that cannot be encoded."""
+    for position, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise InputError(f"{what} {position} is {type(text).__name__}, not text: {str(text)[:60]!r}. Give strings.")
+        if not text or text.isspace():
+            raise InputError(f"{what} {position} is empty. Leave it out, or give it a text.")
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise InputError(
+                f"{what} {position} is not valid Unicode: half a surrogate pair at character {error.start}. "
+                "Read the file with errors='replace', or repair it."
+            ) from error
+        yield text
+
+
+def windows(texts: Iterator[str]) -> Iterator[list[str]]:
+    """Lists of texts, each small enough to hold with its vectors."""
+    while window := list(islice(_until(texts, _WINDOW_CHARACTERS), _WINDOW_TEXTS)):
+        yield window
+
+
+def _until(texts: Iterator[str], characters: int) -> Iterator[str]:
+    taken = 0
+    while taken < characters:
+        text = next(texts, None)
+        if text is None:
+            return
+        taken += len(text)
+        yield text
+
+
+def token_batches(lengths: Sequence[int], budget: int, *, padded: bool) -> list[list[int]]:
+    """Positions in batches of at most `budget` tokens, longest first, neighbours of about the same length.
+
+    padded: whether every sequence of a batch takes as much room as its longest. One sequence may exceed the budget
+    alone.
+    """
+    order = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
+    batches: list[list[int]] = []
+    used = 0
+    for i in order:
+        cost = lengths[batches[-1][0]] if padded and batches else lengths[i]
+        if not batches or used + cost > budget:
+            batches.append([])
+            used, cost = 0, lengths[i]
+        batches[-1].append(i)
+        used += cost
+    return batches

