@@ -17,9 +17,9 @@ _PUBLIC = {
     "Index": "polyvec.collection",
     "PolyvecError": "polyvec.errors",
     "SearchOptions": "polyvec.search",
-    "evaluate": "polyvec.evaluate",
-    "maxsim": "polyvec.maxsim",
-    "rerank": "polyvec.rerank",
+    "evaluate": "polyvec.evaluation",
+    "maxsim": "polyvec.scoring",
+    "rerank": "polyvec.reranking",
 }
 
 __all__ = ["__version__", *sorted(_PUBLIC)]  # noqa: PLE0604
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from polyvec.encoder import Encoder as Encoder
     from polyvec.errors import PolyvecError as PolyvecError
     from polyvec.explain import Explanation as Explanation
-    from polyvec.maxsim import maxsim as maxsim
-    from polyvec.rerank import rerank as rerank
+    from polyvec.scoring import maxsim as maxsim
+    from polyvec.reranking import rerank as rerank
     from polyvec.search import Hit as Hit
     from polyvec.search import SearchOptions as SearchOptions
 

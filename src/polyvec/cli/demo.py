@@ -1,0 +1,82 @@
+"""The demo command: index the corpus that ships with polyvec, ask it questions, measure the answers."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.table import Table
+
+from polyvec.cli.render import console, human_bytes, print_hits, print_json, progress_bar
+
+if TYPE_CHECKING:
+    from polyvec.collection import Index
+
+
+@click.command()
+@click.option(
+    "--index",
+    "index_path",
+    type=click.Path(path_type=Path),
+    default=Path("demo.polyvec"),
+    show_default=True,
+    help="Where to put the index; an earlier demo's is replaced.",
+)
+@click.option("--model", metavar="M", help="Checkpoint folder or hub name. Default: the model that ships with polyvec.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+def demo(index_path: Path, model: str | None, as_json: bool) -> None:
+    """Index encyclopedic passages in many languages, answer questions in them, and measure how well."""
+    from polyvec.demo import build_demo_index, load_demo, measure, show_questions
+    from polyvec.encoder import Encoder
+
+    started = time.perf_counter()
+    corpus = load_demo()
+    encoder = Encoder(model)
+    with progress_bar("documents") as bar:
+        task = bar.add_task("encoding the demo corpus", total=len(corpus.documents), done=0, rate="")
+        index = build_demo_index(
+            corpus, index_path, encoder, lambda n: bar.update(task, advance=n, done=f"{bar.tasks[0].completed + n:.0f}")
+        )
+    with index:
+        facts = index.info()
+        seconds = time.perf_counter() - started
+        measures = measure(index, corpus)
+        if as_json:
+            print_json({"index": facts, "seconds": round(seconds, 3), **measures})
+            return
+        console.print(
+            f"[bold green]✓[/] {facts['documents']} passages in {len(facts['languages'])} languages, {facts['tokens']:,} token "
+            f"vectors, {human_bytes(facts['size_bytes'])} in [bold]{index_path}[/] [dim]({seconds:.1f} s, model {facts['model']})[/]\n"
+        )
+        for question in show_questions(corpus):
+            _answer(index, question)
+    _print_measures(measures)
+    console.print(
+        f'\nAsk your own: [bold]polyvec search {index_path} "how do bees tell each other where the flowers are?"[/]', soft_wrap=True
+    )
+
+
+def _answer(index: Index, question: str) -> None:
+    started = time.perf_counter()
+    hits = index.search(question, k=2)
+    seconds = time.perf_counter() - started
+    print_hits(question, hits, [hit.explain() for hit in hits], seconds)
+
+
+def _print_measures(measures: dict[str, Any]) -> None:
+    table = Table(title="nDCG@10 of the demo's own questions", title_justify="left", box=None, padding=(0, 2))
+    table.add_column("question in", style="magenta")
+    table.add_column("questions", justify="right")
+    table.add_column("passage in the same language", justify="right")
+    table.add_column("passages in the other languages", justify="right")
+    for lang, row in measures["by_lang"].items():
+        table.add_row(lang, str(row["queries"]), _bar(row["same"]), _bar(row["cross"]))
+    overall = measures["overall"]
+    table.add_row("all", str(overall["queries"]), _bar(overall["same"]), _bar(overall["cross"]), style="bold", end_section=True)
+    console.print(table)
+
+
+def _bar(value: float) -> str:
+    return f"{'█' * round(10 * value):<10} {value:.3f}"

@@ -1,0 +1,143 @@
+"""Commands that answer questions: search, rerank."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from polyvec.cli.render import messages, print_explanation, print_hits, print_json
+from polyvec.errors import InputError
+
+if TYPE_CHECKING:
+    from polyvec.collection import Index
+    from polyvec.data import Query
+    from polyvec.search import Hit
+
+_BATCH = 64  # queries encoded together when many are given
+_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, one line a query.")
+
+
+@click.command()
+@click.argument("index_path", metavar="INDEX", type=click.Path(path_type=Path))
+@click.argument("query", metavar="QUERY", required=False)
+@click.option("-k", type=int, default=None, help="Hits a query.  [default: 10]")
+@click.option(
+    "--queries",
+    type=click.Path(path_type=Path, allow_dash=True),
+    help="Many queries: .jsonl, .tsv or .txt, one a line; - reads stdin.",
+)
+@click.option("--run", "run_path", type=click.Path(path_type=Path, allow_dash=True), help="Write a TREC run; - is stdout.")
+@click.option("--tag", default="polyvec", show_default=True, help="Name of the system in the TREC run.")
+@click.option("--explain", is_flag=True, help="Show which query token met which document token.")
+@click.option("--exact", is_flag=True, help="Score every document fully.")
+@click.option("--threads", type=int, default=None, help="Threads to search with.  [default: all cores]")
+@_json_option
+def search(
+    index_path: Path,
+    query: str | None,
+    k: int | None,
+    queries: Path | None,
+    run_path: Path | None,
+    tag: str,
+    explain: bool,
+    exact: bool,
+    threads: int | None,
+    as_json: bool,
+) -> None:
+    """Search INDEX for QUERY, in any language the model knows; matching words are marked by strength.
+
+    Without QUERY, questions are read from --queries or from stdin.
+    """
+    from polyvec.collection import Index
+    from polyvec.data import write_run
+    from polyvec.search import SearchOptions
+
+    wanted = _wanted(query, queries)
+    options = SearchOptions(exact=exact)
+    with Index.open(index_path) as index:
+        answers = _answers(index, wanted, k=k, options=options, threads=threads)
+        if run_path is not None:
+            results = ((asked.id, [(hit.id, hit.score) for hit in hits]) for asked, hits, _ in answers)
+            write_run(run_path, results, tag=tag)
+            return
+        for asked, hits, seconds in answers:
+            if as_json:
+                print_json(_answer_json(asked, hits, seconds, explain))
+                continue
+            explanations = [hit.explain() if hit.text else None for hit in hits]
+            print_hits(asked.text, hits, explanations, seconds)
+            if explain:
+                for explanation in filter(None, explanations[:1]):
+                    print_explanation(explanation)
+
+
+@click.command()
+@click.argument("query", metavar="QUERY")
+@click.argument("docs", metavar="DOCS", type=click.Path(path_type=Path, allow_dash=True))
+@click.option("-k", type=int, default=10, show_default=True, help="How many to show.")
+@click.option("--model", metavar="M", help="Checkpoint folder or hub name. Default: the model that ships with polyvec.")
+@click.option("--dim", type=int, metavar="D", help="Which Matryoshka head to use.")
+@_json_option
+def rerank(query: str, docs: Path, k: int, model: str | None, dim: int | None, as_json: bool) -> None:
+    """Order the documents of DOCS (any kind that `polyvec index` takes; - is JSON lines on stdin) by their score with QUERY."""
+    from polyvec.data import read_documents
+    from polyvec.encoder import Encoder
+    from polyvec.reranking import rerank as rerank_documents
+
+    given = [{**d.metadata, "id": d.id, "text": d.text} for d in read_documents(docs)]
+    encoder = Encoder(model, dim=dim)
+    started = time.perf_counter()
+    hits = rerank_documents(query, given, encoder=encoder, k=k)
+    seconds = time.perf_counter() - started
+    if as_json:
+        print_json({"query": query, "hits": [hit.to_dict() for hit in hits], "seconds": round(seconds, 4)})
+        return
+    print_hits(query, hits, [hit.explain() for hit in hits], seconds)
+
+
+def _wanted(query: str | None, queries: Path | None) -> Iterator[Query]:
+    from polyvec.data import Query, read_queries
+
+    if query is not None and queries is not None:
+        raise InputError("Give either QUERY or --queries, not both.")
+    if query is not None:
+        return iter([Query("1", query, None, {})])
+    if queries is None and sys.stdin.isatty():
+        messages.print("[dim]Type a question and press Enter; Ctrl-D ends.[/]")
+    return iter(read_queries(queries if queries is not None else Path("-")))
+
+
+def _answers(
+    index: Index, queries: Iterator[Query], *, k: int | None, **settings: Any
+) -> Iterator[tuple[Query, list[Hit], float]]:
+    """Answer queries in batches; somebody who types is answered at once."""
+    size = 1 if sys.stdin.isatty() else _BATCH
+    while batch := _take(queries, size):
+        started = time.perf_counter()
+        results = index.search([query.text for query in batch], k=k, **settings)
+        seconds = (time.perf_counter() - started) / len(batch)
+        yield from ((query, hits, seconds) for query, hits in zip(batch, results, strict=True))
+
+
+def _take(queries: Iterator[Query], size: int) -> list[Query]:
+    batch = []
+    for query in queries:
+        batch.append(query)
+        if len(batch) == size:
+            break
+    return batch
+
+
+def _answer_json(asked: Query, hits: list[Hit], seconds: float, explain: bool) -> dict[str, Any]:
+    shown = []
+    for hit in hits:
+        fields = hit.to_dict()
+        if explain and hit.text:
+            fields["explanation"] = hit.explain().to_dict()
+        shown.append(fields)
+    return {"id": asked.id, "query": asked.text, "hits": shown, "seconds": round(seconds, 6)}

@@ -1,0 +1,538 @@
+"""The index a user holds: documents in, hits out.
+
+Joins an encoder (text -> token vectors), the index on disk, and search. An index is a folder: one SQLite catalog, immutable
+segment files, and codecs. Opening one loads no model: that happens on the first text, and never for vectors.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from itertools import chain
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+import numpy.typing as npt
+
+import polyvec
+from polyvec.data import Document, as_documents
+from polyvec.errors import (
+    IndexCorruptError,
+    IndexIncompleteError,
+    InputError,
+    ModelMismatchError,
+    PolyvecError,
+    StorageError,
+)
+from polyvec.explain import Explanation, explain
+from polyvec.index.catalog import CATALOG_FILE, Catalog
+from polyvec.index.reader import CODEC_FOLDER, SEGMENT_FOLDER, Snapshot
+from polyvec.index.vectors import checked_vectors
+from polyvec.index.writer import AddReport, Arrival, Existing, Writer
+from polyvec.search import Hit, SearchOptions, search_snapshot
+
+if TYPE_CHECKING:
+    from polyvec.encoder import Encoded, Encoder
+
+Vectors = npt.NDArray[np.float32]
+DEFAULT_NBITS = 16
+_OPEN_ATTEMPTS = 5  # a compaction may retire files between reading the catalog and mapping them
+
+
+class Index:
+    """A late-interaction index in one folder. Make with `create` or `open`; usable as a context manager.
+
+    Readers keep the state they opened until `refresh()`; the first writing call takes the writer's lock and keeps it until
+    `close()`. Safe to share between threads for searching.
+    """
+
+    def __init__(self, path: Path, *, encoder: Encoder | None, resume: bool = False) -> None:
+        self.path = path
+        self._given_encoder = encoder
+        self._encoder: Encoder | None = None
+        self._writer: Writer | None = None
+        self._lock = threading.RLock()
+        self._catalog, self._snapshot = _open_state(path)
+        self._meta = self._catalog.meta()
+        if self._meta["state"] != "ready" and not resume:
+            self.close()
+            raise IndexIncompleteError(
+                f"{path} is not complete: building it was interrupted. Run the same `polyvec index` command again to "
+                "resume, or delete the folder."
+            )
+        if encoder is not None:
+            try:
+                self._check_encoder(encoder)
+            except PolyvecError:
+                self.close()
+                raise
+
+    # -- opening and closing -------------------------------------------------------------------------------------------
+
+    @classmethod
+    def create(
+        cls, path: str | os.PathLike[str], *, encoder: Encoder | None = None, dim: int | None = None, nbits: int = DEFAULT_NBITS
+    ) -> Index:
+        """Make a new, empty index.
+
+        encoder: the model that turns texts into token vectors · dim: of the token vectors, for an index of vectors only ·
+        nbits: bits a dimension after `compact`, 1, 2, 4 or 8, or 16 to keep fp16.
+        Raises StorageError where something is in the way or the folder cannot be written, InputError for bad options.
+        """
+        return cls._create(Path(path), encoder, dim, nbits, state="ready")
+
+    @classmethod
+    def create_resumable(cls, path: Path, *, encoder: Encoder, nbits: int, source: str) -> Index:
+        """Make an index that nobody can open until `finish()`, or go on with one that the same source began."""
+        if (path / CATALOG_FILE).is_file():
+            index = cls(path, encoder=encoder, resume=True)
+            begun = index._meta.get("source")
+            if index._meta["state"] == "ready" or begun != source:
+                index.close()
+                what = "is an index already" if index._meta["state"] == "ready" else f"was begun from {begun}"
+                raise StorageError(
+                    f"{path} {what}. Add to it with `polyvec add`, choose another path, or delete the folder."
+                )
+            return index
+        return cls._create(path, encoder, None, nbits, state="building", source=source)
+
+    @classmethod
+    def _create(
+        cls, path: Path, encoder: Encoder | None, dim: int | None, nbits: int, *, state: str, source: str | None = None
+    ) -> Index:
+        if nbits not in (1, 2, 4, 8, 16):
+            raise InputError(f"nbits={nbits}: expected 1, 2, 4 or 8 bits a dimension, or 16 for fp16.")
+        if encoder is None and dim is None:
+            raise InputError("Index.create needs an encoder, or dim= for an index of vectors only.")
+        if encoder is not None and dim not in (None, encoder.dim):
+            raise InputError(f"dim={dim}, but the encoder makes vectors of dim {encoder.dim}. Leave dim out, or give Encoder(dim=...).")
+        size = encoder.dim if encoder is not None else dim
+        if size is None or size < 1:
+            raise InputError(f"dim={dim}: expected a positive number.")
+        meta = {
+            "state": state,
+            "source": source,
+            "version": polyvec.__version__,
+            "dim": size,
+            "nbits": nbits,
+            "encoder": None if encoder is None else {"fingerprint": encoder.fingerprint, "settings": encoder.settings()},
+            "next_row": 0,
+            "next_segment": 1,
+        }
+        _make_folder(path, meta)
+        return cls(path, encoder=encoder, resume=True)
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str], *, encoder: Encoder | None = None) -> Index:
+        """Open an index. encoder: to share one that is loaded already; otherwise the index loads its own on first use.
+
+        Raises IndexMissingError, IndexIncompleteError, IndexCorruptError, or ModelMismatchError for another model.
+        """
+        return cls(Path(path), encoder=encoder)
+
+    def close(self) -> None:
+        """Let go of files and the writer's lock; safe to call twice."""
+        with self._lock:
+            if self._writer is not None:
+                self._writer.close()
+                self._writer = None
+            self._catalog.close()
+
+    def __enter__(self) -> Index:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def refresh(self) -> None:
+        """Move on to the newest committed state, as another process may have written it."""
+        with self._lock:
+            for attempt in range(_OPEN_ATTEMPTS):
+                self._catalog.refresh()
+                try:
+                    self._snapshot = Snapshot.open(self.path, self._catalog)
+                    break
+                except IndexCorruptError:
+                    if attempt == _OPEN_ATTEMPTS - 1:
+                        raise
+            self._meta = self._catalog.meta()
+
+    # -- what it is ----------------------------------------------------------------------------------------------------
+
+    @property
+    def dim(self) -> int:
+        """Dimensions of a token vector."""
+        return int(self._meta["dim"])
+
+    @property
+    def encoder(self) -> Encoder:
+        """The model of this index, loaded on first use.
+
+        Raises InputError for an index of vectors only, ModelMismatchError where the model's weights have changed.
+        """
+        with self._lock:
+            if self._encoder is None:
+                self._encoder = self._given_encoder or self._load_encoder()
+            return self._encoder
+
+    def __len__(self) -> int:
+        return self._catalog.counts()["documents"]
+
+    def __contains__(self, document_id: str) -> bool:
+        return bool(self._catalog.rows_of([document_id]))
+
+    def get(self, ids: Iterable[str]) -> list[Document | None]:
+        """The stored documents in the order asked for, None where an id is not stored."""
+        wanted = list(ids)
+        rows = self._catalog.rows_of(wanted)
+        found = self._catalog.documents(rows.values())
+        stored = {d.id: Document(d.id, d.text or "", d.metadata) for d in found.values()}
+        return [stored.get(document_id) for document_id in wanted]
+
+    def info(self) -> dict[str, Any]:
+        """Counts, sizes in bytes, languages, model and codec, as plain JSON values."""
+        records = self._catalog.segments()
+        encoder = self._meta["encoder"]
+        counts = self._catalog.counts()
+        vector_bytes = sum(record.size_bytes for record in records)
+        return {
+            "path": str(self.path),
+            "version": self._meta["version"],
+            "state": self._meta["state"],
+            "model": None if encoder is None else encoder["settings"]["model"] or "default",
+            "dim": self.dim,
+            "nbits": self._meta["nbits"],
+            "documents": counts["documents"],
+            "tokens": counts["tokens"],
+            "truncated_documents": counts["truncated"],
+            "deleted_rows": counts["deleted_rows"],
+            "languages": self._catalog.languages(),
+            "segments": len(records),
+            "vector_bytes": vector_bytes,
+            "size_bytes": sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file()),
+            "bytes_per_token": round(vector_bytes / counts["tokens"], 2) if counts["tokens"] else None,
+        }
+
+    def verify(self) -> list[str]:
+        """Read every checksum and check every rule between the files; an empty list is good news."""
+        return self._catalog.verify() + self._snapshot.verify()
+
+    # -- writing -------------------------------------------------------------------------------------------------------
+
+    def add(
+        self,
+        documents: Iterable[Document | Mapping[str, Any]],
+        *,
+        existing: Existing = "error",
+        progress: Callable[[int], None] | None = None,
+    ) -> AddReport:
+        """Encode and store documents; durable on return, all of them or none.
+
+        documents: any iterable of dicts with id, text and any other fields; it is streamed · existing: what to do with an
+        id that is stored already · progress: called with the number of documents just encoded.
+        Raises InputError for a document that cannot be stored, IndexLockedError where another process writes.
+        """
+        report = AddReport()
+        encoder = self.encoder
+        with self._lock:
+            writer = self._open_writer()
+            checked = writer.check(as_documents(documents), lambda document: document.id, existing, report)
+            writer.add(_encoded(encoder, checked, progress), report, dim=self.dim)
+            self.refresh()
+        return report
+
+    def update(
+        self, documents: Iterable[Document | Mapping[str, Any]], *, progress: Callable[[int], None] | None = None
+    ) -> AddReport:
+        """Replace documents by id, and add the ones that are new; durable on return, all of them or none."""
+        return self.add(documents, existing="replace", progress=progress)
+
+    def add_vectors(
+        self,
+        ids: Iterable[str],
+        vectors: Iterable[npt.ArrayLike],
+        *,
+        metadata: Iterable[Mapping[str, Any]] | None = None,
+        existing: Existing = "error",
+    ) -> AddReport:
+        """Store token vectors of your own, one (t, dim) array of unit rows an id; durable on return, all or none.
+
+        Raises InputError for a wrong dim, no rows, NaN or infinity, and for lists of different lengths.
+        """
+        report = AddReport()
+        with self._lock:
+            writer = self._open_writer()
+            pairs = writer.check(_paired(ids, vectors, metadata), lambda pair: pair[0].id, existing, report)
+            arrivals = (
+                Arrival(
+                    document=document,
+                    vectors=checked_vectors(array, dim=self.dim, name=f"vectors of document {document.id!r}"),
+                    has_text=False,
+                )
+                for document, array in pairs
+            )
+            writer.add(arrivals, report, dim=self.dim)
+            self.refresh()
+        return report
+
+    def delete(self, ids: Iterable[str]) -> int:
+        """Delete documents by id; durable on return. Returns how many there were; unknown ids are passed over."""
+        if isinstance(ids, str):
+            raise InputError(f"delete({ids!r}): expected a list of ids, not one string.")
+        with self._lock:
+            deleted = self._open_writer().delete(ids)
+            self.refresh()
+        return deleted
+
+    def compact(self) -> None:
+        """Merge segments, drop what was deleted from disk, and compress to the index's nbits."""
+        with self._lock:
+            writer = self._open_writer()
+            writer.compact(dim=self.dim, nbits=int(self._meta["nbits"]))
+            self.refresh()
+            with self._catalog.unpinned():
+                writer.catalog.vacuum()
+
+    def finish(self) -> None:
+        """Complete a resumable build: compress, and let others open the index."""
+        with self._lock:
+            self.compact()
+            self._open_writer().set_meta({"state": "ready"})
+            self.refresh()
+
+    # -- searching -----------------------------------------------------------------------------------------------------
+
+    @overload
+    def search(
+        self,
+        query: str,
+        *,
+        k: int | None = ...,
+        subset: Sequence[str] | None = ...,
+        options: SearchOptions | None = ...,
+        threads: int | None = ...,
+    ) -> list[Hit]: ...
+    @overload
+    def search(
+        self,
+        query: Sequence[str],
+        *,
+        k: int | None = ...,
+        subset: Sequence[str] | None = ...,
+        options: SearchOptions | None = ...,
+        threads: int | None = ...,
+    ) -> list[list[Hit]]: ...
+    def search(
+        self,
+        query: str | Sequence[str],
+        *,
+        k: int | None = None,
+        subset: Sequence[str] | None = None,
+        options: SearchOptions | None = None,
+        threads: int | None = None,
+    ) -> list[Hit] | list[list[Hit]]:
+        """The best documents for a question in any language; a list of questions gives a list of lists.
+
+        k: hits to return, default SearchOptions.k · subset: ids to choose from · options: how to search · threads: default
+        all cores. Raises InputError for an empty query.
+        """
+        chosen = _with_k(options, k)
+        texts = [query] if isinstance(query, str) else list(query)
+        encoded = list(self.encoder.encode_queries(texts))
+        results = [
+            search_snapshot(
+                self._snapshot,
+                self._catalog,
+                one.vectors,
+                chosen,
+                subset=subset,
+                threads=threads,
+                explain=self._explainer(text, one),
+            )
+            for text, one in zip(texts, encoded, strict=True)
+        ]
+        return results[0] if isinstance(query, str) else results
+
+    def search_vectors(
+        self,
+        query: npt.ArrayLike | Sequence[npt.ArrayLike],
+        *,
+        k: int | None = None,
+        subset: Sequence[str] | None = None,
+        options: SearchOptions | None = None,
+        threads: int | None = None,
+    ) -> list[Hit] | list[list[Hit]]:
+        """The best documents for a query's token vectors, (q, dim); a list of arrays gives a list of lists. Needs no model.
+
+        Raises InputError for a wrong dim, no rows, NaN or infinity.
+        """
+        chosen = _with_k(options, k)
+        single = isinstance(query, np.ndarray) and query.ndim == 2
+        arrays = [query] if single else list(query)  # type: ignore[arg-type]
+        results = [
+            search_snapshot(
+                self._snapshot,
+                self._catalog,
+                checked_vectors(array, dim=self.dim, name=f"query {i}"),
+                chosen,
+                subset=subset,
+                threads=threads,
+            )
+            for i, array in enumerate(arrays)
+        ]
+        return results[0] if single else results
+
+    # -- inside --------------------------------------------------------------------------------------------------------
+
+    def _open_writer(self) -> Writer:
+        if self._writer is None:
+            self._writer = Writer(self.path)
+        return self._writer
+
+    def _load_encoder(self) -> Encoder:
+        if self._meta["encoder"] is None:
+            raise InputError(f"{self.path} holds vectors only and has no model. Use search_vectors and add_vectors.")
+        from polyvec.encoder import Encoder
+
+        encoder = Encoder(**self._meta["encoder"]["settings"])
+        self._check_encoder(encoder)
+        return encoder
+
+    def _check_encoder(self, encoder: Encoder) -> None:
+        made_by = self._meta["encoder"]
+        if made_by is None:
+            if encoder.dim != self.dim:
+                raise ModelMismatchError(
+                    f"{self.path} holds vectors of dim {self.dim}, but {encoder.name} makes vectors of dim {encoder.dim}."
+                )
+            return
+        if encoder.fingerprint != made_by["fingerprint"]:
+            raise ModelMismatchError(
+                f"{self.path} was made by model {made_by['settings']['model'] or 'default'} ({made_by['fingerprint']}), not by "
+                f"{encoder.name} ({encoder.fingerprint}): their vectors do not compare. Open it without an encoder, or build it again."
+            )
+
+    def _explainer(self, query: str, encoded: Encoded) -> Callable[[int, str], Explanation]:
+        def explain_row(row: int, text: str) -> Explanation:
+            (document,) = self.encoder.encode_documents([text])
+            stored = self._snapshot.vectors(row)
+            if document.offsets is not None and len(stored) == len(document.vectors):
+                document = replace(document, vectors=stored)  # so that the matches add up to the hit's own score
+            return explain(query, encoded, text, document)
+
+        return explain_row
+
+
+def _with_k(options: SearchOptions | None, k: int | None) -> SearchOptions:
+    options = options or SearchOptions()
+    if k is None:
+        return options
+    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
+        raise InputError(f"k={k!r}: expected a whole number of hits, at least 1.")
+    if k == options.k:
+        return options
+    settings = asdict(options)
+    settings["k"] = k
+    if "candidates" in settings and settings["candidates"] is not None:
+        settings["candidates"] = max(settings["candidates"], k)
+    return SearchOptions(**settings)
+
+
+def _open_state(path: Path) -> tuple[Catalog, Snapshot]:
+    for attempt in range(_OPEN_ATTEMPTS):
+        catalog = Catalog.open(path)
+        try:
+            return catalog, Snapshot.open(path, catalog)
+        except IndexCorruptError:
+            catalog.close()
+            if attempt == _OPEN_ATTEMPTS - 1:
+                raise
+        except BaseException:
+            catalog.close()
+            raise
+    raise AssertionError("unreachable")
+
+
+def _make_folder(path: Path, meta: dict[str, Any]) -> None:
+    """Build the empty index beside its place and rename it there, so that half of one is never seen."""
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        what = "an index is there already" if (path / CATALOG_FILE).is_file() else "something else is there"
+        raise StorageError(f"Cannot create {path}: {what}. Choose another path, or delete it first.")
+    staging = path.with_name(f".{path.name}.creating-{os.getpid()}")
+    try:
+        try:
+            staging.mkdir(parents=True)
+            (staging / SEGMENT_FOLDER).mkdir()
+            (staging / CODEC_FOLDER).mkdir()
+        except OSError as error:
+            raise StorageError(f"Cannot create {path}: {error.strerror}. Check the folder's permissions.") from error
+        Catalog.create(staging, meta).close()
+        os.replace(staging, path)
+        _sync_folder(path.parent)
+    except BaseException:
+        shutil.rmtree(staging, ignore_errors=True)
+        raise
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _encoded(
+    encoder: Encoder, documents: Iterable[Document], progress: Callable[[int], None] | None
+) -> Iterator[Arrival]:
+    """Pair the stream of documents with the stream of their encodings, whatever the encoder reads ahead."""
+    waiting: deque[Document] = deque()
+
+    def texts() -> Iterator[str]:
+        for document in documents:
+            waiting.append(document)
+            yield document.encoded_text
+
+    stream = iter(texts())
+    first = next(stream, None)
+    if first is None:
+        return
+    for encoded in encoder.encode_documents(chain([first], stream), progress=progress):
+        yield Arrival(
+            document=waiting.popleft(),
+            vectors=encoded.vectors,
+            token_ids=encoded.token_ids,
+            truncated=encoded.truncated,
+        )
+
+
+def _paired(
+    ids: Iterable[str], vectors: Iterable[npt.ArrayLike], metadata: Iterable[Mapping[str, Any]] | None
+) -> Iterator[tuple[Document, npt.ArrayLike]]:
+    """Ids, arrays and metadata in step. Raises InputError where one of them ends early."""
+    end = object()
+    columns: list[Iterator[Any]] = [iter(ids), iter(vectors)]
+    if metadata is not None:
+        columns.append(iter(metadata))
+    n = 0
+    while True:
+        values = [next(column, end) for column in columns]
+        if all(value is end for value in values):
+            return
+        if any(value is end for value in values):
+            names = ["ids", "vectors", "metadata"][: len(values)]
+            short = [name for name, value in zip(names, values, strict=True) if value is end]
+            raise InputError(f"{' and '.join(short)} ended after {n} entries while the others go on. Give one of each a document.")
+        if not isinstance(values[0], str) or not values[0]:
+            raise InputError(f"id {values[0]!r} (entry {n}): expected a non-empty string.")
+        yield Document(values[0], "", dict(values[2]) if metadata is not None else {}), values[1]
+        n += 1

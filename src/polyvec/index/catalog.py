@@ -1,0 +1,391 @@
+"""The seat of truth of an index: one SQLite database whose transaction is the commit.
+
+Holds ids, texts, metadata, the list of live segments and codecs, and which rows are deleted. A row is the internal number
+of one stored version of a document: rows only grow, an update gives the document a new row, and each segment covers one
+range of rows. Knows nothing about token vectors or models.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from polyvec.errors import IndexCorruptError, IndexMissingError, StorageError
+
+APPLICATION_ID = 0x504F4C59  # "POLY", in the header of the database file
+CATALOG_VERSION = 1
+CATALOG_FILE = "catalog.sqlite"
+_CHUNK = 500  # bound parameters a statement; SQLite's own limit was 999 for long
+
+_SCHEMA = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE codecs (codec INTEGER PRIMARY KEY, file TEXT NOT NULL UNIQUE);
+CREATE TABLE segments (
+    segment INTEGER PRIMARY KEY,
+    file TEXT NOT NULL UNIQUE,
+    codec INTEGER REFERENCES codecs (codec),
+    first_row INTEGER NOT NULL,
+    last_row INTEGER NOT NULL,
+    rows BLOB,                          -- int32 offsets from first_row, where compaction left holes
+    n_documents INTEGER NOT NULL,
+    n_tokens INTEGER NOT NULL,
+    size_bytes INTEGER NOT NULL,
+    checksum TEXT NOT NULL
+);
+CREATE TABLE documents (
+    row INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    text TEXT,
+    metadata TEXT NOT NULL DEFAULT '{}',
+    n_tokens INTEGER NOT NULL,
+    truncated INTEGER NOT NULL DEFAULT 0
+);
+CREATE TABLE deleted_rows (row INTEGER PRIMARY KEY);
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentRecord:
+    """One live segment, as the catalog knows it."""
+
+    segment: int
+    file: str
+    codec: int | None
+    first_row: int
+    last_row: int
+    rows: npt.NDArray[np.int64] | None
+    n_documents: int
+    n_tokens: int
+    size_bytes: int
+    checksum: str
+
+    def row_numbers(self) -> npt.NDArray[np.int64]:
+        """(n_documents,) int64: the row of each position of the segment, ascending."""
+        if self.rows is not None:
+            return self.rows
+        return np.arange(self.first_row, self.last_row + 1, dtype=np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredDocument:
+    """One row of the documents table: text is None where only vectors were given."""
+
+    row: int
+    id: str
+    text: str | None
+    metadata: dict[str, Any]
+    n_tokens: int
+    truncated: bool
+
+
+class Catalog:
+    """One connection to the catalog: a pinned snapshot when opened to read, transactions when opened to write.
+
+    Raises IndexMissingError where there is no index, IndexCorruptError where the file is not a catalog, StorageError for a
+    newer version or a full disk.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, path: Path, *, pinned: bool) -> None:
+        self._connection = connection
+        self._pinned = pinned
+        self._lock = threading.RLock()
+        self.path = path
+
+    @classmethod
+    def create(cls, folder: Path, meta: dict[str, Any]) -> Catalog:
+        """Make the catalog of a new index in an existing, empty folder and return it open for writing."""
+        path = folder / CATALOG_FILE
+        connection = _connect(path, write=True)
+        with _clear_errors(path):
+            connection.execute("BEGIN IMMEDIATE")
+            for statement in _SCHEMA.split(";\n"):
+                if statement.strip():
+                    connection.execute(statement)
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {CATALOG_VERSION}")
+            catalog = cls(connection, path, pinned=False)
+            catalog.set_meta(meta)
+            connection.execute("COMMIT")
+        return catalog
+
+    @classmethod
+    def open(cls, folder: Path, *, write: bool = False) -> Catalog:
+        """Open the catalog of an index: pinned to the present state (read), or ready for transactions (write)."""
+        path = folder / CATALOG_FILE
+        if not path.is_file():
+            what = "there is no such folder" if not folder.exists() else f"it holds no {CATALOG_FILE}"
+            raise IndexMissingError(
+                f"{folder} is not a polyvec index: {what}. Make one with `polyvec index DOCS {folder}` or Index.create()."
+            )
+        connection = _connect(path, write=write)
+        with _clear_errors(path):
+            application = connection.execute("PRAGMA application_id").fetchone()[0]
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if application != APPLICATION_ID:
+            raise IndexCorruptError(f"{path} is not a polyvec catalog (application id {application:#x}).")
+        if version > CATALOG_VERSION:
+            raise StorageError(
+                f"{folder} was written by a newer polyvec (catalog version {version}, this one reads up to "
+                f"{CATALOG_VERSION}). Upgrade polyvec."
+            )
+        catalog = cls(connection, path, pinned=not write)
+        if catalog._pinned:
+            catalog.refresh()
+        return catalog
+
+    def close(self) -> None:
+        """Close the connection; safe to call twice."""
+        with self._lock:
+            self._connection.close()
+
+    def refresh(self) -> None:
+        """Move a pinned reader on to the newest committed state."""
+        with self._lock, _clear_errors(self.path):
+            if self._connection.in_transaction:
+                self._connection.execute("COMMIT")
+            self._connection.execute("BEGIN")
+            self._connection.execute("SELECT count(*) FROM meta").fetchone()  # the first read pins the snapshot
+
+    @contextmanager
+    def unpinned(self) -> Iterator[None]:
+        """Let go of the snapshot, so that SQLite's log can be emptied, and pin the newest state afterwards."""
+        with self._lock:
+            if self._connection.in_transaction:
+                self._connection.execute("COMMIT")
+            try:
+                yield
+            finally:
+                self.refresh()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Commit everything inside at once, durably, or nothing of it."""
+        with self._lock, _clear_errors(self.path):
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    # -- meta ----------------------------------------------------------------------------------------------------------
+
+    def meta(self) -> dict[str, Any]:
+        """Every setting of the index, decoded."""
+        return {key: json.loads(value) for key, value in self._rows("SELECT key, value FROM meta")}
+
+    def set_meta(self, values: dict[str, Any]) -> None:
+        """Store settings; call inside a transaction."""
+        self._connection.executemany(
+            "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+            [(key, json.dumps(value, ensure_ascii=False)) for key, value in values.items()],
+        )
+
+    # -- documents -----------------------------------------------------------------------------------------------------
+
+    def next_row(self) -> int:
+        """The row that the next document will get; rows are never used twice."""
+        return int(self._rows("SELECT value FROM meta WHERE key = 'next_row'")[0][0])
+
+    def insert_documents(self, documents: Iterable[StoredDocument]) -> None:
+        """Add documents under their rows; call inside a transaction."""
+        self._connection.executemany(
+            "INSERT INTO documents (row, id, text, metadata, n_tokens, truncated) VALUES (?, ?, ?, ?, ?, ?)",
+            (
+                (d.row, d.id, d.text, json.dumps(d.metadata, ensure_ascii=False), d.n_tokens, int(d.truncated))
+                for d in documents
+            ),
+        )
+
+    def delete_rows(self, rows: Iterable[int]) -> None:
+        """Forget documents and remember that their rows are dead; call inside a transaction."""
+        pairs = [(int(row),) for row in rows]
+        self._connection.executemany("DELETE FROM documents WHERE row = ?", pairs)
+        self._connection.executemany("INSERT INTO deleted_rows VALUES (?)", pairs)
+
+    def rows_of(self, ids: Iterable[str]) -> dict[str, int]:
+        """The rows of the ids that are stored; the others are absent from the result."""
+        found: dict[str, int] = {}
+        for chunk in _chunks(ids):
+            marks = ",".join("?" * len(chunk))
+            found.update(self._rows(f"SELECT id, row FROM documents WHERE id IN ({marks})", chunk))
+        return found
+
+    def documents(self, rows: Iterable[int]) -> dict[int, StoredDocument]:
+        """The documents of the given rows, by row."""
+        found: dict[int, StoredDocument] = {}
+        for chunk in _chunks(int(row) for row in rows):
+            marks = ",".join("?" * len(chunk))
+            query = f"SELECT row, id, text, metadata, n_tokens, truncated FROM documents WHERE row IN ({marks})"
+            for row, id_, text, metadata, n_tokens, truncated in self._rows(query, chunk):
+                found[row] = StoredDocument(row, id_, text, json.loads(metadata), n_tokens, bool(truncated))
+        return found
+
+    def all_documents(self) -> Iterator[StoredDocument]:
+        """Every live document in row order, streamed."""
+        last = -1
+        while rows := self._rows("SELECT row FROM documents WHERE row > ? ORDER BY row LIMIT ?", (last, _CHUNK)):
+            found = self.documents(row for (row,) in rows)
+            last = rows[-1][0]
+            yield from (found[row] for (row,) in rows)
+
+    def counts(self) -> dict[str, int]:
+        """Live documents, their tokens, how many were truncated, and how many rows are dead."""
+        documents, tokens, truncated = self._rows(
+            "SELECT count(*), coalesce(sum(n_tokens), 0), coalesce(sum(truncated), 0) FROM documents"
+        )[0]
+        deleted = self._rows("SELECT count(*) FROM deleted_rows")[0][0]
+        return {"documents": documents, "tokens": tokens, "truncated": truncated, "deleted_rows": deleted}
+
+    def languages(self) -> dict[str, int]:
+        """How many live documents carry each `lang`, most first."""
+        query = (
+            "SELECT json_extract(metadata, '$.lang') AS lang, count(*) FROM documents "
+            "WHERE lang IS NOT NULL GROUP BY lang ORDER BY count(*) DESC, lang"
+        )
+        return {str(lang): count for lang, count in self._rows(query)}
+
+    # -- segments ------------------------------------------------------------------------------------------------------
+
+    def segments(self) -> list[SegmentRecord]:
+        """The live segments, in row order."""
+        columns = "segment, file, codec, first_row, last_row, rows, n_documents, n_tokens, size_bytes, checksum"
+        records = []
+        for values in self._rows(f"SELECT {columns} FROM segments ORDER BY first_row"):
+            record = dict(zip(columns.split(", "), values, strict=True))
+            blob = record.pop("rows")
+            rows = None
+            if blob is not None:
+                rows = np.frombuffer(blob, dtype="<i4").astype(np.int64) + record["first_row"]
+            records.append(SegmentRecord(rows=rows, **record))
+        return records
+
+    def insert_segment(self, record: SegmentRecord) -> None:
+        """Make a finished segment file live; call inside a transaction."""
+        blob = None
+        if record.rows is not None:
+            blob = (record.rows - record.first_row).astype("<i4").tobytes()
+        self._connection.execute(
+            "INSERT INTO segments VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                record.segment,
+                record.file,
+                record.codec,
+                record.first_row,
+                record.last_row,
+                blob,
+                record.n_documents,
+                record.n_tokens,
+                record.size_bytes,
+                record.checksum,
+            ),
+        )
+
+    def remove_segments(self, segments: Iterable[SegmentRecord]) -> None:
+        """Retire segments and the dead rows they held; call inside a transaction."""
+        for record in segments:
+            self._connection.execute("DELETE FROM segments WHERE segment = ?", (record.segment,))
+            self._connection.execute(
+                "DELETE FROM deleted_rows WHERE row BETWEEN ? AND ?", (record.first_row, record.last_row)
+            )
+
+    def deleted_rows(self) -> npt.NDArray[np.int64]:
+        """(n,) int64, ascending: rows that segments still hold but no document owns."""
+        return np.array([row for (row,) in self._rows("SELECT row FROM deleted_rows ORDER BY row")], dtype=np.int64)
+
+    def codecs(self) -> dict[int, str]:
+        """The codec files, by number."""
+        return dict(self._rows("SELECT codec, file FROM codecs ORDER BY codec"))
+
+    def insert_codec(self, codec: int, file: str) -> None:
+        """Register a codec file; call inside a transaction."""
+        self._connection.execute("INSERT INTO codecs VALUES (?, ?)", (codec, file))
+
+    def remove_unused_codecs(self) -> None:
+        """Forget codecs that no segment uses; call inside a transaction."""
+        self._connection.execute("DELETE FROM codecs WHERE codec NOT IN (SELECT codec FROM segments WHERE codec NOT NULL)")
+
+    # -- upkeep --------------------------------------------------------------------------------------------------------
+
+    def verify(self) -> list[str]:
+        """SQLite's own full check and the rules between our tables; an empty list is good news."""
+        problems = [f"{self.path}: {line}" for (line,) in self._rows("PRAGMA integrity_check") if line != "ok"]
+        records = self.segments()
+        for before, after in zip(records, records[1:], strict=False):
+            if after.first_row <= before.last_row:
+                problems.append(f"{self.path}: segments {before.file} and {after.file} cover the same rows")
+        held = {int(row) for record in records for row in record.row_numbers()}
+        dead = set(self.deleted_rows().tolist())
+        live = {row for (row,) in self._rows("SELECT row FROM documents")}
+        for name, rows in (
+            ("documents without token vectors", live - held),
+            ("token vectors without a document", held - live - dead),
+            ("rows both live and deleted", live & dead),
+        ):
+            if rows:
+                problems.append(f"{self.path}: {len(rows)} {name}, first row {min(rows)}")
+        return problems
+
+    def vacuum(self) -> None:
+        """Give free pages back to the disk and empty SQLite's log, so that deleted text is gone from both.
+
+        Where another reader still looks at the log, it is emptied when the last such reader has gone on.
+        """
+        with self._lock, _clear_errors(self.path):
+            self._connection.execute("VACUUM")
+            self._connection.execute("PRAGMA busy_timeout = 100")
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self._connection.execute("PRAGMA busy_timeout = 30000")
+
+    def _rows(self, query: str, parameters: Sequence[Any] = ()) -> list[Any]:
+        with self._lock, _clear_errors(self.path):
+            return self._connection.execute(query, parameters).fetchall()
+
+
+def _connect(path: Path, *, write: bool) -> sqlite3.Connection:
+    with _clear_errors(path):
+        if write or os.access(path.parent, os.W_OK):
+            connection = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
+        else:  # a reader on a read-only disk: without a log there is nothing to wait for
+            log = path.with_name(path.name + "-wal")
+            mode = "mode=ro" if log.exists() else "mode=ro&immutable=1"
+            uri = f"{path.resolve().as_uri()}?{mode}"
+            connection = sqlite3.connect(uri, uri=True, timeout=30, isolation_level=None, check_same_thread=False)
+        if write:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA secure_delete = ON")
+            connection.execute("PRAGMA foreign_keys = ON")
+    return connection
+
+
+@contextmanager
+def _clear_errors(path: Path) -> Iterator[None]:
+    """Turn SQLite's errors into ours, with the file in the message."""
+    try:
+        yield
+    except sqlite3.ProgrammingError as error:
+        raise StorageError(f"{path}: the index is closed ({error}).") from error
+    except sqlite3.OperationalError as error:
+        raise StorageError(f"{path}: {error}. Check free space and write permission of the folder.") from error
+    except sqlite3.DatabaseError as error:
+        raise IndexCorruptError(f"{path} is damaged: {error}.") from error
+
+
+def _chunks(values: Iterable[Any]) -> Iterator[list[Any]]:
+    iterator = iter(values)
+    while chunk := list(islice(iterator, _CHUNK)):
+        yield chunk

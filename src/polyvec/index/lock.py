@@ -1,0 +1,68 @@
+"""One writer at a time: a lock file that names who holds it, released by the system when that process ends."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import sys
+from datetime import datetime, timezone
+from pathlib import Path
+from types import TracebackType
+
+from polyvec.errors import IndexLockedError, StorageError
+
+LOCK_FILE = "writer.lock"
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _try_lock(descriptor: int) -> None:
+        os.lseek(descriptor, 4096, os.SEEK_SET)  # past the name, so that others can still read it
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+
+else:
+    import fcntl
+
+    def _try_lock(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+class WriterLock:
+    """Held from creation to close(). Raises IndexLockedError naming the holder when somebody else writes."""
+
+    def __init__(self, folder: Path) -> None:
+        path = folder / LOCK_FILE
+        try:
+            self._descriptor: int | None = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise StorageError(f"Cannot write to {folder}: {error.strerror}. Check the folder's permissions.") from error
+        try:
+            _try_lock(self._descriptor)
+        except OSError as error:
+            holder = os.pread(self._descriptor, 200, 0).decode("utf-8", "replace").strip() if hasattr(os, "pread") else ""
+            os.close(self._descriptor)
+            self._descriptor = None
+            raise IndexLockedError(
+                f"{folder} is being written by {holder or 'another process'}. Wait until it is done, or stop it."
+            ) from error
+        now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        os.truncate(self._descriptor, 0)
+        os.lseek(self._descriptor, 0, os.SEEK_SET)
+        os.write(self._descriptor, f"process {os.getpid()} on {socket.gethostname()} since {now}\n".encode())
+
+    def close(self) -> None:
+        """Let the next writer in."""
+        if self._descriptor is not None:
+            with contextlib.suppress(OSError):
+                os.truncate(self._descriptor, 0)
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def __enter__(self) -> WriterLock:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,317 @@
+"""Documents with their token vectors -> immutable segment files, made live by one catalog transaction.
+
+Every call is durable when it returns and leaves nothing behind when it fails: a segment is written under a temporary name,
+fsynced and renamed before the transaction that lists it. Knows nothing about models; vectors arrive ready.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from polyvec.data import Document
+from polyvec.errors import InputError
+from polyvec.index.catalog import Catalog, SegmentRecord, StoredDocument
+from polyvec.index.codec import Codec, train_codec
+from polyvec.index.lock import WriterLock
+from polyvec.index.reader import CODEC_FOLDER, SEGMENT_FOLDER, Snapshot
+from polyvec.index.segment import SegmentWriter
+
+log = logging.getLogger(__name__)
+
+Existing = Literal["error", "replace", "skip"]
+T = TypeVar("T")
+_CHECK_CHUNK = 256  # ids looked up at once
+_FLUSH_TOKENS = 65_536  # tokens buffered before they go to the segment file
+_SAMPLE_TOKENS = 2_000_000  # tokens of a training sample for the codec, at most
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arrival:
+    """One document on its way into the index.
+
+    vectors: (t, d) float32, unit rows, t >= 1 · token_ids: (t,) int32, or None where unknown.
+    """
+
+    document: Document
+    vectors: npt.NDArray[np.float32]
+    token_ids: npt.NDArray[np.int32] | None = None
+    truncated: bool = False
+    has_text: bool = True
+
+
+@dataclass
+class AddReport:
+    """What one call did: documents added, replaced and skipped, tokens stored, documents cut at the model's limit."""
+
+    added: int = 0
+    replaced: int = 0
+    skipped: int = 0
+    tokens: int = 0
+    truncated: int = 0
+
+
+class Writer:
+    """The one writer of an index; holds the lock until close()."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._lock = WriterLock(folder)
+        try:
+            self.catalog = Catalog.open(folder, write=True)
+            self._sweep()
+        except BaseException:
+            self._lock.close()
+            raise
+        self._in_flight: set[str] = set()
+
+    def close(self) -> None:
+        """Let go of the catalog and the lock."""
+        self.catalog.close()
+        self._lock.close()
+
+    def check(
+        self, items: Iterable[T], id_of: Callable[[T], str], existing: Existing, report: AddReport
+    ) -> Iterator[T]:
+        """Pass items on, before anything is spent on encoding them: ids stored already are refused, replaced or skipped.
+
+        Raises InputError for an id that comes twice in the stream, or is stored already (existing="error").
+        """
+        first_new = self.catalog.next_row()
+        iterator = iter(items)
+        while chunk := list(islice(iterator, _CHECK_CHUNK)):
+            stored = self.catalog.rows_of(id_of(item) for item in chunk)
+            for item in chunk:
+                document_id = id_of(item)
+                row = stored.get(document_id)
+                if document_id in self._in_flight or (row is not None and row >= first_new):
+                    raise InputError(
+                        f"Document id {document_id!r} comes twice in this input. Ids name one document each: make them "
+                        "unique. Nothing of this call was added."
+                    )
+                if row is not None and existing == "error":
+                    raise InputError(
+                        f"Document id {document_id!r} is in the index already. Use update to replace documents. "
+                        "Nothing of this call was added."
+                    )
+                if row is not None and existing == "skip":
+                    report.skipped += 1
+                    continue
+                self._in_flight.add(document_id)
+                yield item
+
+    def add(self, arrivals: Iterable[Arrival], report: AddReport, *, dim: int) -> None:
+        """Store a stream of documents as one segment and commit; memory does not grow with the stream.
+
+        Raises whatever the stream raises, after undoing everything of this call.
+        """
+        meta = self.catalog.meta()
+        number, first_row = meta["next_segment"], meta["next_row"]
+        file = f"{number:08d}.seg"
+        codec_number, codec = self._current_codec(meta)
+        writer: SegmentWriter | None = None
+        row = first_row
+        self._in_flight.clear()
+        try:
+            with self.catalog.transaction():
+                for batch in _batches(arrivals):
+                    if writer is None:
+                        writer = SegmentWriter(self.folder / SEGMENT_FOLDER / file, codec, dim)
+                    _append(writer, batch)
+                    stale = self.catalog.rows_of(arrival.document.id for arrival in batch)
+                    self.catalog.delete_rows(stale.values())
+                    self.catalog.insert_documents(_stored(batch, row))
+                    self._in_flight.difference_update(arrival.document.id for arrival in batch)
+                    row += len(batch)
+                    report.replaced += len(stale)
+                    report.added += len(batch) - len(stale)
+                    report.tokens += sum(len(arrival.vectors) for arrival in batch)
+                    report.truncated += sum(arrival.truncated for arrival in batch)
+                if writer is None:
+                    return
+                info = writer.finish()
+                writer = None
+                self.catalog.insert_segment(
+                    SegmentRecord(
+                        segment=number,
+                        file=file,
+                        codec=codec_number,
+                        first_row=first_row,
+                        last_row=row - 1,
+                        rows=None,
+                        n_documents=info.n_documents,
+                        n_tokens=info.n_tokens,
+                        size_bytes=info.size_bytes,
+                        checksum=info.checksum,
+                    )
+                )
+                self.catalog.set_meta({"next_segment": number + 1, "next_row": row})
+        except BaseException:
+            if writer is not None:
+                writer.abort()
+            with contextlib.suppress(OSError):
+                (self.folder / SEGMENT_FOLDER / file).unlink()
+            raise
+        finally:
+            self._in_flight.clear()
+
+    def delete(self, ids: Iterable[str]) -> int:
+        """Delete documents by id and commit; ids that are not stored are passed over. Returns how many were deleted."""
+        with self.catalog.transaction():
+            rows = self.catalog.rows_of(ids)
+            self.catalog.delete_rows(rows.values())
+        return len(rows)
+
+    def set_meta(self, values: dict[str, Any]) -> None:
+        """Store settings in a transaction of their own."""
+        with self.catalog.transaction():
+            self.catalog.set_meta(values)
+
+    def compact(self, *, dim: int, nbits: int, seed: int = 0) -> None:
+        """Merge all segments into one without its dead rows, compressed at nbits (16: fp16).
+
+        Nothing is rewritten where that is so already. `Catalog.vacuum` then erases deleted texts.
+        """
+        records = self.catalog.segments()
+        compressed = [record.codec is not None for record in records] == [nbits < 16]
+        if compressed and not len(self.catalog.deleted_rows()):
+            return
+        snapshot = Snapshot.open(self.folder, self.catalog)
+        meta = self.catalog.meta()
+        number = meta["next_segment"]
+        file = f"{number:08d}.seg"
+        live = [(part, _alive(part.alive, len(part.rows))) for part in snapshot.segments]
+        rows = np.concatenate([part.rows[alive] for part, alive in live]) if live else np.empty(0, np.int64)
+        codec_file, codec = None, None
+        try:
+            if nbits < 16 and len(rows):
+                codec = _train(live, nbits=nbits, seed=seed + number)
+                codec_file = f"{number:08d}.codec"
+                codec.save(self.folder / CODEC_FOLDER / codec_file)
+            info = None
+            if len(rows):
+                writer = SegmentWriter(self.folder / SEGMENT_FOLDER / file, codec, dim)
+                try:
+                    for part, alive in live:
+                        for positions in _position_batches(part.segment.doclens, alive):
+                            _append_decoded(writer, part.segment, positions)
+                    info = writer.finish()
+                except BaseException:
+                    writer.abort()
+                    raise
+            with self.catalog.transaction():
+                self.catalog.remove_segments(records)
+                if info is not None:
+                    if codec_file is not None:
+                        self.catalog.insert_codec(number, codec_file)
+                    whole = int(rows[-1] - rows[0]) + 1 == len(rows)
+                    self.catalog.insert_segment(
+                        SegmentRecord(
+                            segment=number,
+                            file=file,
+                            codec=number if codec_file is not None else None,
+                            first_row=int(rows[0]),
+                            last_row=int(rows[-1]),
+                            rows=None if whole else rows,
+                            n_documents=info.n_documents,
+                            n_tokens=info.n_tokens,
+                            size_bytes=info.size_bytes,
+                            checksum=info.checksum,
+                        )
+                    )
+                self.catalog.remove_unused_codecs()
+                self.catalog.set_meta({"next_segment": number + 1})
+        except BaseException:
+            self._sweep()
+            raise
+        self._sweep()
+
+    def _current_codec(self, meta: dict[str, Any]) -> tuple[int | None, Codec | None]:
+        """The newest codec, if the index is compressed yet: new segments are written with it."""
+        codecs = self.catalog.codecs()
+        if not codecs or meta["nbits"] == 16:
+            return None, None
+        number = max(codecs)
+        return number, Codec.load(self.folder / CODEC_FOLDER / codecs[number])
+
+    def _sweep(self) -> None:
+        """Remove files that no committed transaction lists: what a killed writer left, and what compaction retired."""
+        listed = {record.file for record in self.catalog.segments()}
+        for folder, keep in ((SEGMENT_FOLDER, listed), (CODEC_FOLDER, set(self.catalog.codecs().values()))):
+            for path in (self.folder / folder).iterdir():
+                if path.name not in keep:
+                    log.debug("sweeping %s", path)
+                    path.unlink(missing_ok=True)
+
+
+def _batches(arrivals: Iterable[Arrival]) -> Iterator[list[Arrival]]:
+    """Group the stream so that a batch holds about _FLUSH_TOKENS token vectors."""
+    batch: list[Arrival] = []
+    tokens = 0
+    for arrival in arrivals:
+        batch.append(arrival)
+        tokens += len(arrival.vectors)
+        if tokens >= _FLUSH_TOKENS:
+            yield batch
+            batch, tokens = [], 0
+    if batch:
+        yield batch
+
+
+def _append(writer: SegmentWriter, batch: list[Arrival]) -> None:
+    vectors = np.concatenate([arrival.vectors for arrival in batch])
+    doclens = np.array([len(arrival.vectors) for arrival in batch], dtype=np.int64)
+    token_ids = [arrival.token_ids for arrival in batch if arrival.token_ids is not None]
+    writer.append(vectors, doclens, np.concatenate(token_ids) if len(token_ids) == len(batch) else None)
+
+
+def _stored(batch: list[Arrival], row: int) -> Iterator[StoredDocument]:
+    for offset, arrival in enumerate(batch):
+        document = arrival.document
+        text = document.text if arrival.has_text else None
+        yield StoredDocument(
+            row + offset, document.id, text, document.metadata, len(arrival.vectors), arrival.truncated
+        )
+
+
+def _alive(alive: npt.NDArray[np.int64] | None, n: int) -> npt.NDArray[np.int64]:
+    return np.arange(n, dtype=np.int64) if alive is None else alive
+
+
+def _position_batches(doclens: npt.NDArray[np.int64], alive: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.int64]]:
+    """Split positions so that each part holds about _FLUSH_TOKENS tokens."""
+    if not len(alive):
+        return
+    ends = np.cumsum(doclens[alive])
+    cuts = np.searchsorted(ends, np.arange(_FLUSH_TOKENS, int(ends[-1]), _FLUSH_TOKENS)) + 1
+    yield from (part for part in np.split(alive, np.unique(cuts)) if len(part))
+
+
+def _append_decoded(writer: SegmentWriter, segment: Any, positions: npt.NDArray[np.int64]) -> None:
+    vectors = [segment.decode(int(position)) for position in positions]
+    ids = [segment.token_ids(int(position)) for position in positions]
+    doclens = np.array([len(rows) for rows in vectors], dtype=np.int64)
+    writer.append(np.concatenate(vectors), doclens, None if any(i is None for i in ids) else np.concatenate(ids))
+
+
+def _train(live: list[Any], *, nbits: int, seed: int) -> Codec:
+    """Train a codec on whole documents drawn evenly from all live ones."""
+    total = sum(int(part.segment.doclens[alive].sum()) for part, alive in live)
+    share = min(1.0, _SAMPLE_TOKENS / total)
+    generator = np.random.default_rng(seed)
+    vectors, ids = [], []
+    for part, alive in live:
+        chosen = alive[generator.random(len(alive)) < share] if share < 1 else alive
+        for position in chosen:
+            vectors.append(part.segment.decode(int(position)))
+            ids.append(part.segment.token_ids(int(position)))
+    token_ids = None if any(i is None for i in ids) else np.concatenate(ids)
+    return train_codec(np.concatenate(vectors), token_ids, nbits=nbits, total_tokens=total, seed=seed)

@@ -1,0 +1,66 @@
+"""A query and a list of texts -> the same texts, best first. No index needed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from polyvec.data import as_documents
+from polyvec.errors import InputError
+from polyvec.explain import Explanation, explain
+from polyvec.scoring import maxsim
+from polyvec.search import Hit
+
+if TYPE_CHECKING:
+    from polyvec.encoder import Encoded, Encoder
+
+
+def rerank(
+    query: str,
+    documents: Sequence[str | dict[str, Any]],
+    *,
+    encoder: Encoder,
+    k: int | None = None,
+    threads: int | None = None,
+) -> list[Hit]:
+    """Order documents by exact MaxSim with the query.
+
+    documents: texts (their ids are "0", "1", ...) or dicts with id and text · k: how many to return, None for all.
+    Returns hits, best first, ties in the given order. Raises InputError for an empty text or a k below 1.
+    """
+    if k is not None and k < 1:
+        raise InputError(f"k={k}: ask for at least one result.")
+    items = [{"id": str(i), "text": d} if isinstance(d, str) else d for i, d in enumerate(documents)]
+    given = list(as_documents(items))
+    if not given:
+        return []
+    (encoded_query,) = encoder.encode_queries([query])
+    encoded = list(encoder.encode_documents(document.encoded_text for document in given))
+    scores = maxsim(encoded_query.vectors, [e.vectors for e in encoded], threads=threads)
+    best = np.lexsort((np.arange(len(scores)), -scores))[:k]
+    hits = []
+    for rank, i in enumerate(best.tolist(), start=1):
+        document = given[i]
+        hits.append(
+            Hit(
+                document.id,
+                float(scores[i]),
+                rank,
+                document.text,
+                document.metadata,
+                _Explainer(query, encoded_query, document.encoded_text, encoded[i]),
+            )
+        )
+    return hits
+
+
+class _Explainer:
+    """Explains one hit from the vectors that scored it."""
+
+    def __init__(self, query: str, encoded_query: Encoded, text: str, encoded: Encoded) -> None:
+        self._arguments = (query, encoded_query, text, encoded)
+
+    def __call__(self) -> Explanation:
+        return explain(*self._arguments)
