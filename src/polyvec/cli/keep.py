@@ -56,7 +56,8 @@ def index(docs: Path, index_path: Path, model: str | None, dim: int | None, nbit
         return
     console.print(
         f"[bold green]✓[/] {info['documents']:,} documents, {info['tokens']:,} token vectors, "
-        f"{human_bytes(info['size_bytes'])} in [bold]{index_path}[/] [dim]({seconds:.1f} s, model {info['model']})[/]"
+        f"{human_bytes(info['size_bytes'])} in [bold]{index_path}[/] [dim]({seconds:.1f} s, model {info['model']})[/]",
+        soft_wrap=True,
     )
     _say_report(report, encoder.document_length)
 

@@ -17,7 +17,7 @@ from polyvec.explain import Explanation, Highlight
 from polyvec.search import Hit
 
 _SNIPPET = 420  # characters of a text shown in a list of hits
-_STRONG, _MEDIUM = 0.85, 0.65  # strength from which a word is marked so
+_STRONG, _MEDIUM, _WEAK = 0.85, 0.72, 0.6  # strength from which a word is marked so
 
 console = Console(highlight=False)
 messages = Console(stderr=True, highlight=False)
@@ -66,29 +66,35 @@ def print_hits(query: str, hits: Sequence[Hit], explanations: Sequence[Explanati
             (f"   {hit.id}" if hit.title else "", "dim"),
         )
         console.print(head)
-        body = marked_text(explanation) if explanation is not None else Text(_cut(hit.text or "", 0, _SNIPPET))
+        if explanation is not None:
+            titled = len(explanation.text) - len(hit.text or "")  # the title stands in the line above already
+            body = marked_text(explanation, skip=titled)
+        else:
+            body = Text(_cut(hit.text or "", _SNIPPET))
         if body.plain:
             console.print(Padding(body, (0, 4, 0, 5)))
     plural = "" if len(hits) == 1 else "s"
     console.print(Text(f"  {len(hits)} hit{plural} in {1000 * seconds:.0f} ms\n", style="dim"))
 
 
-def marked_text(explanation: Explanation, *, limit: int = _SNIPPET) -> Text:
-    """The stretch of the text that holds the strongest matches, words marked by strength."""
-    highlights = explanation.highlights()
-    start = _best_window(highlights, len(explanation.text), limit)
-    text = Text()
-    if start:
-        text.append("… ", style="dim")
-    position, end = start, min(len(explanation.text), start + limit)
+def marked_text(explanation: Explanation, *, skip: int = 0, limit: int = _SNIPPET) -> Text:
+    """The stretch of the text that holds the strongest matches, words marked by strength; skip: characters to leave out."""
+    whole = explanation.text
+    highlights = [mark for mark in explanation.highlights() if mark.start >= skip and mark.strength >= _WEAK]
+    start = _best_window(highlights, skip, len(whole), limit)
+    end = min(len(whole), start + limit)
+    if end < len(whole) and " " in whole[end - 20 : end]:
+        end = whole.rindex(" ", end - 20, end)
+    text = Text.assemble(("… " if start > skip else "", "dim"))
+    position = start
     for mark in highlights:
         if mark.start < position or mark.end > end:
             continue
-        text.append(_flat(explanation.text[position : mark.start]))
-        text.append(_flat(explanation.text[mark.start : mark.end]), style=_mark_style(mark.strength))
+        text.append(_flat(whole[position : mark.start]))
+        text.append(_flat(whole[mark.start : mark.end]), style=_mark_style(mark.strength))
         position = mark.end
-    text.append(_flat(explanation.text[position:end]))
-    if end < len(explanation.text):
+    text.append(_flat(whole[position:end]))
+    if end < len(whole):
         text.append(" …", style="dim")
     return text
 
@@ -120,21 +126,20 @@ def _mark_colour(similarity: float) -> str:
     return "bright_yellow" if similarity >= _STRONG else "yellow" if similarity >= _MEDIUM else "dim yellow"
 
 
-def _best_window(highlights: Sequence[Highlight], length: int, limit: int) -> int:
-    """Where to begin a snippet of `limit` characters so that it covers the most match strength."""
-    if length <= limit or not highlights:
-        return 0
-    starts = [0, *(max(0, mark.start - 60) for mark in highlights)]
+def _best_window(highlights: Sequence[Highlight], skip: int, length: int, limit: int) -> int:
+    """Where to begin a snippet of `limit` characters so that it covers the most match strength, at a mark or the start."""
+    if length - skip <= limit or not highlights:
+        return skip
 
     def covered(start: int) -> float:
         return sum(m.strength for m in highlights if m.start >= start and m.end <= start + limit)
 
-    return min(max(starts, key=lambda start: (covered(start), -start)), max(0, length - limit))
+    starts = [skip, *(mark.start for mark in highlights)]
+    return max(starts, key=lambda start: (covered(start), -start))
 
 
-def _cut(text: str, start: int, limit: int) -> str:
-    flat = _flat(text[start : start + limit])
-    return flat + (" …" if len(text) > start + limit else "")
+def _cut(text: str, limit: int) -> str:
+    return _flat(text[:limit]) + (" …" if len(text) > limit else "")
 
 
 def _flat(text: str) -> str:
