@@ -16,9 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from polyvec.encoder.batches import checked, token_batches, windows
-from polyvec.encoder.checkpoint import locate
+from polyvec.encoder.checkpoint import Located, locate
 from polyvec.encoder.encoded import Encoded
 from polyvec.encoder.options import Augmentation, Backend, EncoderOptions, LongDocuments, Precision, Skiplist
+from polyvec.errors import InputError
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
@@ -83,8 +84,8 @@ class Encoder:
     def _build(self, model: str | os.PathLike[str] | MultiVectorEncoder | None) -> None:
         from polyvec.encoder.fingerprint import fingerprint
         from polyvec.encoder.forward import Forward
-        from polyvec.encoder.loading import load
-        from polyvec.encoder.settings import apply_options, layout_of
+        from polyvec.encoder.loading import Loaded, load
+        from polyvec.encoder.settings import apply_options, layout_of, poolings_of
         from polyvec.encoder.tokens import TextTokenizer
 
         options = self.options
@@ -92,20 +93,22 @@ class Encoder:
             import torch
 
             torch.set_num_threads(options.threads)
-        located = locate(model if not hasattr(model, "encode_document") else None, backend=options.backend)
-        loaded = load(located, backend=options.backend, device=options.device, heads=options.heads)
+        if hasattr(model, "encode_document"):
+            loaded = Loaded(model, Located(Path(), "a model in memory"), "memory")
+        else:
+            located = locate(model, backend=options.backend)
+            loaded = load(located, backend=options.backend, device=options.device, heads=options.heads)
         self._loaded = loaded
         self.model = loaded.model
         apply_options(loaded, options)
         self.layout = layout_of(self.model, options)
-        self._settings: dict[str, Any] = {
-            "model": None if located.is_default else _portable(model, located.folder),
-            **{name: value for name, value in options.given().items() if name not in _ARITHMETIC},
-        }
         self._tokens = TextTokenizer(self.model.tokenizer, self.layout)
         self._forward = Forward(self.model)
-        self.name: str = located.name
-        self.fingerprint: str = fingerprint(located.folder, self.model, self._vector_settings())
+        self._poolings = poolings_of(self.model)
+        self.name: str = loaded.located.name
+        folder = None if loaded.kind == "memory" else loaded.located.folder
+        self.fingerprint: str = fingerprint(folder, self.model, self._vector_settings())
+        self._named = None if loaded.located.is_default else _portable(loaded.located)
 
     # -- what it is ----------------------------------------------------------------------------------------------------
 
@@ -125,8 +128,14 @@ class Encoder:
         return self.layout.max_length if self.layout.augmentation == "none" else self.layout.query_length
 
     def settings(self) -> dict[str, Any]:
-        """Keyword arguments, as plain JSON values, with which `Encoder(**settings)` makes the same vectors."""
-        return dict(self._settings)
+        """Keyword arguments, as plain JSON values, with which `Encoder(**settings)` makes the same vectors.
+
+        Raises InputError for a model that is in memory only: save it first.
+        """
+        if self._loaded.kind == "memory":
+            raise InputError("A model in memory cannot be found again. Save it with Encoder.save and load that folder.")
+        given = {name: value for name, value in self.options.given().items() if name not in _ARITHMETIC}
+        return {"model": self._named, **given}
 
     def _vector_settings(self) -> dict[str, Any]:
         layout = self.layout
@@ -138,7 +147,7 @@ class Encoder:
             "long_documents": [layout.long_documents, layout.window_overlap]
             if layout.long_documents != "cut"
             else "cut",
-            "pool_factor": self.options.pool_factor,
+            "pooling": [pooling.get_config_dict() for pooling in self._poolings],
         }
 
     # -- encoding ------------------------------------------------------------------------------------------------------
@@ -174,7 +183,7 @@ class Encoder:
     ) -> Iterator[Encoded]:
         """Encode a stream of queries in order; memory does not grow with the stream."""
         for window in windows(checked(texts, "query")):
-            yield from self._run([[piece] for piece in self._tokens.queries(window)], progress)
+            yield from self._run([[piece] for piece in self._tokens.queries(window)], "query", progress)
 
     def encode_documents(
         self, texts: Iterable[str], *, progress: Callable[[int], None] | None = None
@@ -189,7 +198,7 @@ class Encoder:
                 pieces = self._tokens.documents(window)
                 cut += sum(parts[-1].truncated for parts in pieces)
                 total += len(pieces)
-                yield from self._run(pieces, progress)
+                yield from self._run(pieces, "document", progress)
         finally:
             if cut:
                 logger.warning(
@@ -200,7 +209,7 @@ class Encoder:
                     self.document_length,
                 )
 
-    def _run(self, texts: list[list[Piece]], progress: Callable[[int], None] | None) -> Iterator[Encoded]:
+    def _run(self, texts: list[list[Piece]], task: str, progress: Callable[[int], None] | None) -> Iterator[Encoded]:
         """Forward passes over the pieces of some texts; yields in order as soon as a text's pieces are done."""
         flat = [piece for pieces in texts for piece in pieces]
         lengths = [len(piece) for piece in flat]
@@ -217,18 +226,39 @@ class Encoder:
             if progress is not None and finished:
                 progress(finished)
         for i, pieces in enumerate(texts):
-            parts = [vectors[j] for j in range(first_piece[i], first_piece[i + 1])]
-            yield self._assemble(pieces, parts)  # type: ignore[arg-type]
+            parts = vectors[first_piece[i] : first_piece[i + 1]]
+            yield self._pool(self._assemble(pieces, parts), task)  # type: ignore[arg-type]
 
     def _assemble(self, pieces: list[Piece], vectors: list[Vectors]) -> Encoded:
-        return Encoded(
-            vectors=np.ascontiguousarray(vectors[0] if len(vectors) == 1 else np.concatenate(vectors)),
-            token_ids=np.concatenate([piece.ids[piece.keep] for piece in pieces]).astype(np.int32),
-            offsets=np.concatenate([piece.offsets[piece.keep] for piece in pieces]),
-            truncated=pieces[-1].truncated,
-        )
+        ids = np.concatenate([piece.ids[piece.keep] for piece in pieces]).astype(np.int32)
+        rows = np.ascontiguousarray(vectors[0] if len(vectors) == 1 else np.concatenate(vectors))
+        return Encoded(rows, ids, np.concatenate([piece.offsets[piece.keep] for piece in pieces]), pieces[-1].truncated)
+
+    def _pool(self, encoded: Encoded, task: str) -> Encoded:
+        """Merge similar vectors of one text, as sentence-transformers does it."""
+        import torch
+
+        poolings = [pooling for pooling in self._poolings if pooling.applies_to(task)]
+        if not poolings:
+            return encoded
+        rows = torch.from_numpy(encoded.vectors)
+        for pooling in poolings:
+            (rows,) = pooling.pool([rows], task=task)
+        vectors = torch.nn.functional.normalize(rows, dim=-1).numpy()
+        return Encoded(vectors, np.full(len(vectors), -1, dtype=np.int32), None, encoded.truncated)
+
+    # -- keeping -------------------------------------------------------------------------------------------------------
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write the model with its options as a sentence-transformers folder.
+
+        Raises StorageError where something is in the way, or the folder cannot be written.
+        """
+        from polyvec.encoder.convert import save_native
+
+        save_native(self._loaded, Path(folder))
 
 
-def _portable(model: Any, folder: Path) -> str:
+def _portable(located: Located) -> str:
     """A hub name as it was given; a folder by its full path, so that it is found from any working directory."""
-    return str(folder) if isinstance(model, os.PathLike) or Path(model).expanduser().is_dir() else str(model)
+    return str(located.folder) if Path(located.name).expanduser().is_dir() else located.name

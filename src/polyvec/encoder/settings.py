@@ -6,25 +6,30 @@ back into the modules, so that saving the model saves them too.
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from polyvec.encoder.options import Augmentation, EncoderOptions
 from polyvec.encoder.skiplist import skiplist_pieces
 from polyvec.encoder.tokens import Layout
-from polyvec.errors import InputError
+from polyvec.errors import InputError, ModelError
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
 
     from polyvec.encoder.loading import Loaded
 
+logger = logging.getLogger(__name__)
+
 _QUERY_LENGTH = 32  # where a model pads its queries and nothing says how far
 _UNLIMITED = 1 << 20  # tokenizers write 10^30 where they know no limit
 
 
 def apply_options(loaded: Loaded, options: EncoderOptions) -> None:
-    """Write the caller's options into the model's modules."""
+    """Write the caller's options into the model's modules. Raises InputError for one that the model cannot follow."""
     backbone, mask = loaded.model[0], mask_of(loaded.model)
+    if options.dim is not None:
+        choose_dim(loaded, options.dim, truncate=options.truncate)
     rule = options.skiplist or ("unicode" if loaded.located.is_default else None)
     if rule is not None:
         mask.skiplist_words = skiplist_pieces(loaded.model.tokenizer, rule)
@@ -37,6 +42,74 @@ def apply_options(loaded: Loaded, options: EncoderOptions) -> None:
             )
         backbone.document_length = options.document_length
     _apply_augmentation(backbone, options, limit, loaded.located.name)
+    if options.pool_factor > 1:
+        from sentence_transformers.multi_vector_encoder.modules import HierarchicalTokenPooling
+
+        loaded.model.append(HierarchicalTokenPooling(options.pool_factor))
+
+
+def choose_dim(loaded: Loaded, dim: int, *, truncate: bool) -> None:
+    """Use the head of this size; where there is none, cut the next larger one if told to."""
+    from polyvec.encoder.heads import MatryoshkaHeads
+
+    model, name = loaded.model, loaded.located.name
+    heads = next((module for module in model if isinstance(module, MatryoshkaHeads)), None)
+    sizes = heads.sizes if heads is not None else [int(model.get_embedding_dimension())]
+    if dim in sizes:
+        if heads is not None:
+            heads.active = dim
+        return
+    if loaded.kind in ("native", "pylate") and _swap_dense(loaded, dim):
+        return
+    have = f"{name} makes vectors of {' or '.join(map(str, sizes))} dimensions"
+    larger = [size for size in sizes if size > dim]
+    if not truncate or not larger:
+        hint = f"choose one of these{', or cut them with truncate=True' if larger else ''}."
+        raise InputError(f"dim={dim}: {have}; {hint}")
+    if heads is not None:
+        heads.active = min(larger)
+    _cut(model, min(larger), dim)
+    logger.warning("dim=%d: %s, so their first %d are used and normalised again.", dim, have, dim)
+
+
+def _swap_dense(loaded: Loaded, dim: int) -> bool:
+    """Replace the last Dense module by its sister of another size, where the folder has one (2_Dense_64 beside
+    2_Dense)."""
+    from sentence_transformers.base.modules.dense import Dense
+
+    model = loaded.model
+    last = max((i for i, module in enumerate(model) if isinstance(module, Dense)), default=None)
+    sister = f"{last}_Dense_{dim}"
+    if last is None or not (loaded.located.folder / sister).is_dir():
+        return False
+    defaults = {"module_input_name": "token_embeddings"}
+    replacement = Dense.load(
+        str(loaded.located.folder), subfolder=sister, local_files_only=True, init_defaults=defaults
+    )
+    if replacement.out_features != dim or replacement.in_features != model[last].in_features:
+        raise ModelError(
+            f"{loaded.located.folder / sister} is a projection from {replacement.in_features} to "
+            f"{replacement.out_features}, expected {model[last].in_features} to {dim}."
+        )
+    model[last] = replacement.to(device=model.device, dtype=model.dtype)
+    return True
+
+
+def _cut(model: MultiVectorEncoder, size: int, dim: int) -> None:
+    """Keep the first `dim` of `size` dimensions: a Dense module with rows of the identity, which every reader knows."""
+    import torch
+    from sentence_transformers.base.modules.dense import Dense
+
+    cut = Dense(
+        size,
+        dim,
+        bias=False,
+        activation_function=torch.nn.Identity(),
+        init_weight=torch.eye(dim, size),
+        module_input_name="token_embeddings",
+    )
+    last = max(i for i, module in enumerate(model) if callable(getattr(module, "get_embedding_dimension", None)))
+    model.insert(last + 1, cut.to(device=model.device, dtype=model.dtype))
 
 
 def _apply_augmentation(backbone: Any, options: EncoderOptions, limit: int, name: str) -> None:
@@ -73,7 +146,7 @@ def layout_of(model: MultiVectorEncoder, options: EncoderOptions) -> Layout:
         query_prompt=_prompt(model, ("query",)),
         document_prompt=_prompt(model, ("document", "passage", "corpus")),
         max_length=limit,
-        document_length=min(backbone.document_length or limit, limit),
+        document_length=min(backbone.document_length or backbone.tokenizer.model_max_length, limit),
         query_length=min(expansion["length"], limit) if expansion else 0,
         augmentation=augmentation,
         attend_to_mask=bool(expansion and expansion["attend"]),
@@ -97,16 +170,23 @@ def mask_of(model: MultiVectorEncoder) -> Any:
     return mask
 
 
+def poolings_of(model: MultiVectorEncoder) -> list[Any]:
+    """The modules that merge a text's vectors, in order."""
+    from sentence_transformers.multi_vector_encoder.modules import BaseTokenPooling
+
+    return [module for module in model if isinstance(module, BaseTokenPooling)]
+
+
 def max_length(model: MultiVectorEncoder) -> int:
-    """Tokens the model takes: the least of what its tokenizer and its positions allow."""
+    """Tokens the model takes: as many as it has positions; where it does not say, what its tokenizer says."""
+    from polyvec.encoder.forward import position_offset
+
     backbone = model[0]
-    limits = [backbone.tokenizer.model_max_length]
     positions = getattr(backbone.config, "max_position_embeddings", None)
     if isinstance(positions, int) and positions > 0:
-        from polyvec.encoder.forward import position_offset
-
-        limits.append(positions - position_offset(backbone.model))
-    return int(min(*limits, _UNLIMITED))
+        offset = position_offset(backbone.model) if backbone.backend == "torch" else 0
+        return positions - offset
+    return int(min(backbone.tokenizer.model_max_length, _UNLIMITED))
 
 
 def _prompt(model: MultiVectorEncoder, names: tuple[str, ...]) -> str:
