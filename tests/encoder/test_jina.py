@@ -118,8 +118,8 @@ def test_the_rotary_base_is_read_and_its_absence_is_told(tmp_path: Path) -> None
     text = "hello world what is light " * 10
     np.testing.assert_array_equal(a.encode_document(text), b.encode_document(text))
     assert np.abs(b.encode_document(text) - c.encode_document(text)).max() > 1e-3
-    assert any("rotary_emb_base" in note for note in a._loaded.unusual)
-    assert not b._loaded.unusual
+    assert any("rotary_emb_base" in note for note in a.loaded.unusual)
+    assert not b.loaded.unusual
 
 
 def edit(folder: Path, change: object) -> None:

@@ -37,7 +37,7 @@ def assert_same(encoder: Encoder, other: MultiVectorEncoder) -> None:
 def test_stanford(tmp_path: Path) -> None:
     make_stanford(tmp_path / "m")
     encoder = Encoder(tmp_path / "m")
-    assert (encoder._loaded.kind, encoder.dim, encoder.document_length, encoder.query_length) == (
+    assert (encoder.loaded.kind, encoder.dim, encoder.document_length, encoder.query_length) == (
         "stanford",
         16,
         180,
@@ -54,7 +54,7 @@ def test_stanford_without_metadata_says_so(tmp_path: Path) -> None:
     make_stanford(tmp_path / "m", metadata={})
     encoder = Encoder(tmp_path / "m")
     assert (encoder.document_length, encoder.query_length) == (220, 32)
-    assert any("defaults" in note for note in encoder._loaded.unusual)
+    assert any("defaults" in note for note in encoder.loaded.unusual)
 
 
 def test_stanford_with_a_weight_missing_is_an_error(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_stanford_with_a_weight_missing_is_an_error(tmp_path: Path) -> None:
 def test_pylate(tmp_path: Path, sizes: tuple[int, ...], residual: bool, tagged: bool) -> None:
     make_pylate(tmp_path / "m", sizes=sizes, residual=residual, tagged=tagged)
     encoder = Encoder(tmp_path / "m")
-    assert (encoder._loaded.kind, encoder.dim, encoder.document_length, encoder.query_length) == ("pylate", 16, 180, 32)
+    assert (encoder.loaded.kind, encoder.dim, encoder.document_length, encoder.query_length) == ("pylate", 16, 180, 32)
     (encoded,) = encoder.encode_documents(["hello, world."])
     assert encoder.model.tokenizer.convert_ids_to_tokens(encoded.token_ids.tolist()) == [
         "[CLS]",
@@ -123,7 +123,7 @@ def test_a_saved_folder_gives_the_same_vectors_here_and_in_stock(tmp_path: Path,
     encoder = Encoder(tmp_path / "m", **options)  # type: ignore[arg-type]
     encoder.save(tmp_path / "saved")
     again = Encoder(tmp_path / "saved")
-    assert again._loaded.kind == "native"
+    assert again.loaded.kind == "native"
     for mine, theirs in zip(encoder.encode_document(TEXTS), again.encode_document(TEXTS), strict=True):
         np.testing.assert_array_equal(mine, theirs)
     assert_same(again, stock(tmp_path / "saved", trust=True))
@@ -139,9 +139,9 @@ def test_one_head_opens_in_stock_without_trust(tmp_path: Path) -> None:
 def test_pylate_and_back(tmp_path: Path) -> None:
     make_jina(tmp_path / "m", heads=(16, 8))
     encoder = Encoder(tmp_path / "m", dim=8)
-    save_pylate(encoder._loaded, tmp_path / "pylate")
+    save_pylate(encoder.loaded, tmp_path / "pylate")
     again = Encoder(tmp_path / "pylate")
-    assert (again._loaded.kind, again.document_length, again.query_length) == ("pylate", 300, 32)
+    assert (again.loaded.kind, again.document_length, again.query_length) == ("pylate", 300, 32)
     assert again.layout.attend_to_mask
     for mine, theirs in zip(encoder.encode_document(TEXTS), again.encode_document(TEXTS), strict=True):
         np.testing.assert_allclose(mine, theirs, atol=1e-6)
@@ -154,9 +154,9 @@ def test_nothing_is_overwritten_and_nothing_half_written(tmp_path: Path) -> None
     with pytest.raises(StorageError, match="something is there"):
         encoder.save(tmp_path / "m")
     with pytest.raises(InputError, match="min"):
-        save_pylate(encoder._loaded, tmp_path / "new")
+        save_pylate(encoder.loaded, tmp_path / "new")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m"]
-    save_native(encoder._loaded, tmp_path / "new")
+    save_native(encoder.loaded, tmp_path / "new")
     assert stock(tmp_path / "new")[0].query_expansion["strategy"] == "min"
 
 

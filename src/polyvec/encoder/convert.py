@@ -24,7 +24,7 @@ def save_native(loaded: Loaded, folder: Path) -> None:
     """Write a sentence-transformers folder, whole or not at all. Raises StorageError where something is in the way."""
     from polyvec.encoder.strict import quiet
 
-    with quiet(), _staged(folder) as staging:
+    with quiet(), staged(folder) as staging:
         loaded.model.save_pretrained(str(staging), create_model_card=False)
         _copy_card(loaded, staging)
 
@@ -37,7 +37,7 @@ def save_pylate(loaded: Loaded, folder: Path) -> None:
     from polyvec.encoder.strict import quiet
 
     dense = _dense_modules(loaded.model)
-    with quiet(), _staged(folder) as staging:
+    with quiet(), staged(folder) as staging:
         loaded.model[0].save(str(staging))
         _drop_native_knobs(staging / "sentence_bert_config.json")
         modules = [{"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"}]
@@ -135,7 +135,7 @@ def _write(path: Path, value: Any) -> None:
     path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-class _staged:
+class staged:
     """A folder that is written beside its place and moved there when it is whole."""
 
     def __init__(self, folder: Path) -> None:

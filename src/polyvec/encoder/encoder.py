@@ -98,12 +98,13 @@ class Encoder:
         else:
             located = locate(model, backend=options.backend)
             loaded = load(located, backend=options.backend, device=options.device, heads=options.heads)
-        self._loaded = loaded
+        self.loaded = loaded
         self.model = loaded.model
         apply_options(loaded, options)
         self.layout = layout_of(self.model, options)
         self._tokens = TextTokenizer(self.model.tokenizer, self.layout)
         self._forward = Forward(self.model)
+        self.precision: str = options.precision
         self._poolings = poolings_of(self.model)
         self.name: str = loaded.located.name
         folder = None if loaded.kind == "memory" else loaded.located.folder
@@ -116,6 +117,11 @@ class Encoder:
     def dim(self) -> int:
         """Dimensions of a token vector."""
         return int(self.model.get_embedding_dimension())
+
+    @property
+    def packed(self) -> bool:
+        """Whether batches hold no padding."""
+        return self._forward.packed
 
     @property
     def document_length(self) -> int:
@@ -132,7 +138,7 @@ class Encoder:
 
         Raises InputError for a model that is in memory only: save it first.
         """
-        if self._loaded.kind == "memory":
+        if self.loaded.kind == "memory":
             raise InputError("A model in memory cannot be found again. Save it with Encoder.save and load that folder.")
         given = {name: value for name, value in self.options.given().items() if name not in _ARITHMETIC}
         return {"model": self._named, **given}
@@ -256,7 +262,7 @@ class Encoder:
         """
         from polyvec.encoder.convert import save_native
 
-        save_native(self._loaded, Path(folder))
+        save_native(self.loaded, Path(folder))
 
 
 def _portable(located: Located) -> str:

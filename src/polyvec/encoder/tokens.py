@@ -109,6 +109,12 @@ class TextTokenizer:
                 result.append([self._document(part, keep) for part, keep in raw.windows(limit, layout.window_overlap)])
         return result
 
+    def bare_query(self, text: str) -> Piece:
+        """A query without the mask tokens it would be padded with."""
+        (encoding,) = self._encode([text], self.layout.query_prompt)
+        raw = _Raw.of(encoding, text, len(self.layout.query_prompt))
+        return Piece(raw.ids, raw.offsets, np.ones(len(raw.ids), dtype=bool), len(raw.ids), False)
+
     def _encode(self, texts: Sequence[str], prompt: str) -> list[Any]:
         encodings: list[Any] = self._backend.encode_batch([prompt + text for text in texts] if prompt else list(texts))
         return encodings
