@@ -1,2 +1,10 @@
+// The extension module: one bind function a kernel family.
+
 #include <nanobind/nanobind.h>
-NB_MODULE(_native, m) { m.doc() = "Native kernels of polyvec."; }
+
+void bind_maxsim(nanobind::module_& m);
+
+NB_MODULE(_native, m) {
+  m.doc() = "Native kernels of polyvec. Shapes are checked here; values are the callers' business.";
+  bind_maxsim(m);
+}

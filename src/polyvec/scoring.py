@@ -1,0 +1,125 @@
+"""MaxSim: each query token takes its best match among a document's tokens, and the matches add up.
+
+Khattab and Zaharia, "ColBERT" (2020). `maxsim_definition` says what is right; `maxsim` and `maxsim_packed` are the native
+kernels, which return the same scores to float32 rounding and the same bits on every instruction set.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from polyvec.errors import InputError
+
+
+def maxsim_definition(query: npt.NDArray[np.floating[Any]], document: npt.NDArray[np.floating[Any]]) -> float:
+    """Score one document, the obvious way. query: (q, d) · document: (t, d), t >= 1."""
+    return float((query @ document.T).max(axis=1).sum())
+
+
+def maxsim(
+    query: npt.ArrayLike, documents: Sequence[npt.ArrayLike] | npt.ArrayLike, *, threads: int | None = None
+) -> npt.NDArray[np.float32]:
+    """Score documents against one query: (n,) float32, the sum over query rows of the largest dot product.
+
+    query: (q, d) · documents: n arrays (t_i, d), t_i >= 1, or one array (n, t, d). Any real dtype; torch CPU tensors too.
+    float16 documents are scored as they are, everything else as float32. threads: default all cores.
+    Raises InputError for wrong shapes, documents without rows, NaN and infinity.
+    """
+    checked_query = _matrix(query, "query")
+    dim = checked_query.shape[1]
+    matrices = [_matrix(document, f"document {i}") for i, document in enumerate(documents)]  # type: ignore[arg-type]
+    for i, matrix in enumerate(matrices):
+        if matrix.shape[1] != dim:
+            raise InputError(f"document {i}: dim {matrix.shape[1]}, but the query has dim {dim}.")
+    if not matrices:
+        return np.empty(0, np.float32)
+    half = all(matrix.dtype == np.float16 for matrix in matrices)
+    tokens = np.concatenate(matrices).astype(np.float16 if half else np.float32, copy=False)
+    offsets = np.zeros(len(matrices) + 1, np.int64)
+    np.cumsum([len(matrix) for matrix in matrices], out=offsets[1:])
+    scores = maxsim_packed(checked_query.astype(np.float32), tokens, offsets, threads=threads)
+    if not np.isfinite(scores).all():
+        raise InputError(_not_finite(checked_query, matrices, int(np.flatnonzero(~np.isfinite(scores))[0])))
+    return scores
+
+
+def maxsim_packed(
+    query: npt.NDArray[np.float32],
+    tokens: npt.NDArray[np.float32] | npt.NDArray[np.float16],
+    offsets: npt.NDArray[np.int64],
+    *,
+    which: npt.NDArray[np.int64] | None = None,
+    threads: int | None = None,
+    kernel: str = "",
+) -> npt.NDArray[np.float32]:
+    """Score documents that lie one after another in one array, without copying it.
+
+    query: (q, d) float32 · tokens: (T, d) float32 or float16, C-contiguous, memory maps too · offsets: (n + 1,) int64,
+    document i being tokens[offsets[i]:offsets[i + 1]] · which: document numbers to score, default all · kernel: one of
+    available_kernels(), default the best. Returns float32 scores, one a document scored; an empty document scores 0, and
+    one with a dot product that is not finite NaN. Raises InputError for wrong shapes, dtypes and offsets.
+    """
+    from polyvec import _native
+
+    call = {np.dtype(np.float32): _native.maxsim_f32, np.dtype(np.float16): _native.maxsim_f16}.get(tokens.dtype)
+    if call is None:
+        raise InputError(f"tokens: dtype {tokens.dtype}, expected float32 or float16.")
+    if query.ndim != 2 or tokens.ndim != 2 or query.shape[1] != tokens.shape[1] or not query.shape[1]:
+        raise InputError(f"query {query.shape} and tokens {tokens.shape}: expected (q, d) and (T, d) of one dim d.")
+    scores = np.empty(len(offsets) - 1 if which is None else len(which), np.float32)
+    try:
+        call(
+            np.ascontiguousarray(query, np.float32),
+            _bits(np.ascontiguousarray(tokens)),
+            np.ascontiguousarray(offsets, np.int64),
+            scores,
+            None if which is None else np.ascontiguousarray(which, np.int64),
+            threads if threads is not None else default_threads(),
+            kernel,
+        )
+    except ValueError as error:
+        raise InputError(f"maxsim: {error}.") from error
+    return scores
+
+
+@functools.cache
+def default_threads() -> int:
+    """The number of processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def available_kernels() -> list[str]:
+    """Names of the kernels this machine can run, best first; "scalar" is always the last."""
+    from polyvec import _native
+
+    names: list[str] = _native.maxsim_kernels()
+    return names
+
+
+def _bits(tokens: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return tokens.view(np.uint16) if tokens.dtype == np.float16 else tokens
+
+
+def _matrix(value: npt.ArrayLike, name: str) -> npt.NDArray[Any]:
+    array = np.asarray(value)
+    if array.ndim != 2 or not array.shape[0] or not array.shape[1]:
+        raise InputError(f"{name}: shape {array.shape}, expected (tokens, dim) with at least one token.")
+    if array.dtype.kind not in "fiu":
+        raise InputError(f"{name}: dtype {array.dtype}, expected numbers.")
+    return array
+
+
+def _not_finite(query: npt.NDArray[Any], documents: Sequence[npt.NDArray[Any]], first: int) -> str:
+    for name, matrix in (("query", query), (f"document {first}", documents[first])):
+        bad = np.flatnonzero(~np.isfinite(matrix).all(axis=1))
+        if len(bad):
+            return f"{name}: NaN or infinity in row {int(bad[0])}. Every value must be finite."
+    return f"document {first}: its dot products with the query overflow float32. Normalise token vectors to unit length."
