@@ -108,7 +108,9 @@ def run(threads: int, rounds: int) -> list[dict[str, object]]:
     lengths = rng.integers(50, 301, DOCUMENTS)
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     query, tokens = unit(rng, QUERY_TOKENS), unit(rng, int(offsets[-1]))
-    exact = np.maximum.reduceat(query.astype(np.float64) @ tokens.T.astype(np.float64), offsets[:-1], axis=1).sum(axis=0)
+    exact = np.maximum.reduceat(query.astype(np.float64) @ tokens.T.astype(np.float64), offsets[:-1], axis=1).sum(
+        axis=0
+    )
     named, missing = contestants(query, tokens, offsets, threads)
     errors = {name: float(np.abs(call() - exact).max()) for name, call in named.items()}
     times = measure(named, rounds)
@@ -143,7 +145,10 @@ def machine() -> dict[str, object]:
         except importlib.metadata.PackageNotFoundError:
             return None
 
-    model = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").open() if "model name" in line), platform.machine())
+    model = next(
+        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").open() if "model name" in line),
+        platform.machine(),
+    )
     names = ("polyvec", "numpy", "torch", "maxsim-cpu")
     return {"machine": model, "cores": default_threads(), "versions": {name: version(name) for name in names}}
 
@@ -164,8 +169,12 @@ def main() -> None:
     table = Table("threads", "contestant", "ms", "polyvec is faster by", "of peak", "largest error", box=None)
     for r in results:
         table.add_row(
-            str(r["threads"]), str(r["contestant"]), f"{r['milliseconds']:.2f}", f"{r['polyvec_is_faster_by']:.2f}x",
-            f"{r['share_of_peak']:.0%}", f"{r['largest_error']:.0e}",
+            str(r["threads"]),
+            str(r["contestant"]),
+            f"{r['milliseconds']:.2f}",
+            f"{r['polyvec_is_faster_by']:.2f}x",
+            f"{r['share_of_peak']:.0%}",
+            f"{r['largest_error']:.0e}",
         )
     Console().print(table)
     for name in results[0]["missing"]:  # type: ignore[attr-defined]

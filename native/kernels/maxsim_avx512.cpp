@@ -19,9 +19,11 @@ struct Avx512 {
   static vec max(vec a, vec b) { return _mm512_max_ps(a, b); }
   static void half_row(const std::uint16_t* row, std::size_t d, float* to) {
     std::size_t k = 0;
+#if !defined(POLYVEC_SIMDE)
     for (; k + 16 <= d; k += 16) {
       _mm512_storeu_ps(to + k, _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(row + k))));
     }
+#endif
     for (; k < d; ++k) to[k] = half_to_float(row[k]);
   }
 };
