@@ -37,9 +37,8 @@ def doctor(checkpoint: str | None, dim: int | None, backend: str, as_json: bool)
     facts = Table(box=None, pad_edge=False, padding=(0, 2), show_header=False)
     facts.add_column(style="cyan", no_wrap=True)
     facts.add_column(overflow="fold")
-    facts.add_column(style="dim", overflow="fold")
     for fact in report.facts:
-        facts.add_row(fact.what, Text(fact.value), Text(fact.source))
+        facts.add_row(fact.what, Text.assemble(fact.value, (f"  {fact.source}", "dim")))
     console.print(facts)
     for note in report.unusual:
         console.print(Text.assemble(("! ", "bold yellow"), note))
@@ -58,7 +57,7 @@ def doctor(checkpoint: str | None, dim: int | None, backend: str, as_json: bool)
     type=click.Choice(["native", "pylate", "rotary"]),
     default="native",
     show_default=True,
-    help="native: sentence-transformers' own. pylate: PyLate's. rotary: a BERT or XLM-R backbone with rotary positions.",
+    help="native: sentence-transformers' own. pylate: PyLate's. rotary: BERT or XLM-R with rotary positions.",
 )
 @_dim_option
 @click.option(

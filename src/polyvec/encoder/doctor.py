@@ -6,6 +6,7 @@ handled the other way round. Each check computes something the model's settings 
 
 from __future__ import annotations
 
+import logging
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -74,7 +75,13 @@ class Report:
 
 def examine(encoder: Encoder) -> Report:
     """Look at a loaded encoder and try it out. Takes a few forward passes."""
-    return Report(_facts(encoder), _unusual(encoder), _checks(encoder))
+    log = logging.getLogger("polyvec.encoder")
+    level = log.level
+    log.setLevel(logging.ERROR)  # the texts tried here may be longer than the model's limit
+    try:
+        return Report(_facts(encoder), _unusual(encoder), _checks(encoder))
+    finally:
+        log.setLevel(level)
 
 
 def _facts(encoder: Encoder) -> list[Fact]:

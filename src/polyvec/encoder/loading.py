@@ -88,7 +88,9 @@ def kind_of(folder: Path) -> Kind:
         return "pylate" if pylate or settings.get("model_type") == "ColBERT" else "plain"
     if (config or {}).get("position_embedding_type") == "alibi":
         raise ModelError(f"{folder.name} uses ALiBi positions, which transformers does not have. Use jina-colbert-v2.")
-    if is_jina(folder):
+    if (config or {}).get("model_type") != "jina_embeddings_v3" and is_jina(
+        folder
+    ):  # transformers saves the same names
         return "jina"
     return "stanford" if "HF_ColBERT" in ((config or {}).get("architectures") or []) else "plain"
 
