@@ -17,7 +17,6 @@ _PUBLIC = {
     "Index": "polyvec.collection",
     "PolyvecError": "polyvec.errors",
     "SearchOptions": "polyvec.search",
-    "evaluate": "polyvec.evaluation",
     "maxsim": "polyvec.scoring",
     "rerank": "polyvec.reranking",
 }

@@ -1,7 +1,7 @@
 """The index a user holds: documents in, hits out.
 
 Joins an encoder (text -> token vectors), the index on disk, and search. An index is a folder: one SQLite catalog, immutable
-segment files, and codecs. Opening one loads no model: that happens on the first text, and never for vectors.
+segment files. Opening one loads no model: that happens on the first text, and never for vectors.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import shutil
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from types import TracebackType
@@ -32,7 +32,8 @@ from polyvec.errors import (
 )
 from polyvec.explain import Explanation, explain
 from polyvec.index.catalog import CATALOG_FILE, Catalog
-from polyvec.index.reader import CODEC_FOLDER, SEGMENT_FOLDER, Snapshot
+from polyvec.index.format import sync_folder
+from polyvec.index.reader import SEGMENT_FOLDER, Snapshot
 from polyvec.index.vectors import checked_vectors
 from polyvec.index.writer import AddReport, Arrival, Existing, Writer
 from polyvec.search import Hit, SearchOptions, search_snapshot
@@ -82,7 +83,8 @@ class Index:
         """Make a new, empty index.
 
         encoder: the model that turns texts into token vectors · dim: of the token vectors, for an index of vectors only ·
-        nbits: bits a dimension after `compact`, 1, 2, 4 or 8, or 16 to keep fp16.
+        nbits: bits a dimension; 16, fp16, is the only
+        choice in this version.
         Raises StorageError where something is in the way or the folder cannot be written, InputError for bad options.
         """
         return cls._create(Path(path), encoder, dim, nbits, state="ready")
@@ -106,8 +108,8 @@ class Index:
     def _create(
         cls, path: Path, encoder: Encoder | None, dim: int | None, nbits: int, *, state: str, source: str | None = None
     ) -> Index:
-        if nbits not in (1, 2, 4, 8, 16):
-            raise InputError(f"nbits={nbits}: expected 1, 2, 4 or 8 bits a dimension, or 16 for fp16.")
+        if nbits != DEFAULT_NBITS:
+            raise InputError(f"nbits={nbits}: this version stores token vectors as fp16, nbits={DEFAULT_NBITS}.")
         if encoder is None and dim is None:
             raise InputError("Index.create needs an encoder, or dim= for an index of vectors only.")
         if encoder is not None and dim not in (None, encoder.dim):
@@ -158,7 +160,7 @@ class Index:
             for attempt in range(_OPEN_ATTEMPTS):
                 self._catalog.refresh()
                 try:
-                    self._snapshot = Snapshot.open(self.path, self._catalog)
+                    self._snapshot = Snapshot.open(self.path, self._catalog, int(self._catalog.meta()["dim"]))
                     break
                 except IndexCorruptError:
                     if attempt == _OPEN_ATTEMPTS - 1:
@@ -293,16 +295,16 @@ class Index:
         return deleted
 
     def compact(self) -> None:
-        """Merge segments, drop what was deleted from disk, and compress to the index's nbits."""
+        """Merge segments into one and erase what was deleted from disk."""
         with self._lock:
             writer = self._open_writer()
-            writer.compact(dim=self.dim, nbits=int(self._meta["nbits"]))
+            writer.compact(dim=self.dim)
             self.refresh()
             with self._catalog.unpinned():
                 writer.catalog.vacuum()
 
     def finish(self) -> None:
-        """Complete a resumable build: compress, and let others open the index."""
+        """Complete a resumable build: merge its segments, and let others open the index."""
         with self._lock:
             self.compact()
             self._open_writer().set_meta({"state": "ready"})
@@ -433,24 +435,14 @@ class Index:
 
 def _with_k(options: SearchOptions | None, k: int | None) -> SearchOptions:
     options = options or SearchOptions()
-    if k is None:
-        return options
-    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-        raise InputError(f"k={k!r}: expected a whole number of hits, at least 1.")
-    if k == options.k:
-        return options
-    settings = asdict(options)
-    settings["k"] = k
-    if "candidates" in settings and settings["candidates"] is not None:
-        settings["candidates"] = max(settings["candidates"], k)
-    return SearchOptions(**settings)
+    return options if k is None else replace(options, k=k)
 
 
 def _open_state(path: Path) -> tuple[Catalog, Snapshot]:
     for attempt in range(_OPEN_ATTEMPTS):
         catalog = Catalog.open(path)
         try:
-            return catalog, Snapshot.open(path, catalog)
+            return catalog, Snapshot.open(path, catalog, int(catalog.meta()["dim"]))
         except IndexCorruptError:
             catalog.close()
             if attempt == _OPEN_ATTEMPTS - 1:
@@ -471,24 +463,14 @@ def _make_folder(path: Path, meta: dict[str, Any]) -> None:
         try:
             staging.mkdir(parents=True)
             (staging / SEGMENT_FOLDER).mkdir()
-            (staging / CODEC_FOLDER).mkdir()
         except OSError as error:
             raise StorageError(f"Cannot create {path}: {error.strerror}. Check the folder's permissions.") from error
         Catalog.create(staging, meta).close()
         os.replace(staging, path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
         raise
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _encoded(

@@ -34,7 +34,6 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON,
 @click.option("--run", "run_path", type=click.Path(path_type=Path, allow_dash=True), help="Write a TREC run; - is stdout.")
 @click.option("--tag", default="polyvec", show_default=True, help="Name of the system in the TREC run.")
 @click.option("--explain", is_flag=True, help="Show which query token met which document token.")
-@click.option("--exact", is_flag=True, help="Score every document fully.")
 @click.option("--threads", type=int, default=None, help="Threads to search with.  [default: all cores]")
 @_json_option
 def search(
@@ -45,7 +44,6 @@ def search(
     run_path: Path | None,
     tag: str,
     explain: bool,
-    exact: bool,
     threads: int | None,
     as_json: bool,
 ) -> None:
@@ -55,12 +53,10 @@ def search(
     """
     from polyvec.collection import Index
     from polyvec.data import write_run
-    from polyvec.search import SearchOptions
 
     wanted = _wanted(query, queries)
-    options = SearchOptions(exact=exact)
     with Index.open(index_path) as index:
-        answers = _answers(index, wanted, k=k, options=options, threads=threads)
+        answers = _answers(index, wanted, k=k, threads=threads)
         if run_path is not None:
             results = ((asked.id, [(hit.id, hit.score) for hit in hits]) for asked, hits, _ in answers)
             write_run(run_path, results, tag=tag)

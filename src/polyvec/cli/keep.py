@@ -24,7 +24,7 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="Print one J
 @_index_argument
 @click.option("--model", metavar="M", help="Checkpoint folder or hub name. Default: the model that ships with polyvec.")
 @click.option("--dim", type=int, metavar="D", help="Which Matryoshka head to use. Default: the model's own.")
-@click.option("--nbits", type=int, default=None, metavar="B", help="Bits a dimension: 1, 2, 4, 8, or 16 for fp16.")
+@click.option("--nbits", type=int, default=None, metavar="B", help="Bits a dimension; 16 (fp16) for now.")
 @_json_option
 def index(docs: Path, index_path: Path, model: str | None, dim: int | None, nbits: int | None, as_json: bool) -> None:
     """Index documents: DOCS to a new INDEX.

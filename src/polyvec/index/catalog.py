@@ -1,6 +1,6 @@
 """The seat of truth of an index: one SQLite database whose transaction is the commit.
 
-Holds ids, texts, metadata, the list of live segments and codecs, and which rows are deleted. A row is the internal number
+Holds ids, texts, metadata, the list of live segments, and which rows are deleted. A row is the internal number
 of one stored version of a document: rows only grow, an update gives the document a new row, and each segment covers one
 range of rows. Knows nothing about token vectors or models.
 """
@@ -30,11 +30,9 @@ _CHUNK = 500  # bound parameters a statement; SQLite's own limit was 999 for lon
 
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE codecs (codec INTEGER PRIMARY KEY, file TEXT NOT NULL UNIQUE);
 CREATE TABLE segments (
     segment INTEGER PRIMARY KEY,
     file TEXT NOT NULL UNIQUE,
-    codec INTEGER REFERENCES codecs (codec),
     first_row INTEGER NOT NULL,
     last_row INTEGER NOT NULL,
     rows BLOB,                          -- int32 offsets from first_row, where compaction left holes
@@ -61,7 +59,6 @@ class SegmentRecord:
 
     segment: int
     file: str
-    codec: int | None
     first_row: int
     last_row: int
     rows: npt.NDArray[np.int64] | None
@@ -262,7 +259,7 @@ class Catalog:
 
     def segments(self) -> list[SegmentRecord]:
         """The live segments, in row order."""
-        columns = "segment, file, codec, first_row, last_row, rows, n_documents, n_tokens, size_bytes, checksum"
+        columns = "segment, file, first_row, last_row, rows, n_documents, n_tokens, size_bytes, checksum"
         records = []
         for values in self._rows(f"SELECT {columns} FROM segments ORDER BY first_row"):
             record = dict(zip(columns.split(", "), values, strict=True))
@@ -279,11 +276,10 @@ class Catalog:
         if record.rows is not None:
             blob = (record.rows - record.first_row).astype("<i4").tobytes()
         self._connection.execute(
-            "INSERT INTO segments VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO segments VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 record.segment,
                 record.file,
-                record.codec,
                 record.first_row,
                 record.last_row,
                 blob,
@@ -305,18 +301,6 @@ class Catalog:
     def deleted_rows(self) -> npt.NDArray[np.int64]:
         """(n,) int64, ascending: rows that segments still hold but no document owns."""
         return np.array([row for (row,) in self._rows("SELECT row FROM deleted_rows ORDER BY row")], dtype=np.int64)
-
-    def codecs(self) -> dict[int, str]:
-        """The codec files, by number."""
-        return dict(self._rows("SELECT codec, file FROM codecs ORDER BY codec"))
-
-    def insert_codec(self, codec: int, file: str) -> None:
-        """Register a codec file; call inside a transaction."""
-        self._connection.execute("INSERT INTO codecs VALUES (?, ?)", (codec, file))
-
-    def remove_unused_codecs(self) -> None:
-        """Forget codecs that no segment uses; call inside a transaction."""
-        self._connection.execute("DELETE FROM codecs WHERE codec NOT IN (SELECT codec FROM segments WHERE codec NOT NULL)")
 
     # -- upkeep --------------------------------------------------------------------------------------------------------
 

@@ -5,7 +5,6 @@ Turns query vectors into rows and scores. Knows nothing about texts, models or h
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,12 +13,10 @@ import numpy.typing as npt
 
 from polyvec.errors import IndexCorruptError
 from polyvec.index.catalog import Catalog, SegmentRecord
-from polyvec.index.codec import Codec
 from polyvec.index.options import SearchOptions
-from polyvec.index.segment import Segment, open_segment
+from polyvec.index.segment import Segment
 
 SEGMENT_FOLDER = "segments"
-CODEC_FOLDER = "codecs"
 
 
 @dataclass(frozen=True)
@@ -41,20 +38,17 @@ class Snapshot:
     segments: list[_LiveSegment] = field(default_factory=list)
 
     @classmethod
-    def open(cls, folder: Path, catalog: Catalog) -> Snapshot:
+    def open(cls, folder: Path, catalog: Catalog, dim: int) -> Snapshot:
         """Map every live segment of the state that the catalog is pinned to."""
-        codecs: dict[int, Codec] = {}
-        for number, file in catalog.codecs().items():
-            codecs[number] = Codec.load(_existing(folder / CODEC_FOLDER / file))
         dead = catalog.deleted_rows()
         live = []
         for record in catalog.segments():
             path = _existing(folder / SEGMENT_FOLDER / record.file)
-            segment = open_segment(path, None if record.codec is None else codecs[record.codec])
-            if (segment.n_documents, segment.n_tokens) != (record.n_documents, record.n_tokens):
+            segment = Segment(path, dim)
+            if (segment.n_documents, segment.checksum) != (record.n_documents, record.checksum):
                 raise IndexCorruptError(
-                    f"{path} holds {segment.n_documents} documents and {segment.n_tokens} tokens, but the catalog "
-                    f"expects {record.n_documents} and {record.n_tokens}: it is another index's file."
+                    f"{path} is not the file that the catalog lists: {segment.n_documents} documents with checksum "
+                    f"{segment.checksum}, expected {record.n_documents} with {record.checksum}."
                 )
             rows = record.row_numbers()
             inside = dead[(dead >= record.first_row) & (dead <= record.last_row)]
@@ -130,8 +124,3 @@ def _allowed(live: _LiveSegment, subset: npt.NDArray[np.int64] | None) -> npt.ND
     if live.alive is None:
         return positions
     return np.intersect1d(positions, live.alive, assume_unique=True)
-
-
-def rows_array(rows: Sequence[int]) -> npt.NDArray[np.int64]:
-    """Ascending, unique int64 rows, as `Snapshot.search` wants its subset."""
-    return np.unique(np.asarray(rows, dtype=np.int64))

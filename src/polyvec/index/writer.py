@@ -20,10 +20,9 @@ import numpy.typing as npt
 from polyvec.data import Document
 from polyvec.errors import InputError
 from polyvec.index.catalog import Catalog, SegmentRecord, StoredDocument
-from polyvec.index.codec import Codec, train_codec
 from polyvec.index.lock import WriterLock
-from polyvec.index.reader import CODEC_FOLDER, SEGMENT_FOLDER, Snapshot
-from polyvec.index.segment import SegmentWriter
+from polyvec.index.reader import SEGMENT_FOLDER, Snapshot
+from polyvec.index.segment import Segment, SegmentInfo, SegmentWriter
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +30,6 @@ Existing = Literal["error", "replace", "skip"]
 T = TypeVar("T")
 _CHECK_CHUNK = 256  # ids looked up at once
 _FLUSH_TOKENS = 65_536  # tokens buffered before they go to the segment file
-_SAMPLE_TOKENS = 2_000_000  # tokens of a training sample for the codec, at most
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +114,6 @@ class Writer:
         meta = self.catalog.meta()
         number, first_row = meta["next_segment"], meta["next_row"]
         file = f"{number:08d}.seg"
-        codec_number, codec = self._current_codec(meta)
         writer: SegmentWriter | None = None
         row = first_row
         self._in_flight.clear()
@@ -124,7 +121,7 @@ class Writer:
             with self.catalog.transaction():
                 for batch in _batches(arrivals):
                     if writer is None:
-                        writer = SegmentWriter(self.folder / SEGMENT_FOLDER / file, codec, dim)
+                        writer = SegmentWriter(self.folder / SEGMENT_FOLDER / file, dim)
                     _append(writer, batch)
                     stale = self.catalog.rows_of(arrival.document.id for arrival in batch)
                     self.catalog.delete_rows(stale.values())
@@ -139,20 +136,7 @@ class Writer:
                     return
                 info = writer.finish()
                 writer = None
-                self.catalog.insert_segment(
-                    SegmentRecord(
-                        segment=number,
-                        file=file,
-                        codec=codec_number,
-                        first_row=first_row,
-                        last_row=row - 1,
-                        rows=None,
-                        n_documents=info.n_documents,
-                        n_tokens=info.n_tokens,
-                        size_bytes=info.size_bytes,
-                        checksum=info.checksum,
-                    )
-                )
+                self.catalog.insert_segment(_record(number, file, info, np.arange(first_row, row)))
                 self.catalog.set_meta({"next_segment": number + 1, "next_row": row})
         except BaseException:
             if writer is not None:
@@ -175,81 +159,65 @@ class Writer:
         with self.catalog.transaction():
             self.catalog.set_meta(values)
 
-    def compact(self, *, dim: int, nbits: int, seed: int = 0) -> None:
-        """Merge all segments into one without its dead rows, compressed at nbits (16: fp16).
+    def compact(self, *, dim: int) -> None:
+        """Merge all segments into one without its dead rows; nothing is rewritten where that is so already.
 
-        Nothing is rewritten where that is so already. `Catalog.vacuum` then erases deleted texts.
+        `Catalog.vacuum` then erases deleted texts.
         """
         records = self.catalog.segments()
-        compressed = [record.codec is not None for record in records] == [nbits < 16]
-        if compressed and not len(self.catalog.deleted_rows()):
+        if len(records) <= 1 and not len(self.catalog.deleted_rows()):
             return
-        snapshot = Snapshot.open(self.folder, self.catalog)
-        meta = self.catalog.meta()
-        number = meta["next_segment"]
+        snapshot = Snapshot.open(self.folder, self.catalog, dim)
+        number = self.catalog.meta()["next_segment"]
         file = f"{number:08d}.seg"
-        live = [(part, _alive(part.alive, len(part.rows))) for part in snapshot.segments]
-        rows = np.concatenate([part.rows[alive] for part, alive in live]) if live else np.empty(0, np.int64)
-        codec_file, codec = None, None
+        live = [
+            (part, np.arange(len(part.rows), dtype=np.int64) if part.alive is None else part.alive)
+            for part in snapshot.segments
+        ]
+        rows = np.concatenate([part.rows[alive] for part, alive in live])
+        info = None
+        if len(rows):
+            writer = SegmentWriter(self.folder / SEGMENT_FOLDER / file, dim)
+            try:
+                for part, alive in live:
+                    for positions in _position_batches(part.segment.doclens, alive):
+                        _append_decoded(writer, part.segment, positions)
+                info = writer.finish()
+            except BaseException:
+                writer.abort()
+                raise
         try:
-            if nbits < 16 and len(rows):
-                codec = _train(live, nbits=nbits, seed=seed + number)
-                codec_file = f"{number:08d}.codec"
-                codec.save(self.folder / CODEC_FOLDER / codec_file)
-            info = None
-            if len(rows):
-                writer = SegmentWriter(self.folder / SEGMENT_FOLDER / file, codec, dim)
-                try:
-                    for part, alive in live:
-                        for positions in _position_batches(part.segment.doclens, alive):
-                            _append_decoded(writer, part.segment, positions)
-                    info = writer.finish()
-                except BaseException:
-                    writer.abort()
-                    raise
             with self.catalog.transaction():
                 self.catalog.remove_segments(records)
                 if info is not None:
-                    if codec_file is not None:
-                        self.catalog.insert_codec(number, codec_file)
-                    whole = int(rows[-1] - rows[0]) + 1 == len(rows)
-                    self.catalog.insert_segment(
-                        SegmentRecord(
-                            segment=number,
-                            file=file,
-                            codec=number if codec_file is not None else None,
-                            first_row=int(rows[0]),
-                            last_row=int(rows[-1]),
-                            rows=None if whole else rows,
-                            n_documents=info.n_documents,
-                            n_tokens=info.n_tokens,
-                            size_bytes=info.size_bytes,
-                            checksum=info.checksum,
-                        )
-                    )
-                self.catalog.remove_unused_codecs()
+                    self.catalog.insert_segment(_record(number, file, info, rows))
                 self.catalog.set_meta({"next_segment": number + 1})
-        except BaseException:
+        finally:
             self._sweep()
-            raise
-        self._sweep()
-
-    def _current_codec(self, meta: dict[str, Any]) -> tuple[int | None, Codec | None]:
-        """The newest codec, if the index is compressed yet: new segments are written with it."""
-        codecs = self.catalog.codecs()
-        if not codecs or meta["nbits"] == 16:
-            return None, None
-        number = max(codecs)
-        return number, Codec.load(self.folder / CODEC_FOLDER / codecs[number])
 
     def _sweep(self) -> None:
         """Remove files that no committed transaction lists: what a killed writer left, and what compaction retired."""
         listed = {record.file for record in self.catalog.segments()}
-        for folder, keep in ((SEGMENT_FOLDER, listed), (CODEC_FOLDER, set(self.catalog.codecs().values()))):
-            for path in (self.folder / folder).iterdir():
-                if path.name not in keep:
-                    log.debug("sweeping %s", path)
-                    path.unlink(missing_ok=True)
+        for path in (self.folder / SEGMENT_FOLDER).iterdir():
+            if path.name not in listed:
+                log.debug("sweeping %s", path)
+                path.unlink(missing_ok=True)
+
+
+def _record(number: int, file: str, info: SegmentInfo, rows: npt.NDArray[np.int64]) -> SegmentRecord:
+    """What the catalog keeps of a segment that holds these rows, ascending."""
+    first, last = int(rows[0]), int(rows[-1])
+    return SegmentRecord(
+        segment=number,
+        file=file,
+        first_row=first,
+        last_row=last,
+        rows=None if last - first + 1 == len(rows) else rows,
+        n_documents=info.n_documents,
+        n_tokens=info.n_tokens,
+        size_bytes=info.size_bytes,
+        checksum=info.checksum,
+    )
 
 
 def _batches(arrivals: Iterable[Arrival]) -> Iterator[list[Arrival]]:
@@ -282,10 +250,6 @@ def _stored(batch: list[Arrival], row: int) -> Iterator[StoredDocument]:
         )
 
 
-def _alive(alive: npt.NDArray[np.int64] | None, n: int) -> npt.NDArray[np.int64]:
-    return np.arange(n, dtype=np.int64) if alive is None else alive
-
-
 def _position_batches(doclens: npt.NDArray[np.int64], alive: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.int64]]:
     """Split positions so that each part holds about _FLUSH_TOKENS tokens."""
     if not len(alive):
@@ -295,23 +259,9 @@ def _position_batches(doclens: npt.NDArray[np.int64], alive: npt.NDArray[np.int6
     yield from (part for part in np.split(alive, np.unique(cuts)) if len(part))
 
 
-def _append_decoded(writer: SegmentWriter, segment: Any, positions: npt.NDArray[np.int64]) -> None:
+def _append_decoded(writer: SegmentWriter, segment: Segment, positions: npt.NDArray[np.int64]) -> None:
     vectors = [segment.decode(int(position)) for position in positions]
     ids = [segment.token_ids(int(position)) for position in positions]
     doclens = np.array([len(rows) for rows in vectors], dtype=np.int64)
-    writer.append(np.concatenate(vectors), doclens, None if any(i is None for i in ids) else np.concatenate(ids))
-
-
-def _train(live: list[Any], *, nbits: int, seed: int) -> Codec:
-    """Train a codec on whole documents drawn evenly from all live ones."""
-    total = sum(int(part.segment.doclens[alive].sum()) for part, alive in live)
-    share = min(1.0, _SAMPLE_TOKENS / total)
-    generator = np.random.default_rng(seed)
-    vectors, ids = [], []
-    for part, alive in live:
-        chosen = alive[generator.random(len(alive)) < share] if share < 1 else alive
-        for position in chosen:
-            vectors.append(part.segment.decode(int(position)))
-            ids.append(part.segment.token_ids(int(position)))
-    token_ids = None if any(i is None for i in ids) else np.concatenate(ids)
-    return train_codec(np.concatenate(vectors), token_ids, nbits=nbits, total_tokens=total, seed=seed)
+    known = [one for one in ids if one is not None]
+    writer.append(np.concatenate(vectors), doclens, np.concatenate(known) if len(known) == len(ids) else None)

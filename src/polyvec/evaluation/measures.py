@@ -1,0 +1,40 @@
+"""A run and judgements -> a value a query and measure, by ir-measures, over every judged query."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from polyvec.data import Qrels, Run
+from polyvec.errors import InputError, MissingExtraError
+
+
+def compute_measures(qrels: Qrels, run: Run, measures: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Values by query and measure name. A judged query without hits counts 0; a query without judgements is left out.
+
+    measures: names as ir-measures spells them, such as nDCG@10, RR@10, R@100. Ties in a run rank as trec_eval ranks them.
+    Raises InputError for an unknown measure, MissingExtraError where ir-measures is not installed.
+    """
+    try:
+        import ir_measures
+    except ImportError as error:
+        raise MissingExtraError("Measures need ir-measures. Run: pip install 'polyvec[eval]'") from error
+    try:
+        wanted = [ir_measures.parse_measure(name) for name in measures]
+    except (NameError, SyntaxError, ValueError) as error:
+        raise InputError(f"measures {list(measures)}: {error}. Expected names such as nDCG@10, RR@10, R@100.") from error
+    judgements = [
+        ir_measures.Qrel(query_id, document_id, grade)
+        for query_id, grades in qrels.items()
+        for document_id, grade in grades.items()
+    ]
+    scored = [
+        ir_measures.ScoredDoc(query_id, document_id, score)
+        for query_id, scores in run.items()
+        for document_id, score in scores.items()
+    ]
+    values = {query_id: dict.fromkeys(measures, 0.0) for query_id in qrels}
+    names = dict(zip(map(str, wanted), measures, strict=True))
+    if scored:  # ir-measures would warn of an empty run
+        for metric in ir_measures.iter_calc(wanted, judgements, scored):
+            values[metric.query_id][names[str(metric.measure)]] = float(metric.value)
+    return values
