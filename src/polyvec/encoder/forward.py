@@ -18,26 +18,33 @@ import numpy as np
 import numpy.typing as npt
 
 from polyvec.encoder.tokens import Piece
+from polyvec.errors import InputError
 
 if TYPE_CHECKING:
     import torch
     from sentence_transformers import MultiVectorEncoder
+
+    from polyvec.encoder.lean import LeanBackbone, MakeLinear, Run
 
 Vectors = npt.NDArray[np.float32]
 
 _ATTENTION = "polyvec_packed"
 _PACKED_BACKBONES = frozenset({"bert", "roberta", "xlm-roberta", "camembert", "jina_embeddings_v3", "modernbert"})
 _QUERY_BLOCK = 512  # rows of a sliding-window attention handled at a time
-_runs: ContextVar[list[tuple[int, int, int]]] = ContextVar("polyvec_runs")
+_runs: ContextVar[list[Run]] = ContextVar("polyvec_runs")
 
 
 class Forward:
     """Runs one model over batches. Safe to call from several threads: they take turns."""
 
-    def __init__(self, model: MultiVectorEncoder) -> None:
+    def __init__(self, model: MultiVectorEncoder, *, linear: MakeLinear | None = None) -> None:
+        """linear: the arithmetic of the backbone's linear layers, where the backbone can exchange it."""
         self._model = model
         self._lock = threading.Lock()
-        self.packed = _can_pack(model)
+        self.packed = can_pack(model)
+        self._lean = _lean_backbone(model, linear) if self.packed else None
+        if linear is not None and self._lean is None:
+            raise InputError(f"int8 is not available for a {model[0].config.model_type} backbone on {model.device}.")
         if self.packed:
             _register_attention()
             self._position_offset = position_offset(model[0].model)
@@ -55,16 +62,24 @@ class Forward:
         device = self._model.device
         ids = torch.from_numpy(np.concatenate([piece.ids for piece in pieces]))[None].to(device)
         positions = np.concatenate([np.arange(len(piece)) for piece in pieces]) + self._position_offset
+        runs = _runs_of(pieces)
+        if self._lean is not None:
+            hidden = self._lean(ids[0], torch.from_numpy(positions).to(device), runs)
+            return self._split(self._project(hidden), pieces)
         features: dict[str, Any] = {
             "input_ids": ids,
             "position_ids": torch.from_numpy(positions)[None].to(device),
         }
         if self._model[0].config.model_type != "modernbert":
             features["token_type_ids"] = torch.zeros_like(ids)
-        with _packed_attention(self._model[0].model, pieces):
+        with _packed_attention(self._model[0].model, runs):
             hidden = self._model[0].model(**features).last_hidden_state
-        vectors = self._project(hidden)[0].cpu().numpy()
-        return np.split(vectors, np.cumsum([len(piece) for piece in pieces])[:-1])
+        return self._split(self._project(hidden)[0], pieces)
+
+    @staticmethod
+    def _split(vectors: torch.Tensor, pieces: Sequence[Piece]) -> list[Vectors]:
+        rows: Vectors = vectors.cpu().numpy()
+        return np.split(rows, np.cumsum([len(piece) for piece in pieces])[:-1])
 
     def _padded(self, pieces: Sequence[Piece]) -> list[Vectors]:
         import torch
@@ -101,10 +116,31 @@ def _is_tokenwise(module: Any) -> bool:
     return not isinstance(module, (MultiVectorMask, BaseTokenPooling))
 
 
-def _can_pack(model: MultiVectorEncoder) -> bool:
+def _runs_of(pieces: Sequence[Piece]) -> list[Run]:
+    """Neighbours of the same shape, which attention takes in one call."""
+    from polyvec.encoder.lean import Run
+
+    shapes = groupby((len(piece), piece.attended) for piece in pieces)
+    return [Run(length, attended, len(list(group))) for (length, attended), group in shapes]
+
+
+def _lean_backbone(model: MultiVectorEncoder, linear: MakeLinear | None) -> LeanBackbone | None:
+    """The backbone without transformers around it, where it is one of those that this is written for."""
+    from polyvec.encoder.lean import SUPPORTED, LeanBackbone, plain_linear
+
+    config = model[0].config
+    if config.model_type not in SUPPORTED or config.hidden_act != "gelu":
+        return None
+    if config.model_type == "bert" and getattr(config, "position_embedding_type", "absolute") != "absolute":
+        return None
+    return LeanBackbone(model[0].model, linear or plain_linear)
+
+
+def can_pack(model: MultiVectorEncoder) -> bool:
     backbone = model[0]
     return (
         backbone.backend == "torch"
+        and model.device.type == "cpu"  # a GPU would rather have one padded call than many small ones
         and backbone.transformer_task == "feature-extraction"
         and backbone.config.model_type in _PACKED_BACKBONES
     )
@@ -128,9 +164,8 @@ def _register_attention() -> None:
 
 
 @contextmanager
-def _packed_attention(backbone: Any, pieces: Sequence[Piece]) -> Iterator[None]:
+def _packed_attention(backbone: Any, runs: list[Run]) -> Iterator[None]:
     """For the time of one forward pass, attention stays within each piece."""
-    runs = [(n, attended, len(list(group))) for (n, attended), group in groupby((len(p), p.attended) for p in pieces)]
     before = backbone.config._attn_implementation
     token = _runs.set(runs)
     backbone.config._attn_implementation = _ATTENTION
@@ -155,7 +190,8 @@ def _attention(  # noqa: PLR0917 - transformers' own signature
     heads, total, size = query.shape[1:]
     out = query.new_empty(1, total, heads, size)
     start = 0
-    for length, attended, count in _runs.get():
+    for run in _runs.get():
+        length, attended, count = run.length, run.attended, run.count
         stop = start + length * count
 
         attend = _within_window if sliding_window is not None and length > sliding_window else _whole
