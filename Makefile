@@ -2,8 +2,10 @@
 PYTHON ?= python3
 VENV ?= .venv
 PY := $(VENV)/bin/python
-PIP := $(VENV)/bin/python -m pip --disable-pip-version-check
+PIP := $(VENV)/bin/python -m pip
 NATIVE := $(wildcard native/*.cpp native/*.hpp native/*.h native/kernels/*) CMakeLists.txt native/CMakeLists.txt
+
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .PHONY: demo test check bench docs native clean
 
@@ -22,6 +24,10 @@ check: $(VENV)/.installed-dev
 native: $(VENV)/.installed-dev
 	$(PIP) install -q --no-build-isolation --no-deps -e .
 
+# Links lead somewhere, and the README's code runs as printed.
+docs: $(VENV)/.installed-dev
+	$(PY) -m pytest -q tests/test_readme.py
+
 bench: $(VENV)/.installed-dev
 	$(PY) benchmarks/maxsim.py
 
@@ -31,7 +37,7 @@ $(VENV)/bin/python:
 $(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt $(NATIVE)
 	$(PIP) install -q -c constraints.txt torch==2.13.0
 	$(PIP) install -q -c constraints.txt scikit-build-core nanobind
-	$(PIP) install -q -c constraints.txt --no-build-isolation -e .
+	$(PIP) install -q -c constraints.txt --no-build-isolation -e ".[eval]"
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed

@@ -145,12 +145,15 @@ def machine() -> dict[str, object]:
         except importlib.metadata.PackageNotFoundError:
             return None
 
-    model = next(
-        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").open() if "model name" in line),
-        platform.machine(),
-    )
+    model = _processor()
     names = ("polyvec", "numpy", "torch", "maxsim-cpu")
     return {"machine": model, "cores": default_threads(), "versions": {name: version(name) for name in names}}
+
+
+def _processor() -> str:
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return next((line.split(":")[1].strip() for line in lines if "model name" in line), platform.machine())
 
 
 def main() -> None:
@@ -188,7 +191,8 @@ def _in_process(threads: int, rounds: int) -> list[dict[str, object]]:
     environment = dict(os.environ)
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"):
         environment[name] = str(threads)
-    code = f"import sys, json; sys.path.insert(0, {str(Path(__file__).parent)!r}); import maxsim; print(json.dumps(maxsim.run({threads}, {rounds})))"
+    code = f"import sys, json; sys.path.insert(0, {str(Path(__file__).parent)!r}); import maxsim; "
+    code += f"print(json.dumps(maxsim.run({threads}, {rounds})))"
     done = subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True)
     parsed: list[dict[str, object]] = json.loads(done.stdout.splitlines()[-1])
     return parsed

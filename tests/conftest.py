@@ -37,16 +37,22 @@ class WordEncoder:
         kept = words[:limit]
         return Encoded(
             vectors=np.stack([self._vector(word.group()) for word in kept]),
-            token_ids=np.array([int(hashlib.sha256(w.group().lower().encode()).hexdigest()[:6], 16) for w in kept], np.int32),
+            token_ids=np.array(
+                [int(hashlib.sha256(w.group().lower().encode()).hexdigest()[:6], 16) for w in kept], np.int32
+            ),
             offsets=np.array([word.span() for word in kept], np.int32),
             truncated=len(words) > limit,
         )
 
-    def encode_queries(self, texts: Iterable[str], *, progress: Callable[[int], None] | None = None) -> Iterator[Encoded]:
+    def encode_queries(
+        self, texts: Iterable[str], *, progress: Callable[[int], None] | None = None
+    ) -> Iterator[Encoded]:
         for text in texts:
             yield self._encode(text, 1000)
 
-    def encode_documents(self, texts: Iterable[str], *, progress: Callable[[int], None] | None = None) -> Iterator[Encoded]:
+    def encode_documents(
+        self, texts: Iterable[str], *, progress: Callable[[int], None] | None = None
+    ) -> Iterator[Encoded]:
         for text in texts:
             self.encoded += 1
             if progress is not None:

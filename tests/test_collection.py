@@ -67,7 +67,10 @@ def test_survives_closing_and_opening(index: Index, encoder: WordEncoder) -> Non
 
 def test_scores_are_maxsim_of_the_stored_vectors(index: Index, encoder: WordEncoder) -> None:
     (query,) = encoder.encode_queries(["thick red ice planet"])
-    stored = [e.vectors.astype(np.float16).astype(np.float32) for e in encoder.encode_documents(d.encoded_text for d in map(_document, DOCUMENTS))]
+    stored = [
+        e.vectors.astype(np.float16).astype(np.float32)
+        for e in encoder.encode_documents(d.encoded_text for d in map(_document, DOCUMENTS))
+    ]
     expected = maxsim(query.vectors, stored)
     found = {hit.id: hit.score for hit in index.search("thick red ice planet", k=3)}
     for document, score in zip(DOCUMENTS, expected, strict=True):
@@ -191,7 +194,10 @@ def test_a_missing_segment_is_named(index: Index, encoder: WordEncoder) -> None:
 
 
 def test_a_second_writer_is_told_who_the_first_is(index: Index, encoder: WordEncoder) -> None:
-    with Index.open(index.path, encoder=encoder) as other, pytest.raises(IndexLockedError, match=f"process {os.getpid()}"):
+    with (
+        Index.open(index.path, encoder=encoder) as other,
+        pytest.raises(IndexLockedError, match=f"process {os.getpid()}"),
+    ):
         other.add([{"id": "x", "text": "y"}])
 
 
@@ -279,7 +285,7 @@ def test_no_write_permission(tmp_path: Path) -> None:
 class TestBuild:
     """A long build that is interrupted can be resumed, and is never mistaken for a whole index."""
 
-    documents = [Document(f"d{i}", f"text number{i} of many", {}) for i in range(40)]
+    documents = tuple(Document(f"d{i}", f"text number{i} of many", {}) for i in range(40))
 
     def _broken(self, after: int) -> Any:
         yield from self.documents[:after]

@@ -24,6 +24,7 @@ ORDER = [
     "explain",
     "search",
     "reranking",
+    "incoming",
     "collection",
     "building",
     "evaluation",

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from polyvec.encoder import Encoder as Encoder
     from polyvec.errors import PolyvecError as PolyvecError
     from polyvec.explain import Explanation as Explanation
-    from polyvec.scoring import maxsim as maxsim
     from polyvec.reranking import rerank as rerank
+    from polyvec.scoring import maxsim as maxsim
     from polyvec.search import Hit as Hit
     from polyvec.search import SearchOptions as SearchOptions
 

@@ -7,12 +7,9 @@ segment files. Opening one loads no model: that happens on the first text, and n
 from __future__ import annotations
 
 import os
-import shutil
 import threading
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, overload
@@ -31,9 +28,10 @@ from polyvec.errors import (
     StorageError,
 )
 from polyvec.explain import Explanation, explain
-from polyvec.index.catalog import CATALOG_FILE, Catalog
-from polyvec.index.format import sync_folder
-from polyvec.index.reader import SEGMENT_FOLDER, Snapshot
+from polyvec.incoming import encoded_documents, paired_vectors
+from polyvec.index.catalog import CATALOG_FILE
+from polyvec.index.folder import OPEN_ATTEMPTS, make_folder, open_folder
+from polyvec.index.reader import Snapshot
 from polyvec.index.vectors import checked_vectors
 from polyvec.index.writer import AddReport, Arrival, Existing, Writer
 from polyvec.search import Hit, SearchOptions, search_snapshot
@@ -43,7 +41,6 @@ if TYPE_CHECKING:
 
 Vectors = npt.NDArray[np.float32]
 DEFAULT_NBITS = 16
-_OPEN_ATTEMPTS = 5  # a compaction may retire files between reading the catalog and mapping them
 
 
 class Index:
@@ -59,7 +56,7 @@ class Index:
         self._encoder: Encoder | None = None
         self._writer: Writer | None = None
         self._lock = threading.RLock()
-        self._catalog, self._snapshot = _open_state(path)
+        self._catalog, self._snapshot = open_folder(path)
         self._meta = self._catalog.meta()
         if self._meta["state"] != "ready" and not resume:
             self.close()
@@ -78,7 +75,12 @@ class Index:
 
     @classmethod
     def create(
-        cls, path: str | os.PathLike[str], *, encoder: Encoder | None = None, dim: int | None = None, nbits: int = DEFAULT_NBITS
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        encoder: Encoder | None = None,
+        dim: int | None = None,
+        nbits: int = DEFAULT_NBITS,
     ) -> Index:
         """Make a new, empty index.
 
@@ -113,7 +115,9 @@ class Index:
         if encoder is None and dim is None:
             raise InputError("Index.create needs an encoder, or dim= for an index of vectors only.")
         if encoder is not None and dim not in (None, encoder.dim):
-            raise InputError(f"dim={dim}, but the encoder makes vectors of dim {encoder.dim}. Leave dim out, or give Encoder(dim=...).")
+            raise InputError(
+                f"dim={dim}, but the encoder makes vectors of dim {encoder.dim}. Leave dim out, or give Encoder(dim=...)."
+            )
         size = encoder.dim if encoder is not None else dim
         if size is None or size < 1:
             raise InputError(f"dim={dim}: expected a positive number.")
@@ -123,11 +127,13 @@ class Index:
             "version": polyvec.__version__,
             "dim": size,
             "nbits": nbits,
-            "encoder": None if encoder is None else {"fingerprint": encoder.fingerprint, "settings": encoder.settings()},
+            "encoder": None
+            if encoder is None
+            else {"fingerprint": encoder.fingerprint, "settings": encoder.settings()},
             "next_row": 0,
             "next_segment": 1,
         }
-        _make_folder(path, meta)
+        make_folder(path, meta)
         return cls(path, encoder=encoder, resume=True)
 
     @classmethod
@@ -157,13 +163,13 @@ class Index:
     def refresh(self) -> None:
         """Move on to the newest committed state, as another process may have written it."""
         with self._lock:
-            for attempt in range(_OPEN_ATTEMPTS):
+            for attempt in range(OPEN_ATTEMPTS):
                 self._catalog.refresh()
                 try:
                     self._snapshot = Snapshot.open(self.path, self._catalog, int(self._catalog.meta()["dim"]))
                     break
                 except IndexCorruptError:
-                    if attempt == _OPEN_ATTEMPTS - 1:
+                    if attempt == OPEN_ATTEMPTS - 1:
                         raise
             self._meta = self._catalog.meta()
 
@@ -247,7 +253,7 @@ class Index:
         with self._lock:
             writer = self._open_writer()
             checked = writer.check(as_documents(documents), lambda document: document.id, existing, report)
-            writer.add(_encoded(encoder, checked, progress), report, dim=self.dim)
+            writer.add(encoded_documents(encoder, checked, progress), report, dim=self.dim)
             self.refresh()
         return report
 
@@ -272,7 +278,7 @@ class Index:
         report = AddReport()
         with self._lock:
             writer = self._open_writer()
-            pairs = writer.check(_paired(ids, vectors, metadata), lambda pair: pair[0].id, existing, report)
+            pairs = writer.check(paired_vectors(ids, vectors, metadata), lambda pair: pair[0].id, existing, report)
             arrivals = (
                 Arrival(
                     document=document,
@@ -313,7 +319,7 @@ class Index:
     # -- searching -----------------------------------------------------------------------------------------------------
 
     @overload
-    def search(
+    def search(  # type: ignore[overload-overlap]  # a string is a sequence of strings too
         self,
         query: str,
         *,
@@ -378,7 +384,7 @@ class Index:
         """
         chosen = _with_k(options, k)
         single = isinstance(query, np.ndarray) and query.ndim == 2
-        arrays = [query] if single else list(query)  # type: ignore[arg-type]
+        arrays: list[Any] = [query] if single else list(query)  # type: ignore[arg-type]
         results = [
             search_snapshot(
                 self._snapshot,
@@ -419,7 +425,8 @@ class Index:
         if encoder.fingerprint != made_by["fingerprint"]:
             raise ModelMismatchError(
                 f"{self.path} was made by model {made_by['settings']['model'] or 'default'} ({made_by['fingerprint']}), not by "
-                f"{encoder.name} ({encoder.fingerprint}): their vectors do not compare. Open it without an encoder, or build it again."
+                f"{encoder.name} ({encoder.fingerprint}): their vectors do not compare. "
+                "Open it without an encoder, or build it again."
             )
 
     def _explainer(self, query: str, encoded: Encoded) -> Callable[[int, str], Explanation]:
@@ -436,85 +443,3 @@ class Index:
 def _with_k(options: SearchOptions | None, k: int | None) -> SearchOptions:
     options = options or SearchOptions()
     return options if k is None else replace(options, k=k)
-
-
-def _open_state(path: Path) -> tuple[Catalog, Snapshot]:
-    for attempt in range(_OPEN_ATTEMPTS):
-        catalog = Catalog.open(path)
-        try:
-            return catalog, Snapshot.open(path, catalog, int(catalog.meta()["dim"]))
-        except IndexCorruptError:
-            catalog.close()
-            if attempt == _OPEN_ATTEMPTS - 1:
-                raise
-        except BaseException:
-            catalog.close()
-            raise
-    raise AssertionError("unreachable")
-
-
-def _make_folder(path: Path, meta: dict[str, Any]) -> None:
-    """Build the empty index beside its place and rename it there, so that half of one is never seen."""
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        what = "an index is there already" if (path / CATALOG_FILE).is_file() else "something else is there"
-        raise StorageError(f"Cannot create {path}: {what}. Choose another path, or delete it first.")
-    staging = path.with_name(f".{path.name}.creating-{os.getpid()}")
-    try:
-        try:
-            staging.mkdir(parents=True)
-            (staging / SEGMENT_FOLDER).mkdir()
-        except OSError as error:
-            raise StorageError(f"Cannot create {path}: {error.strerror}. Check the folder's permissions.") from error
-        Catalog.create(staging, meta).close()
-        os.replace(staging, path)
-        sync_folder(path.parent)
-    except BaseException:
-        shutil.rmtree(staging, ignore_errors=True)
-        raise
-
-
-def _encoded(
-    encoder: Encoder, documents: Iterable[Document], progress: Callable[[int], None] | None
-) -> Iterator[Arrival]:
-    """Pair the stream of documents with the stream of their encodings, whatever the encoder reads ahead."""
-    waiting: deque[Document] = deque()
-
-    def texts() -> Iterator[str]:
-        for document in documents:
-            waiting.append(document)
-            yield document.encoded_text
-
-    stream = iter(texts())
-    first = next(stream, None)
-    if first is None:
-        return
-    for encoded in encoder.encode_documents(chain([first], stream), progress=progress):
-        yield Arrival(
-            document=waiting.popleft(),
-            vectors=encoded.vectors,
-            token_ids=encoded.token_ids,
-            truncated=encoded.truncated,
-        )
-
-
-def _paired(
-    ids: Iterable[str], vectors: Iterable[npt.ArrayLike], metadata: Iterable[Mapping[str, Any]] | None
-) -> Iterator[tuple[Document, npt.ArrayLike]]:
-    """Ids, arrays and metadata in step. Raises InputError where one of them ends early."""
-    end = object()
-    columns: list[Iterator[Any]] = [iter(ids), iter(vectors)]
-    if metadata is not None:
-        columns.append(iter(metadata))
-    n = 0
-    while True:
-        values = [next(column, end) for column in columns]
-        if all(value is end for value in values):
-            return
-        if any(value is end for value in values):
-            names = ["ids", "vectors", "metadata"][: len(values)]
-            short = [name for name, value in zip(names, values, strict=True) if value is end]
-            raise InputError(f"{' and '.join(short)} ended after {n} entries while the others go on. Give one of each a document.")
-        if not isinstance(values[0], str) or not values[0]:
-            raise InputError(f"id {values[0]!r} (entry {n}): expected a non-empty string.")
-        yield Document(values[0], "", dict(values[2]) if metadata is not None else {}), values[1]
-        n += 1

@@ -51,7 +51,9 @@ class Hit:
         Raises InputError for a hit without text, or found by vectors alone.
         """
         if self._explain is None:
-            raise InputError(f"Hit {self.id!r} cannot be explained: it was found by vectors alone, or has no stored text.")
+            raise InputError(
+                f"Hit {self.id!r} cannot be explained: it was found by vectors alone, or has no stored text."
+            )
         return self._explain()
 
     def to_dict(self) -> dict[str, Any]:

@@ -84,7 +84,11 @@ def test_stdin(monkeypatch: pytest.MonkeyPatch) -> None:
         ("d.jsonl", b'{"text": "a"}', r"d\.jsonl:1: no id"),
         ("d.jsonl", b'{"id": "", "text": "a"}', "id ''"),
         ("d.jsonl", b'{"id": true, "text": "a"}', "id True"),
-        ("d.jsonl", b'{"id": "a", "text": "x"}\n\n{"id": "a", "text": "y"}', r"d\.jsonl:3: document id 'a' comes twice"),
+        (
+            "d.jsonl",
+            b'{"id": "a", "text": "x"}\n\n{"id": "a", "text": "y"}',
+            r"d\.jsonl:3: document id 'a' comes twice",
+        ),
         ("d.jsonl", b'{"id": "a", "text": "\xff"}', r"d\.jsonl:1: broken UTF-8 at byte 21 of the line \(0xff\)"),
         ("d.jsonl", b'{"id": "a", "text": "\\ud800"}', "lone surrogate"),
         ("d.jsonl", b'{"id": "a", "text": "x", "n": NaN}', "not plain JSON"),
@@ -127,7 +131,9 @@ def test_what_is_no_list_of_documents(bad: Any) -> None:
         list(as_documents(bad))
 
 
-@given(st.lists(st.tuples(st.text(min_size=1), st.text(min_size=1), st.dictionaries(st.text(), st.integers())), max_size=5))
+@given(
+    st.lists(st.tuples(st.text(min_size=1), st.text(min_size=1), st.dictionaries(st.text(), st.integers())), max_size=5)
+)
 def test_what_is_accepted_comes_back_unchanged(rows: list[tuple[str, str, dict[str, int]]]) -> None:
     for identifier, text, metadata in rows:
         extra = {key: value for key, value in metadata.items() if key not in ("id", "_id", "text", "metadata")}

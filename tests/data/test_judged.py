@@ -54,11 +54,15 @@ def test_qrels(tmp_path: Path) -> None:
         read_qrels(tmp_path / "empty")
 
 
-IDS = st.text(st.characters(exclude_categories=("Z", "C")), min_size=1, max_size=5).filter(lambda s: len(s.split()) == 1)
+IDS = st.text(st.characters(exclude_categories=("Z", "C")), min_size=1, max_size=5).filter(
+    lambda s: len(s.split()) == 1
+)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
-@given(st.dictionaries(IDS, st.dictionaries(IDS, st.floats(allow_nan=False, allow_infinity=False), min_size=1), max_size=3))
+@given(
+    st.dictionaries(IDS, st.dictionaries(IDS, st.floats(allow_nan=False, allow_infinity=False), min_size=1), max_size=3)
+)
 def test_a_run_comes_back_to_the_last_bit(tmp_path: Path, run: dict[str, dict[str, float]]) -> None:
     write_run(tmp_path / "r.trec", run, tag="t")
     again = read_run(tmp_path / "r.trec")

@@ -27,6 +27,9 @@ _COMMANDS = {
     "search": "polyvec.cli.find:search",
     "rerank": "polyvec.cli.find:rerank",
     "demo": "polyvec.cli.demo:demo",
+    "encode": "polyvec.cli.model:encode",
+    "convert": "polyvec.cli.model:convert",
+    "doctor": "polyvec.cli.model:doctor",
 }
 
 

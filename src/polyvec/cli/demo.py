@@ -48,13 +48,15 @@ def demo(index_path: Path, model: str | None, as_json: bool) -> None:
             return
         console.print(
             f"[bold green]✓[/] {facts['documents']} passages in {len(facts['languages'])} languages, {facts['tokens']:,} token "
-            f"vectors, {human_bytes(facts['size_bytes'])} in [bold]{index_path}[/] [dim]({seconds:.1f} s, model {facts['model']})[/]\n"
+            f"vectors, {human_bytes(facts['size_bytes'])} in [bold]{index_path}[/] "
+            f"[dim]({seconds:.1f} s, model {facts['model']})[/]\n"
         )
         for question in show_questions(corpus):
             _answer(index, question)
     _print_measures(measures)
     console.print(
-        f'\nAsk your own: [bold]polyvec search {index_path} "how do bees tell each other where the flowers are?"[/]', soft_wrap=True
+        f'\nAsk your own: [bold]polyvec search {index_path} "how do bees tell each other where the flowers are?"[/]',
+        soft_wrap=True,
     )
 
 
@@ -69,12 +71,12 @@ def _print_measures(measures: dict[str, Any]) -> None:
     table = Table(title="nDCG@10 of the demo's own questions", title_justify="left", box=None, padding=(0, 2))
     table.add_column("question in", style="magenta")
     table.add_column("questions", justify="right")
-    table.add_column("passage in the same language", justify="right")
-    table.add_column("passages in the other languages", justify="right")
+    table.add_column("passage in the same language")
+    table.add_column("passages in the other languages")
     for lang, row in measures["by_lang"].items():
         table.add_row(lang, str(row["queries"]), _bar(row["same"]), _bar(row["cross"]))
     overall = measures["overall"]
-    table.add_row("all", str(overall["queries"]), _bar(overall["same"]), _bar(overall["cross"]), style="bold", end_section=True)
+    table.add_row("all", str(overall["queries"]), _bar(overall["same"]), _bar(overall["cross"]), style="bold")
     console.print(table)
 
 

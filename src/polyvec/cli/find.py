@@ -31,7 +31,9 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON,
     type=click.Path(path_type=Path, allow_dash=True),
     help="Many queries: .jsonl, .tsv or .txt, one a line; - reads stdin.",
 )
-@click.option("--run", "run_path", type=click.Path(path_type=Path, allow_dash=True), help="Write a TREC run; - is stdout.")
+@click.option(
+    "--run", "run_path", type=click.Path(path_type=Path, allow_dash=True), help="Write a TREC run; - is stdout."
+)
 @click.option("--tag", default="polyvec", show_default=True, help="Name of the system in the TREC run.")
 @click.option("--explain", is_flag=True, help="Show which query token met which document token.")
 @click.option("--threads", type=int, default=None, help="Threads to search with.  [default: all cores]")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ import click
 from rich.table import Table
 
 from polyvec.cli.render import console, human_bytes, messages, print_json, progress_bar
-from polyvec.index.writer import AddReport
+from polyvec.index.writer import AddReport, Existing
 
 _index_argument = click.argument("index_path", metavar="INDEX", type=click.Path(path_type=Path))
 _docs_argument = click.argument("docs", metavar="DOCS", type=click.Path(path_type=Path, allow_dash=True))
@@ -62,7 +63,7 @@ def index(docs: Path, index_path: Path, model: str | None, dim: int | None, nbit
     _say_report(report, encoder.document_length)
 
 
-def _changing(name: str, existing: str, text: str) -> click.Command:
+def _changing(name: str, existing: Existing, text: str) -> click.Command:
     @click.command(name, help=text)
     @_index_argument
     @_docs_argument
@@ -73,7 +74,7 @@ def _changing(name: str, existing: str, text: str) -> click.Command:
 
         with Index.open(index_path) as opened, _counting("encoding", docs) as (progress, on_bytes):
             documents = read_documents(docs, progress=on_bytes)
-            report = (opened.update if existing == "replace" else opened.add)(documents, progress=progress)
+            report = opened.add(documents, existing=existing, progress=progress)
             limit = opened.encoder.document_length
         if as_json:
             print_json(_report(report))
@@ -97,7 +98,7 @@ def delete(index_path: Path, ids: tuple[str, ...], as_json: bool) -> None:
     """Delete documents of INDEX by ID; `-` reads ids from stdin, one a line. `compact` then erases them from disk."""
     from polyvec.collection import Index
 
-    wanted = [line.rstrip("\r\n") for line in click.get_text_stream("stdin")] if ids == ("-",) else list(ids)
+    wanted = sys.stdin.read().splitlines() if ids == ("-",) else list(ids)
     with Index.open(index_path) as opened:
         deleted = opened.delete(wanted)
     if as_json:

@@ -66,7 +66,7 @@ def doctor(checkpoint: str | None, dim: int | None, backend: str, as_json: bool)
 @click.option("--rotary-base", type=float, default=10000.0, show_default=True, help="rotary: base of the wavelengths.")
 @click.option("--max-length", type=int, default=8192, show_default=True, help="rotary: tokens the model shall take.")
 @_json_option
-def convert(  # noqa: PLR0917 - click passes options by name
+def convert(
     checkpoint: str,
     out: Path,
     layout: str,
@@ -117,7 +117,7 @@ def convert(  # noqa: PLR0917 - click passes options by name
     "--pool-factor", type=float, default=1.0, show_default=True, help="Keep about 1/F of a document's vectors."
 )
 @_json_option
-def encode(  # noqa: PLR0917 - click passes options by name
+def encode(
     source: Path, out: Path, queries: bool, model: str | None, dim: int | None, pool_factor: float, as_json: bool
 ) -> None:
     """Turn TEXTS into token vectors in the file OUT (.npz or .safetensors).

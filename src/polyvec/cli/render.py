@@ -82,6 +82,8 @@ def marked_text(explanation: Explanation, *, skip: int = 0, limit: int = _SNIPPE
     whole = explanation.text
     highlights = [mark for mark in explanation.highlights() if mark.start >= skip and mark.strength >= _WEAK]
     start = _best_window(highlights, skip, len(whole), limit)
+    if start > skip and not any(mark.start == start for mark in highlights) and " " in whole[start : start + 20]:
+        start = whole.index(" ", start) + 1
     end = min(len(whole), start + limit)
     if end < len(whole) and " " in whole[end - 20 : end]:
         end = whole.rindex(" ", end - 20, end)
@@ -134,7 +136,7 @@ def _best_window(highlights: Sequence[Highlight], skip: int, length: int, limit:
     def covered(start: int) -> float:
         return sum(m.strength for m in highlights if m.start >= start and m.end <= start + limit)
 
-    starts = [skip, *(mark.start for mark in highlights)]
+    starts = [skip, *(min(mark.start, length - limit) for mark in highlights if mark.start >= skip)]
     return max(starts, key=lambda start: (covered(start), -start))
 
 

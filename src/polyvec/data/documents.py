@@ -67,7 +67,9 @@ def read_documents(path: str | Path, *, progress: Progress | None = None) -> Ite
     seen: set[str] = set()
     for document, where in _read(path, progress or (lambda n: None)):
         if document.id in seen:
-            raise InputError(f"{where}: document id {document.id!r} comes twice. Ids name one document each: make them unique.")
+            raise InputError(
+                f"{where}: document id {document.id!r} comes twice. Ids name one document each: make them unique."
+            )
         seen.add(document.id)
         yield document
     if not seen:
@@ -79,7 +81,9 @@ def _read(path: Path, progress: Progress) -> Iterator[tuple[Document, str]]:
     if str(path) == "-":
         yield from _rows_as_documents(json_lines(sys.stdin.buffer, "stdin", progress))
     elif path.is_dir():
-        corpus = next((path / f"corpus.jsonl{end}" for end in ("", ".gz", ".zst") if (path / f"corpus.jsonl{end}").exists()), None)
+        corpus = next(
+            (path / f"corpus.jsonl{end}" for end in ("", ".gz", ".zst") if (path / f"corpus.jsonl{end}").exists()), None
+        )
         yield from _read(corpus, progress) if corpus is not None else _read_folder(path, progress)
     elif name.endswith((".jsonl", ".jsonl.gz", ".jsonl.zst", ".ndjson")):
         with open_bytes(path) as stream:
@@ -171,11 +175,15 @@ def _lines(stream: BinaryIO, name: str) -> Iterator[bytes]:
         try:
             line = stream.readline(_MAX_LINE_BYTES + 1)
         except Exception as error:  # gzip, zlib and zstandard each have an error class of their own
-            raise InputError(f"{name}:{number}: cannot be decompressed ({error}). The file is damaged or cut short.") from error
+            raise InputError(
+                f"{name}:{number}: cannot be decompressed ({error}). The file is damaged or cut short."
+            ) from error
         if not line:
             return
         if len(line) > _MAX_LINE_BYTES:
-            raise InputError(f"{name}:{number}: a line of over {_MAX_LINE_BYTES // 2**20} MB. Expected one document a line.")
+            raise InputError(
+                f"{name}:{number}: a line of over {_MAX_LINE_BYTES // 2**20} MB. Expected one document a line."
+            )
         yield line
 
 
@@ -205,10 +213,14 @@ def _checked(identifier: Any, text: Any, metadata: Mapping[str, Any], where: str
         given = "no text" if text is None else f"text of type {type(text).__name__}"
         raise InputError(f"{where}: {given} in document {identifier!r}, expected a string in `text`.")
     if not text.strip():
-        raise InputError(f"{where}: the text of document {identifier!r} is empty. Leave the document out, or give it a text.")
+        raise InputError(
+            f"{where}: the text of document {identifier!r} is empty. Leave the document out, or give it a text."
+        )
     for name, value in (("id", identifier), ("text", text)):
         if not _encodable(value):
-            raise InputError(f"{where}: the {name} of document {identifier!a} holds a lone surrogate, which is not Unicode text.")
+            raise InputError(
+                f"{where}: the {name} of document {identifier!a} holds a lone surrogate, which is not Unicode text."
+            )
     try:
         json.dumps(metadata, allow_nan=False, ensure_ascii=False).encode("utf-8")
     except (TypeError, ValueError) as error:
@@ -228,7 +240,9 @@ def _table_rows(path: Path, delimiter: str, progress: Progress) -> Iterator[tupl
     csv.field_size_limit(_MAX_LINE_BYTES)
     with path.open("rb") as raw:
         try:
-            reader = csv.DictReader(io.TextIOWrapper(raw, encoding="utf-8-sig", newline=""), delimiter=delimiter, strict=True)
+            reader = csv.DictReader(
+                io.TextIOWrapper(raw, encoding="utf-8-sig", newline=""), delimiter=delimiter, strict=True
+            )
             columns = reader.fieldnames or []
             if columns and ("text" not in columns or not {"id", "_id"} & set(columns)):
                 raise InputError(f"{path}:1: columns {', '.join(columns)}; expected a header with id and text.")
@@ -236,13 +250,17 @@ def _table_rows(path: Path, delimiter: str, progress: Progress) -> Iterator[tupl
             for row in reader:
                 where = f"{path}:{reader.line_num}"
                 if None in row or None in row.values():
-                    raise InputError(f"{where}: another number of fields than the header's {len(columns)}. Quote fields that hold {delimiter!r}.")
+                    raise InputError(
+                        f"{where}: another number of fields than the header's {len(columns)}. Quote fields that hold {delimiter!r}."
+                    )
                 now = raw.tell()
                 progress(now - at)
                 at = now
                 yield {key: value for key, value in row.items() if value != ""}, where
         except UnicodeDecodeError as error:
-            raise InputError(f"{path}: broken UTF-8 ({error.reason} at byte {error.start} of a block). Convert the file to UTF-8.") from error
+            raise InputError(
+                f"{path}: broken UTF-8 ({error.reason} at byte {error.start} of a block). Convert the file to UTF-8."
+            ) from error
         except csv.Error as error:
             raise InputError(f"{path}: not a valid table ({error}).") from error
 
@@ -252,7 +270,9 @@ def _parquet_rows(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
         import pyarrow
         import pyarrow.parquet
     except ImportError as error:
-        raise MissingExtraError(f"{path}: reading parquet needs pyarrow. Run: pip install 'polyvec[parquet]'") from error
+        raise MissingExtraError(
+            f"{path}: reading parquet needs pyarrow. Run: pip install 'polyvec[parquet]'"
+        ) from error
     try:
         number = 0
         for batch in pyarrow.parquet.ParquetFile(path).iter_batches(batch_size=1024):

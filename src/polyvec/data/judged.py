@@ -81,7 +81,9 @@ def read_qrels(path: str | Path) -> Qrels:
         if len(fields) == 3 and where.endswith(":1") and not _is_int(fields[2]):
             continue  # BEIR's header
         if len(fields) not in (3, 4) or not _is_int(fields[-1]):
-            raise InputError(f"{where}: {' '.join(fields)[:60]!r}, expected `query document grade` or `query 0 document grade`.")
+            raise InputError(
+                f"{where}: {' '.join(fields)[:60]!r}, expected `query document grade` or `query 0 document grade`."
+            )
         qrels.setdefault(fields[0], {})[fields[-2]] = int(fields[-1])
     if not qrels:
         raise InputError(f"{path}: no judgements in it.")
@@ -101,19 +103,26 @@ def read_run(path: str | Path) -> Run:
 
 
 def write_run(
-    path: str | Path, results: Iterable[tuple[str, Iterable[tuple[str, float]]]] | Mapping[str, Mapping[str, float]], *, tag: str
+    path: str | Path,
+    results: Iterable[tuple[str, Iterable[tuple[str, float]]]] | Mapping[str, Mapping[str, float]],
+    *,
+    tag: str,
 ) -> None:
     """Write a TREC run; "-" is stdout. results: (query id, [(document id, score), ...]) best first, or a Run.
 
     Raises InputError for an id with white space in it, which the format cannot hold.
     """
     if isinstance(results, Mapping):
-        results = [(query_id, sorted(scores.items(), key=lambda item: -item[1])) for query_id, scores in results.items()]
+        results = [
+            (query_id, sorted(scores.items(), key=lambda item: -item[1])) for query_id, scores in results.items()
+        ]
     with _open_text(Path(path)) as stream:
         for query_id, ranked in results:
             for rank, (document_id, score) in enumerate(ranked, start=1):
                 if len(query_id.split()) != 1 or len(document_id.split()) != 1:
-                    raise InputError(f"ids {query_id!r}, {document_id!r}: a TREC run cannot hold ids with white space. Use --json.")
+                    raise InputError(
+                        f"ids {query_id!r}, {document_id!r}: a TREC run cannot hold ids with white space. Use --json."
+                    )
                 stream.write(f"{query_id} Q0 {document_id} {rank} {score!r} {tag}\n")
 
 

@@ -176,7 +176,7 @@ def _packed_attention(backbone: Any, runs: list[Run]) -> Iterator[None]:
         _runs.reset(token)
 
 
-def _attention(  # noqa: PLR0917 - transformers' own signature
+def _attention(
     module: Any,
     query: torch.Tensor,
     key: torch.Tensor,

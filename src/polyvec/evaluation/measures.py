@@ -21,7 +21,9 @@ def compute_measures(qrels: Qrels, run: Run, measures: Sequence[str]) -> dict[st
     try:
         wanted = [ir_measures.parse_measure(name) for name in measures]
     except (NameError, SyntaxError, ValueError) as error:
-        raise InputError(f"measures {list(measures)}: {error}. Expected names such as nDCG@10, RR@10, R@100.") from error
+        raise InputError(
+            f"measures {list(measures)}: {error}. Expected names such as nDCG@10, RR@10, R@100."
+        ) from error
     judgements = [
         ir_measures.Qrel(query_id, document_id, grade)
         for query_id, grades in qrels.items()

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -308,7 +308,7 @@ class Catalog:
         """SQLite's own full check and the rules between our tables; an empty list is good news."""
         problems = [f"{self.path}: {line}" for (line,) in self._rows("PRAGMA integrity_check") if line != "ok"]
         records = self.segments()
-        for before, after in zip(records, records[1:], strict=False):
+        for before, after in pairwise(records):
             if after.first_row <= before.last_row:
                 problems.append(f"{self.path}: segments {before.file} and {after.file} cover the same rows")
         held = {int(row) for record in records for row in record.row_numbers()}

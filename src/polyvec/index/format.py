@@ -71,7 +71,7 @@ class BlockWriter:
         block = self._open
         if block is None or array.shape[1:] != ((block.columns,) if block.columns else ()):
             raise ValueError(f"rows of shape {array.shape} do not fit the open block {block}")
-        data = memoryview(np.ascontiguousarray(array, dtype=block.dtype)).cast("B")
+        data = np.ascontiguousarray(array, dtype=block.dtype).data.cast("B")
         self._file.write(data)
         self._open = Block(
             block.name,
@@ -170,7 +170,9 @@ class BlockFile:
             expected = rows * max(columns, 1) * np.dtype(dtype).itemsize
             if offset % ALIGNMENT or offset < PAGE or length != expected or offset + length > size:
                 raise IndexCorruptError(f"{self.path} is damaged: block {i} lies outside the file.")
-            yield Block(name.rstrip(b"\0").decode("ascii", "replace"), np.dtype(dtype), checksum, offset, rows, columns, length)
+            yield Block(
+                name.rstrip(b"\0").decode("ascii", "replace"), np.dtype(dtype), checksum, offset, rows, columns, length
+            )
 
     def array(self, name: str, dtype: npt.DTypeLike, columns: int = 0) -> npt.NDArray[Any]:
         """The block as a read-only array, mapped. Raises IndexCorruptError where it is missing or of another kind."""
@@ -188,7 +190,9 @@ class BlockFile:
             for start in range(block.offset, block.offset + block.size, _CHUNK):
                 checksum = zlib.crc32(self._map[start : min(start + _CHUNK, block.offset + block.size)], checksum)
             if checksum != block.checksum:
-                problems.append(f"{self.path}: block {block.name!r} is damaged (checksum {checksum:08x}, expected {block.checksum:08x})")
+                problems.append(
+                    f"{self.path}: block {block.name!r} is damaged (checksum {checksum:08x}, expected {block.checksum:08x})"
+                )
         return problems
 
 

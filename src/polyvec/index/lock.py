@@ -36,11 +36,15 @@ class WriterLock:
         try:
             self._descriptor: int | None = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
-            raise StorageError(f"Cannot write to {folder}: {error.strerror}. Check the folder's permissions.") from error
+            raise StorageError(
+                f"Cannot write to {folder}: {error.strerror}. Check the folder's permissions."
+            ) from error
         try:
             _try_lock(self._descriptor)
         except OSError as error:
-            holder = os.pread(self._descriptor, 200, 0).decode("utf-8", "replace").strip() if hasattr(os, "pread") else ""
+            holder = (
+                os.pread(self._descriptor, 200, 0).decode("utf-8", "replace").strip() if hasattr(os, "pread") else ""
+            )
             os.close(self._descriptor)
             self._descriptor = None
             raise IndexLockedError(

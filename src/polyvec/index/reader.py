@@ -108,7 +108,9 @@ class Snapshot:
 
 def _existing(path: Path) -> Path:
     if not path.is_file():
-        raise IndexCorruptError(f"{path} is missing, though the catalog lists it. Restore it, or build the index again.")
+        raise IndexCorruptError(
+            f"{path} is missing, though the catalog lists it. Restore it, or build the index again."
+        )
     return path
 
 
@@ -116,7 +118,9 @@ def _allowed(live: _LiveSegment, subset: npt.NDArray[np.int64] | None) -> npt.ND
     """Positions inside the segment that may be returned; None: all of them."""
     if subset is None:
         return live.alive
-    inside = subset[np.searchsorted(subset, live.record.first_row) : np.searchsorted(subset, live.record.last_row, "right")]
+    inside = subset[
+        np.searchsorted(subset, live.record.first_row) : np.searchsorted(subset, live.record.last_row, "right")
+    ]
     if live.record.rows is None:
         positions = inside - live.record.first_row
     else:
