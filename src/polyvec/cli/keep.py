@@ -39,10 +39,11 @@ def index(docs: Path, index_path: Path, model: str | None, dim: int | None, nbit
     from polyvec.encoder import Encoder
 
     started = time.perf_counter()
-    encoder = Encoder(model, dim=dim)
     with _counting("encoding", docs) as (progress, on_bytes):
+        documents = read_documents(docs, progress=on_bytes)  # looks whether there is anything before the model loads
+        encoder = Encoder(model, dim=dim)
         built, report = build_index(
-            read_documents(docs, progress=on_bytes),
+            documents,
             index_path,
             encoder=encoder,
             nbits=DEFAULT_NBITS if nbits is None else nbits,
@@ -111,7 +112,7 @@ def delete(index_path: Path, ids: tuple[str, ...], as_json: bool) -> None:
 @_index_argument
 @_json_option
 def compact(index_path: Path, as_json: bool) -> None:
-    """Merge the segments of INDEX, compress them, and erase deleted documents from disk."""
+    """Merge the segments of INDEX and erase deleted documents from disk."""
     from polyvec.collection import Index
 
     with Index.open(index_path) as opened:

@@ -64,8 +64,12 @@ def read_documents(path: str | Path, *, progress: Progress | None = None) -> Ite
     path = Path(path)
     if str(path) != "-" and not path.exists():
         raise InputError(f"{path}: no such file or folder. Expected documents as {KINDS}.")
+    return _distinct(path, progress or (lambda n: None))
+
+
+def _distinct(path: Path, progress: Progress) -> Iterator[Document]:
     seen: set[str] = set()
-    for document, where in _read(path, progress or (lambda n: None)):
+    for document, where in _read(path, progress):
         if document.id in seen:
             raise InputError(
                 f"{where}: document id {document.id!r} comes twice. Ids name one document each: make them unique."

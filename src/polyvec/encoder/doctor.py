@@ -14,17 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from polyvec.encoder.published import licence
+from polyvec.encoder.samples import DOCUMENTS, QUERIES
 
 if TYPE_CHECKING:
     from polyvec.encoder.encoder import Encoder
 
-_TEXTS = [
-    "Photosynthesis turns light, water and carbon dioxide into sugar.",
-    "Short.",
-    "La tour Eiffel se trouve à Paris; elle fut construite en 1889, et elle mesure plus de trois cents mètres. " * 3,
-    "光合作用把光变成糖。 Что такое фотосинтез?",
-]
-_QUERY = "what is photosynthesis?"
+_TEXTS = list(DOCUMENTS)
+_QUERY = QUERIES[0]
 # Arithmetic decides how far two ways to the same vector may be apart.
 _TOLERANCE = {"fp32": 1e-4, "bf16": 5e-2, "fp16": 1e-2, "int8": 1.5e-1}
 _WHERE = {

@@ -24,6 +24,8 @@ from polyvec.errors import InputError
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
 
+    from polyvec.encoder.forward import Forward
+    from polyvec.encoder.precision import Choice
     from polyvec.encoder.tokens import Piece
 
 logger = logging.getLogger(__name__)
@@ -83,9 +85,9 @@ class Encoder:
 
     def _build(self, model: str | os.PathLike[str] | MultiVectorEncoder | None) -> None:
         from polyvec.encoder.fingerprint import fingerprint
-        from polyvec.encoder.forward import Forward
         from polyvec.encoder.loading import Loaded, load
-        from polyvec.encoder.settings import apply_options, layout_of, poolings_of
+        from polyvec.encoder.precision import weight_dtype
+        from polyvec.encoder.settings import apply_options, device_for, layout_of, poolings_of
         from polyvec.encoder.tokens import TextTokenizer
 
         options = self.options
@@ -97,19 +99,34 @@ class Encoder:
             loaded = Loaded(model, Located(Path(), "a model in memory"), "memory")
         else:
             located = locate(model, backend=options.backend)
-            loaded = load(located, backend=options.backend, device=options.device, heads=options.heads)
+            device = device_for(options.device)
+            dtype = weight_dtype(options.precision, device)
+            loaded = load(located, backend=options.backend, device=device, dtype=dtype, heads=options.heads)
         self.loaded = loaded
         self.model = loaded.model
         apply_options(loaded, options)
         self.layout = layout_of(self.model, options)
         self._tokens = TextTokenizer(self.model.tokenizer, self.layout)
-        self._forward = Forward(self.model)
-        self.precision: str = options.precision
+        self._forward, self.precision, self.precision_choice = self._arithmetic()
         self._poolings = poolings_of(self.model)
         self.name: str = loaded.located.name
         folder = None if loaded.kind == "memory" else loaded.located.folder
         self.fingerprint: str = fingerprint(folder, self.model, self._vector_settings())
         self._named = None if loaded.located.is_default else _portable(loaded.located)
+
+    def _arithmetic(self) -> tuple[Forward, str, Choice | None]:
+        """The forward pass in the arithmetic asked for, its name, and what `auto` measured."""
+        from polyvec.encoder.forward import Forward
+        from polyvec.encoder.precision import choose, int8_linear
+
+        forward, wanted = Forward(self.model), self.options.precision
+        if wanted == "int8":
+            return forward.with_linear(int8_linear(forward, self._tokens)), "int8", None
+        if wanted == "auto" and self.model.dtype is not None and str(self.model.dtype) == "torch.float32":
+            best, choice = choose(forward, self._tokens)
+            return best, choice.precision, choice
+        names = {"torch.float32": "fp32", "torch.bfloat16": "bf16", "torch.float16": "fp16"}
+        return forward, names.get(str(self.model.dtype), "fp32"), None
 
     # -- what it is ----------------------------------------------------------------------------------------------------
 

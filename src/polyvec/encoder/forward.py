@@ -44,10 +44,16 @@ class Forward:
         self.packed = can_pack(model)
         self._lean = _lean_backbone(model, linear) if self.packed else None
         if linear is not None and self._lean is None:
-            raise InputError(f"int8 is not available for a {model[0].config.model_type} backbone on {model.device}.")
+            raise InputError(
+                f"int8 is not available for a {model[0].config.model_type} backbone on {model.device}. Choose another precision."
+            )
         if self.packed:
             _register_attention()
             self._position_offset = position_offset(model[0].model)
+
+    def with_linear(self, linear: MakeLinear) -> Forward:
+        """The same model with other arithmetic in its backbone's linear layers."""
+        return Forward(self._model, linear=linear)
 
     def __call__(self, pieces: Sequence[Piece]) -> list[Vectors]:
         """Unit vectors of every token of every piece, float32, in the order given."""

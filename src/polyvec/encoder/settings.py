@@ -48,6 +48,20 @@ def apply_options(loaded: Loaded, options: EncoderOptions) -> None:
         loaded.model.append(HierarchicalTokenPooling(options.pool_factor))
 
 
+def device_for(wanted: str | None) -> str:
+    """The device asked for, else a GPU where there is one. Raises InputError for one that is not here."""
+    import torch
+    from sentence_transformers.util import get_device_name
+
+    if wanted is None:
+        return str(get_device_name())
+    try:
+        torch.empty(1, device=wanted)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"device={wanted!r} is not available here ({str(error).splitlines()[0]}).") from error
+    return wanted
+
+
 def choose_dim(loaded: Loaded, dim: int, *, truncate: bool) -> None:
     """Use the head of this size; where there is none, cut the next larger one if told to."""
     from polyvec.encoder.heads import MatryoshkaHeads
