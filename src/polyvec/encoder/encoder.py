@@ -32,6 +32,7 @@ logger = logging.getLogger(__name__)
 
 Vectors = npt.NDArray[np.float32]
 _ARITHMETIC = frozenset({"precision", "backend", "device", "threads", "batch_tokens"})  # leave vectors as they are
+_SHARED = frozenset({"precision", "backend", "batch_tokens"})  # arithmetic that every process takes over
 
 
 class Encoder:
@@ -209,19 +210,26 @@ class Encoder:
             yield from self._run([[piece] for piece in self._tokens.queries(window)], "query", progress)
 
     def encode_documents(
-        self, texts: Iterable[str], *, progress: Callable[[int], None] | None = None
+        self,
+        texts: Iterable[str],
+        *,
+        progress: Callable[[int], None] | None = None,
+        devices: Sequence[str] | None = None,
     ) -> Iterator[Encoded]:
         """Encode a stream of documents in order; memory does not grow with the stream.
 
-        progress: called with the number of documents just encoded. A warning counts the documents that were cut.
+        progress: called with the number of documents just encoded · devices: to encode in one process for each of
+        these, such as ("cuda:0", "cuda:1"). A warning counts the documents that were cut.
         """
         cut = total = 0
+        stream = checked(texts, "document")
         try:
-            for window in windows(checked(texts, "document")):
-                pieces = self._tokens.documents(window)
-                cut += sum(parts[-1].truncated for parts in pieces)
-                total += len(pieces)
-                yield from self._run(pieces, "document", progress)
+            for encoded in (
+                self._in_processes(stream, devices, progress) if devices else self._documents(stream, progress)
+            ):
+                total += 1
+                cut += encoded.truncated
+                yield encoded
         finally:
             if cut:
                 logger.warning(
@@ -231,6 +239,21 @@ class Encoder:
                     total,
                     self.document_length,
                 )
+
+    def _documents(self, texts: Iterator[str], progress: Callable[[int], None] | None) -> Iterator[Encoded]:
+        for window in windows(texts):
+            yield from self._run(self._tokens.documents(window), "document", progress)
+
+    def _in_processes(
+        self, texts: Iterator[str], devices: Sequence[str], progress: Callable[[int], None] | None
+    ) -> Iterator[Encoded]:
+        from polyvec.encoder.parallel import encode_in_processes
+
+        arithmetic = {name: value for name, value in self.options.given().items() if name in _SHARED}
+        for encoded in encode_in_processes({**self.settings(), **arithmetic}, texts, "document", devices):
+            if progress is not None:
+                progress(1)
+            yield encoded
 
     def _run(self, texts: list[list[Piece]], task: str, progress: Callable[[int], None] | None) -> Iterator[Encoded]:
         """Forward passes over the pieces of some texts; yields in order as soon as a text's pieces are done."""
