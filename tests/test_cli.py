@@ -161,6 +161,21 @@ def test_rerank(run: Any, tmp_path: Path) -> None:
     assert len(answer["hits"]) == 2
 
 
+def test_rerank_a_run(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "d.jsonl").write_bytes(lines(ROWS))
+    (tmp_path / "q.tsv").write_text("q1\tyeast\nq2\tleaves of a plant\n", encoding="utf-8")
+    (tmp_path / "in.trec").write_text(
+        "q1 Q0 tea 1 9 bm25\nq1 Q0 bread 2 8 bm25\nq2 Q0 moon 1 2 bm25\nq2 Q0 tea 2 1 bm25\n", encoding="utf-8"
+    )
+    arguments = ["--run", tmp_path / "in.trec", "--queries", tmp_path / "q.tsv", "--run-out", "-"]
+    ran = run("rerank", *arguments, tmp_path / "d.jsonl", "-k", 1)
+    assert ran.code == 0, ran.err
+    assert [line.split()[:3] for line in ran.out.splitlines()] == [["q1", "Q0", "bread"], ["q2", "Q0", "tea"]]
+    (tmp_path / "in.trec").write_text("q1 Q0 nowhere 1 9 bm25\n", encoding="utf-8")
+    assert "'nowhere'" in run("rerank", *arguments, tmp_path / "d.jsonl").one_line_error(2)
+    assert "with --run" in run("rerank", "a", tmp_path / "d.jsonl", "--run", tmp_path / "in.trec").one_line_error(2)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

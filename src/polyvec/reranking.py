@@ -1,13 +1,13 @@
-"""A query and a list of texts -> the same texts, best first. No index needed."""
+"""A query and a list of texts, or a whole run -> the same texts, best first. No index needed."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from polyvec.data import as_documents
+from polyvec.data import Document, Query, Run, as_documents
 from polyvec.errors import InputError
 from polyvec.explain import Explanation, explain
 from polyvec.scoring import maxsim
@@ -54,6 +54,34 @@ def rerank(
             )
         )
     return hits
+
+
+def rerank_run(
+    run: Run, queries: Sequence[Query], documents: Iterable[Document], *, encoder: Encoder, k: int | None = None
+) -> list[tuple[str, list[tuple[str, float]]]]:
+    """Score the documents of a run anew: (query id, [(document id, score), ...]) best first, ties in the run's order.
+
+    Each document that the run names is encoded once; their vectors are held in memory. Raises InputError for a query or
+    document of the run that is not given.
+    """
+    texts = {query.id: query.text for query in queries}
+    missing = [query_id for query_id in run if query_id not in texts]
+    if missing:
+        raise InputError(f"The run has query {missing[0]!r}, which is not among the {len(texts)} queries given.")
+    wanted = {document_id for scores in run.values() for document_id in scores}
+    named = [document for document in documents if document.id in wanted]
+    absent = wanted - {document.id for document in named}
+    if absent:
+        raise InputError(f"The run names {len(absent)} documents that are not given, {min(absent)!r} among them.")
+    encoded = encoder.encode_documents(document.encoded_text for document in named)
+    vectors = {document.id: one.vectors for document, one in zip(named, encoded, strict=True)}
+    results = []
+    for query_id, one in zip(run, encoder.encode_queries(texts[query_id] for query_id in run), strict=True):
+        ids = list(run[query_id])
+        scores = maxsim(one.vectors, [vectors[document_id] for document_id in ids])
+        best = np.lexsort((np.arange(len(ids)), -scores))[:k]
+        results.append((query_id, [(ids[i], float(scores[i])) for i in best.tolist()]))
+    return results
 
 
 class _Explainer:

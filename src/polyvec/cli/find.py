@@ -75,22 +75,52 @@ def search(
 
 
 @click.command()
-@click.argument("query", metavar="QUERY")
-@click.argument("docs", metavar="DOCS", type=click.Path(path_type=Path, allow_dash=True))
-@click.option("-k", type=int, default=10, show_default=True, help="How many to show.")
+@click.argument("arguments", metavar="[QUERY] DOCS", nargs=-1, required=True)
+@click.option("-k", type=int, default=10, show_default=True, help="How many to keep a query.")
+@click.option(
+    "--run", "run_path", type=click.Path(path_type=Path), help="A TREC run to rerank, with --queries and --run-out."
+)
+@click.option("--queries", type=click.Path(path_type=Path), help="The queries of the run: .jsonl or .tsv.")
+@click.option(
+    "--run-out", type=click.Path(path_type=Path, allow_dash=True), help="Where the new run goes; - is stdout."
+)
+@click.option("--tag", default="polyvec", show_default=True, help="Name of the system in the new run.")
 @click.option("--model", metavar="M", help="Checkpoint folder or hub name. Default: the model that ships with polyvec.")
 @click.option("--dim", type=int, metavar="D", help="Which Matryoshka head to use.")
 @_json_option
-def rerank(query: str, docs: Path, k: int, model: str | None, dim: int | None, as_json: bool) -> None:
-    """Order the documents of DOCS (any kind that `polyvec index` takes; - is JSON lines on stdin) by their score with QUERY."""
-    from polyvec.data import read_documents
+def rerank(
+    arguments: tuple[str, ...],
+    k: int,
+    run_path: Path | None,
+    queries: Path | None,
+    run_out: Path | None,
+    tag: str,
+    model: str | None,
+    dim: int | None,
+    as_json: bool,
+) -> None:
+    """Order the documents of DOCS by their score with QUERY, or those of a TREC run by their scores with its queries.
+
+    DOCS is any kind that `polyvec index` takes; - is JSON lines on stdin.
+    """
+    from polyvec.data import read_documents, read_queries, read_run, write_run
     from polyvec.encoder import Encoder
     from polyvec.reranking import rerank as rerank_documents
+    from polyvec.reranking import rerank_run
 
-    given = [{**d.metadata, "id": d.id, "text": d.text} for d in read_documents(docs)]
+    expected = 1 if run_path is not None else 2
+    if len(arguments) != expected or len({run_path is None, queries is None, run_out is None}) != 1:
+        raise InputError("Give either QUERY and DOCS, or DOCS with --run, --queries and --run-out.")
+    documents = read_documents(arguments[-1])
     encoder = Encoder(model, dim=dim)
+    if run_path is not None and queries is not None and run_out is not None:
+        results = rerank_run(read_run(run_path), list(read_queries(queries)), documents, encoder=encoder, k=k)
+        write_run(run_out, results, tag=tag)
+        return
+    items = [{**d.metadata, "id": d.id, "text": d.text} for d in documents]
     started = time.perf_counter()
-    hits = rerank_documents(query, given, encoder=encoder, k=k)
+    query = arguments[0]
+    hits = rerank_documents(query, items, encoder=encoder, k=k)
     seconds = time.perf_counter() - started
     if as_json:
         print_json({"query": query, "hits": [hit.to_dict() for hit in hits], "seconds": round(seconds, 4)})
