@@ -58,14 +58,15 @@ void maxsim(const Floats& query, const Array& tokens, const Numbers& offsets, Sc
     }
   }
   std::vector<float> packed(kernel.packed_floats(q, d));
-  threads = std::max<std::size_t>(threads, 1);
+  const std::size_t per_document = std::max<std::size_t>(tokens.shape(0) / std::max<std::size_t>(documents, 1), 1);
+  const std::size_t chunk = kChunkTokens / per_document + 1;
+  threads = useful_threads(count, chunk, threads);
   std::vector<std::vector<float>> scratch(threads, std::vector<float>(kernel.scratch_floats(q, d)));
   kernel.pack(query.data(), q, d, packed.data());
   const MaxsimJob job{packed.data(), q, d, tokens.data(), sizeof(*tokens.data()) == 4 ? Dtype::f32 : Dtype::f16,
                       offsets.data(), which ? which->data() : nullptr, scores.data()};
-  const std::size_t per_document = std::max<std::size_t>(tokens.shape(0) / std::max<std::size_t>(documents, 1), 1);
   nb::gil_scoped_release released;
-  parallel_for(count, kChunkTokens / per_document + 1, threads, [&](std::size_t thread, std::size_t begin, std::size_t end) {
+  parallel_for(count, chunk, threads, [&](std::size_t thread, std::size_t begin, std::size_t end) {
     kernel.score(job, begin, end, scratch[thread].data());
   });
 }
@@ -86,7 +87,7 @@ double fma_peak(std::size_t threads, const std::string& name) {
     for (std::size_t i = begin; i < end; ++i) done[i] = kernel.burn(100000);
   });
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
-  double total = 0;
+  double total = 0;  // a thread that could not start added its count to another's time
   for (double count : done) total += count;
   return total / seconds.count();
 }

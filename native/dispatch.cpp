@@ -3,6 +3,8 @@
 #include <cstdlib>
 
 #if defined(POLYVEC_X86)
+#include <cpuid.h>
+
 #include "kernels/x86.hpp"
 #endif
 
@@ -10,7 +12,10 @@ namespace polyvec {
 
 #if defined(POLYVEC_X86)
 bool cpu_has_avx2() {
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+  // F16C is asked of cpuid: not every compiler's __builtin_cpu_supports knows its name.
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  const bool f16c = __get_cpuid(1, &eax, &ebx, &ecx, &edx) && (ecx & bit_F16C);
+  return f16c && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 }
 
 bool cpu_has_avx512() {

@@ -85,6 +85,10 @@ def test_many_threads_change_nothing() -> None:
     one = maxsim_packed(query, tokens, offsets, threads=1)
     for threads in (2, 5, 16):
         assert maxsim_packed(query, tokens, offsets, threads=threads).tobytes() == one.tobytes()
+    assert maxsim_packed(query, tokens, offsets, threads=2**40).tobytes() == one.tobytes()
+    for threads in (0, -1):
+        with pytest.raises(InputError, match=f"threads={threads}: expected at least 1"):
+            maxsim_packed(query, tokens, offsets, threads=threads)
 
 
 def test_any_layout_and_dtype() -> None:
@@ -102,6 +106,8 @@ def test_torch_tensors_are_taken() -> None:
     torch = pytest.importorskip("torch")
     query, document = torch.eye(3), torch.tensor([[0.5, 0.0, 0.0], [0.0, 0.25, -1.0]])
     assert maxsim(query, [document, document.half()]).tolist() == [0.75, 0.75]
+    with pytest.raises(InputError, match=r"document 0: Tensor that NumPy cannot read.*detach\(\)\.float"):
+        maxsim(query, [document.bfloat16()])
 
 
 @pytest.mark.parametrize(
@@ -114,6 +120,9 @@ def test_torch_tensors_are_taken() -> None:
         (np.ones((1, 3)), [np.ones((1, 3)), [[1.0, np.nan, 0.0]]], "document 1: NaN or infinity in row 0"),
         (np.full((1, 3), np.inf), [np.ones((1, 3))], "query: NaN or infinity in row 0"),
         (np.full((1, 2), 1e30), [np.full((1, 2), 1e30)], "overflow"),
+        (np.full((1, 2), 1e300), [np.ones((1, 2))], "overflow"),
+        ([[1.0, 2.0], [3.0]], [np.ones((1, 2))], "query: list that NumPy cannot read"),
+        (np.ones((1, 3)), np.ones((2, 3)), r"document 0: shape \(3,\)"),
         (np.ones((1, 2)), [np.array([["a", "b"]])], "expected numbers"),
     ],
 )
@@ -125,6 +134,7 @@ def test_bad_input_is_named(query: object, documents: object, message: str) -> N
 @pytest.mark.parametrize(
     ("offsets", "which", "message"),
     [
+        ([], None, "offsets: empty"),
         ([0, 3], None, "offsets end after the last"),
         ([1, 2], None, "offsets must begin with 0"),
         ([0, 2, 1], None, "offsets must not decrease"),
@@ -136,7 +146,9 @@ def test_bad_input_is_named(query: object, documents: object, message: str) -> N
 def test_bad_packing_never_reaches_a_kernel(offsets: list[int], which: list[int] | None, message: str) -> None:
     chosen = None if which is None else np.array(which)
     with pytest.raises(InputError, match=message):
-        maxsim_packed(np.ones((1, 4), np.float32), np.ones((2, 4), np.float32), np.array(offsets), which=chosen)
+        maxsim_packed(
+            np.ones((1, 4), np.float32), np.ones((2, 4), np.float32), np.array(offsets, np.int64), which=chosen
+        )
 
 
 def test_kernels_are_chosen_by_name_and_by_environment(monkeypatch: pytest.MonkeyPatch) -> None:

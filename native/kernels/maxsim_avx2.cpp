@@ -29,7 +29,7 @@ struct Avx2 {
 }  // namespace
 
 const MaxsimKernel& maxsim_avx2() {
-  static const MaxsimKernel kernel = kernel_of<Avx2>("avx2", cpu_has_avx2);
+  static constexpr MaxsimKernel kernel = kernel_of<Avx2>("avx2", cpu_has_avx2);
   return kernel;
 }
 

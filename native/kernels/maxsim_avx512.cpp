@@ -31,7 +31,7 @@ struct Avx512 {
 }  // namespace
 
 const MaxsimKernel& maxsim_avx512() {
-  static const MaxsimKernel kernel = kernel_of<Avx512>("avx512", cpu_has_avx512);
+  static constexpr MaxsimKernel kernel = kernel_of<Avx512>("avx512", cpu_has_avx512);
   return kernel;
 }
 

@@ -35,7 +35,7 @@ struct Neon {
 }  // namespace
 
 const MaxsimKernel& maxsim_neon() {
-  static const MaxsimKernel kernel = kernel_of<Neon>("neon", [] { return true; });
+  static constexpr MaxsimKernel kernel = kernel_of<Neon>("neon", [] { return true; });
   return kernel;
 }
 

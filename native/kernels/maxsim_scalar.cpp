@@ -46,7 +46,7 @@ double burn(std::size_t rounds) {
 }  // namespace
 
 const MaxsimKernel& maxsim_scalar() {
-  static const MaxsimKernel kernel = {
+  static constexpr MaxsimKernel kernel = {
       "scalar",
       [] { return true; },
       [](std::size_t q, std::size_t d) { return q * d; },

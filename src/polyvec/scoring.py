@@ -29,7 +29,7 @@ def maxsim(
 
     query: (q, d) · documents: n arrays (t_i, d), t_i >= 1, or one array (n, t, d). Any real dtype; torch CPU tensors too.
     float16 documents are scored as they are, everything else as float32. threads: default all cores.
-    Raises InputError for wrong shapes, documents without rows, NaN and infinity.
+    Raises InputError for wrong shapes, documents without rows, NaN and infinity, threads < 1.
     """
     checked_query = _matrix(query, "query")
     dim = checked_query.shape[1]
@@ -40,10 +40,12 @@ def maxsim(
     if not matrices:
         return np.empty(0, np.float32)
     half = all(matrix.dtype == np.float16 for matrix in matrices)
-    tokens = np.concatenate(matrices).astype(np.float16 if half else np.float32, copy=False)
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinity, and is reported below
+        tokens = np.concatenate(matrices).astype(np.float16 if half else np.float32, copy=False)
+        narrow_query = checked_query.astype(np.float32)
     offsets = np.zeros(len(matrices) + 1, np.int64)
     np.cumsum([len(matrix) for matrix in matrices], out=offsets[1:])
-    scores = maxsim_packed(checked_query.astype(np.float32), tokens, offsets, threads=threads)
+    scores = maxsim_packed(narrow_query, tokens, offsets, threads=threads)
     if not np.isfinite(scores).all():
         raise InputError(_not_finite(checked_query, matrices, int(np.flatnonzero(~np.isfinite(scores))[0])))
     return scores
@@ -63,7 +65,7 @@ def maxsim_packed(
     query: (q, d) float32 · tokens: (T, d) float32 or float16, C-contiguous, memory maps too · offsets: (n + 1,) int64,
     document i being tokens[offsets[i]:offsets[i + 1]] · which: document numbers to score, default all · kernel: one of
     available_kernels(), default the best. Returns float32 scores, one a document scored; an empty document scores 0, and
-    one with a dot product that is not finite NaN. Raises InputError for wrong shapes, dtypes and offsets.
+    one with a dot product that is not finite NaN. Raises InputError for wrong shapes, dtypes, offsets, and threads < 1.
     """
     from polyvec import _native
 
@@ -72,6 +74,10 @@ def maxsim_packed(
         raise InputError(f"tokens: dtype {tokens.dtype}, expected float32 or float16.")
     if query.ndim != 2 or tokens.ndim != 2 or query.shape[1] != tokens.shape[1] or not query.shape[1]:
         raise InputError(f"query {query.shape} and tokens {tokens.shape}: expected (q, d) and (T, d) of one dim d.")
+    if threads is not None and threads < 1:
+        raise InputError(f"threads={threads}: expected at least 1, or None for every processor this process may use.")
+    if len(offsets) == 0:
+        raise InputError("offsets: empty, expected (n + 1,) numbers that begin with 0.")
     scores = np.empty(len(offsets) - 1 if which is None else len(which), np.float32)
     try:
         call(
@@ -109,7 +115,13 @@ def _bits(tokens: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def _matrix(value: npt.ArrayLike, name: str) -> npt.NDArray[Any]:
-    array = np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError, RuntimeError) as error:  # ragged lists; torch tensors that NumPy cannot read
+        raise InputError(
+            f"{name}: {type(value).__name__} that NumPy cannot read ({str(error).splitlines()[0]}). "
+            "Give a (tokens, dim) array of numbers; a torch tensor as tensor.detach().float().cpu()."
+        ) from error
     if array.ndim != 2 or not array.shape[0] or not array.shape[1]:
         raise InputError(f"{name}: shape {array.shape}, expected (tokens, dim) with at least one token.")
     if array.dtype.kind not in "fiu":
