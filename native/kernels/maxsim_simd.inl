@@ -14,6 +14,8 @@
 namespace polyvec {
 namespace {
 
+constexpr std::size_t kStride = 16;  // dimensions between two requests for memory
+
 template <class I>
 constexpr std::size_t kPanel = I::lanes * I::vectors;
 
@@ -44,19 +46,36 @@ void pack(const float* query, std::size_t q, std::size_t d, float* packed) {
   }
 }
 
-// One panel against one block: raises the panel's maxima; `alarm` becomes NaN where a product is not finite.
+// Asks for `bytes` of memory to come. Document rows are read one value at a time, which hides them from the processor's own
+// prefetcher. Asking beyond the end of the array is harmless, so it is not checked.
+inline void prefetch(std::uintptr_t from, std::size_t bytes) {
+#if defined(__GNUC__)
+  for (std::size_t at = 0; at < bytes; at += 64) __builtin_prefetch(reinterpret_cast<const void*>(from + at));
+#else
+  (void)from, (void)bytes;
+#endif
+}
+
+// One panel against one block: raises the panel's maxima; `alarm` becomes NaN where a product is not finite. Every kStride
+// dimensions it asks for `bytes` more of what comes next: all at once they would hold up the arithmetic.
 template <class I>
-inline void block(const float* panel, const float* const* rows, std::size_t d, float* best, typename I::vec& alarm) {
+inline void block(const float* panel, const float* const* rows, std::size_t d, float* best, typename I::vec& alarm,
+                  std::uintptr_t ahead, std::size_t bytes) {
   typename I::vec sums[I::rows][I::vectors];
   for (std::size_t r = 0; r < I::rows; ++r) {
     for (std::size_t v = 0; v < I::vectors; ++v) sums[r][v] = I::zero();
   }
-  for (std::size_t k = 0; k < d; ++k) {
-    typename I::vec lanes[I::vectors];
-    for (std::size_t v = 0; v < I::vectors; ++v) lanes[v] = I::load(panel + k * kPanel<I> + v * I::lanes);
-    for (std::size_t r = 0; r < I::rows; ++r) {
-      const typename I::vec value = I::set(rows[r][k]);
-      for (std::size_t v = 0; v < I::vectors; ++v) sums[r][v] = I::fma(lanes[v], value, sums[r][v]);
+  for (std::size_t begin = 0; begin < d; begin += kStride) {
+    prefetch(ahead, bytes);
+    ahead += bytes;
+    const std::size_t end = std::min(begin + kStride, d);
+    for (std::size_t k = begin; k < end; ++k) {
+      typename I::vec lanes[I::vectors];
+      for (std::size_t v = 0; v < I::vectors; ++v) lanes[v] = I::load(panel + k * kPanel<I> + v * I::lanes);
+      for (std::size_t r = 0; r < I::rows; ++r) {
+        const typename I::vec value = I::set(rows[r][k]);
+        for (std::size_t v = 0; v < I::vectors; ++v) sums[r][v] = I::fma(lanes[v], value, sums[r][v]);
+      }
     }
   }
   for (std::size_t v = 0; v < I::vectors; ++v) {
@@ -80,18 +99,6 @@ inline const float* float_row(const std::uint16_t* row, std::size_t d, float* bu
   return buffer;
 }
 
-// Asks for the rows after this block while it is worked on: they are read one value at a time, which hides them from the
-// processor's own prefetcher. Asking beyond the end of the array is harmless, so it is not checked.
-template <class T>
-inline void prefetch(const T* values, std::size_t skip, std::size_t count) {
-#if defined(__GNUC__)
-  const std::uintptr_t from = reinterpret_cast<std::uintptr_t>(values) + skip * sizeof(T);
-  for (std::size_t at = 0; at < count * sizeof(T); at += 64) __builtin_prefetch(reinterpret_cast<const void*>(from + at));
-#else
-  (void)values, (void)skip, (void)count;
-#endif
-}
-
 template <class I, class T>
 float score_document(const MaxsimJob& job, const T* tokens, std::size_t n, float* scratch) {
   if (n == 0) return 0.0f;
@@ -102,11 +109,14 @@ float score_document(const MaxsimJob& job, const T* tokens, std::size_t n, float
   typename I::vec alarm = I::zero();
   for (std::size_t first = 0; first < n; first += I::rows) {
     const float* rows[I::rows];
-    prefetch(tokens + first * d, I::rows * d, I::rows * d);
     for (std::size_t r = 0; r < I::rows; ++r) {
       rows[r] = first + r < n ? float_row<I>(tokens + (first + r) * d, d, buffer + r * d) : rows[r - 1];
     }
-    for (std::size_t p = 0; p < count; ++p) block<I>(job.query + p * kPanel<I> * d, rows, d, best + p * kPanel<I>, alarm);
+    const std::uintptr_t next = reinterpret_cast<std::uintptr_t>(tokens) + (first + I::rows) * d * sizeof(T);
+    for (std::size_t p = 0; p < count; ++p) {  // the first panel asks for the next block
+      const std::size_t bytes = p == 0 ? I::rows * kStride * sizeof(T) : 0;
+      block<I>(job.query + p * kPanel<I> * d, rows, d, best + p * kPanel<I>, alarm, next, bytes);
+    }
   }
   float alarms[I::lanes];
   I::store(alarms, alarm);
