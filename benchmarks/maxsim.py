@@ -163,8 +163,7 @@ def main() -> None:
     command = " ".join(["python", "benchmarks/maxsim.py", *sys.argv[1:]])
     results = []
     for threads in sorted({1, default_threads()}):
-        # torch and BLAS read their thread counts once: one process a count
-        results += run(threads, arguments.rounds) if len(sys.argv) > 3 else _in_process(threads, arguments.rounds)
+        results += _in_process(threads, arguments.rounds)
     RESULTS.parent.mkdir(exist_ok=True)
     with RESULTS.open("w", encoding="utf-8") as stream:
         for result in results:
@@ -185,6 +184,7 @@ def main() -> None:
 
 
 def _in_process(threads: int, rounds: int) -> list[dict[str, object]]:
+    """Torch and BLAS read their thread counts once: one process a count."""
     import os
     import subprocess
 
