@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -204,6 +204,10 @@ class Index:
         found = self._catalog.documents(rows.values())
         stored = {d.id: Document(d.id, d.text or "", d.metadata) for d in found.values()}
         return [stored.get(document_id) for document_id in wanted]
+
+    def documents(self) -> Iterator[Document]:
+        """Every stored document in the order of adding, streamed."""
+        return (Document(d.id, d.text or "", d.metadata) for d in self._catalog.all_documents())
 
     def info(self) -> dict[str, Any]:
         """Counts, sizes in bytes, languages, model and codec, as plain JSON values."""

@@ -1,0 +1,97 @@
+"""Other systems' runs on the same dataset: BM25, and any dense sentence-transformers model.
+
+BM25 is bm25s with Lucene's variant, k1 1.2, b .75. Its tokens are lowercased runs of letters, marks and digits; runs of
+scripts that write no spaces (CJK, kana, Thai, Lao, Myanmar, Khmer) become overlapping pairs of characters.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Sequence
+
+import numpy as np
+
+from polyvec.data import Run
+from polyvec.errors import InputError, MissingExtraError
+from polyvec.evaluation.dataset import Dataset
+from polyvec.evaluation.evaluation import EvaluationResult, document_languages, tabulate
+
+_UNSPACED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0002ffff"  # kana, CJK
+_UNSPACED += "\u0e00-\u0e7f\u0e80-\u0eff\u1000-\u109f\u1780-\u17ff"  # Thai, Lao, Myanmar, Khmer
+_RUNS = re.compile(rf"[{_UNSPACED}]+|[^\W_{_UNSPACED}][\w\u0300-\u036f\u0900-\u0dff]*")
+_UNSPACED_RUN = re.compile(rf"[{_UNSPACED}]")
+
+
+def tokenize(text: str) -> list[str]:
+    """The tokens that BM25 counts."""
+    tokens = []
+    for match in _RUNS.finditer(text.lower()):
+        run = match.group()
+        if len(run) == 1 or not _UNSPACED_RUN.match(run):
+            tokens.append(run)
+        else:
+            tokens.extend(run[i : i + 2] for i in range(len(run) - 1))
+    return tokens
+
+
+def bm25_run(dataset: Dataset, *, k: int = 100) -> Run:
+    """Rank the dataset's documents by BM25 for each judged query. Raises MissingExtraError without bm25s."""
+    try:
+        import bm25s
+    except ImportError as error:
+        raise MissingExtraError("The BM25 baseline needs bm25s. Run: pip install 'polyvec[eval]'") from error
+    ids, corpus = [], []
+    for document in dataset.documents():
+        ids.append(document.id)
+        corpus.append(tokenize(document.encoded_text))
+    retriever = bm25s.BM25(method="lucene", k1=1.2, b=0.75)
+    retriever.index(corpus, show_progress=False)
+    run: Run = {}
+    for query in dataset.judged_queries():
+        scores = retriever.get_scores(tokenize(query.text))
+        run[query.id] = _best(ids, scores, k)
+    return run
+
+
+def dense_run(dataset: Dataset, model: str, *, k: int = 100) -> Run:
+    """Rank by cosine of one vector a text, from a sentence-transformers model: a folder, or a hub name."""
+    from sentence_transformers import SentenceTransformer
+
+    encoder = SentenceTransformer(model)
+    ids, texts = [], []
+    for document in dataset.documents():
+        ids.append(document.id)
+        texts.append(document.encoded_text)
+    queries = dataset.judged_queries()
+    documents = encoder.encode(texts, normalize_embeddings=True, show_progress_bar=False)
+    asked = encoder.encode([query.text for query in queries], normalize_embeddings=True, show_progress_bar=False)
+    return {query.id: _best(ids, scores, k) for query, scores in zip(queries, asked @ documents.T, strict=True)}
+
+
+def _best(ids: Sequence[str], scores: np.ndarray, k: int) -> dict[str, float]:
+    order = np.lexsort((np.arange(len(ids)), -scores))[:k]
+    return {ids[i]: float(scores[i]) for i in order.tolist() if scores[i] > 0}
+
+
+def judge_baseline(dataset: Dataset, baseline: str, *, measures: Sequence[str], k: int) -> EvaluationResult:
+    """Judge `bm25` or `dense:MODEL` as `evaluate` judges a model. Raises InputError for another name."""
+    kind, _, model = baseline.partition(":")
+    if baseline != "bm25" and (kind != "dense" or not model):
+        raise InputError(f"baseline {baseline!r}: expected bm25 or dense:MODEL.")
+    started = time.perf_counter()
+    run = bm25_run(dataset, k=k) if baseline == "bm25" else dense_run(dataset, model, k=k)
+    seconds = round(time.perf_counter() - started, 3)
+    count = sum(1 for _ in dataset.documents())
+    table = tabulate(dataset.qrels, run, dataset.queries, document_languages(dataset.documents()), measures)
+    return EvaluationResult(
+        dataset=dataset.name,
+        model=baseline,
+        settings={"k": k},
+        documents=count,
+        seconds={"encode": 0.0, "index": 0.0, "search": seconds},
+        index_bytes=0,
+        tokens=0,
+        run=run,
+        **table,
+    )

@@ -1,0 +1,217 @@
+"""An evaluation -> one self-contained HTML page, with the charts as PNG files beside it.
+
+Charts: the measures by language of the query, and which language the top hits have for queries of each language. Then the
+worst queries with their hits, and what the run cost.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from polyvec.data import Document
+from polyvec.errors import MissingExtraError
+from polyvec.evaluation.dataset import Dataset
+from polyvec.evaluation.evaluation import EvaluationResult
+
+_WORST = 15  # queries shown
+_TOP = 10  # hits looked at for the languages
+_SNIPPET = 220
+
+
+def write_report(
+    folder: Path, dataset: Dataset, result: EvaluationResult, comparison: dict[str, Any] | None = None
+) -> Path:
+    """Write index.html and its charts to a folder and return the page's path. Raises MissingExtraError without matplotlib."""
+    folder.mkdir(parents=True, exist_ok=True)
+    documents = {document.id: document for document in dataset.documents()}
+    measure = next(iter(result.measures))
+    pictures = []
+    if result.by_lang:
+        pictures.append(("By language of the query", draw_languages(folder / "by-language.png", result)))
+        confusion = _confusion(dataset, result, documents)
+        if any(len(row) for row in confusion.values()):
+            pictures.append((f"Language of the first {_TOP} hits", draw_confusion(folder / "confusion.png", confusion)))
+    parts = [
+        f"<h1>{_text(dataset.name)}</h1><p class=sub>{_text(result.model)}, {result.queries:,} judged queries, "
+        f"{result.documents:,} documents</p>",
+        _measures(result),
+        _comparison(comparison),
+        *(f"<h2>{_text(title)}</h2><img alt='{_text(title)}' src='{_inline(path)}'>" for title, path in pictures),
+        f"<h2>The worst queries by {_text(measure)}</h2>",
+        _worst(dataset, result, documents, measure),
+        "<h2>Cost</h2>",
+        _cost(result),
+    ]
+    page = folder / "index.html"
+    page.write_text(_PAGE.format(title=_text(dataset.name), body="\n".join(parts)), encoding="utf-8")
+    return page
+
+
+def draw_languages(path: Path, result: EvaluationResult) -> Path:
+    """A horizontal bar for each language, by the first measure."""
+    pyplot = _pyplot()
+    measure = next(iter(result.measures))
+    languages = sorted(result.by_lang, key=lambda lang: result.by_lang[lang][measure])
+    values = [result.by_lang[lang][measure] for lang in languages]
+    figure, axes = pyplot.subplots(figsize=(7.5, 0.9 + 0.32 * len(languages)), dpi=150)
+    bars = axes.barh(languages, values, color="#2f6fb0", height=0.7)
+    axes.bar_label(bars, [f"{value:.3f}" for value in values], padding=4, fontsize=8)
+    axes.axvline(
+        result.macro[measure], color="#c2571a", linewidth=1.2, label=f"macro average {result.macro[measure]:.3f}"
+    )
+    axes.set_xlim(0, 1.08)
+    axes.set_xlabel(measure)
+    axes.legend(frameon=False, fontsize=8, loc="lower right")
+    return _saved(figure, axes, path)
+
+
+def draw_confusion(path: Path, confusion: dict[str, Counter[str]]) -> Path:
+    """A square for each pair: the share of a query language's top hits that are in a document language."""
+    pyplot = _pyplot()
+    queries = sorted(confusion)
+    targets = sorted({lang for row in confusion.values() for lang in row})
+    shares = [[confusion[q][t] / max(1, sum(confusion[q].values())) for t in targets] for q in queries]
+    figure, axes = pyplot.subplots(figsize=(1.8 + 0.5 * len(targets), 1.4 + 0.42 * len(queries)), dpi=150)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    for y, row in enumerate(shares):
+        for x, share in enumerate(row):
+            if share >= 0.005:
+                colour = "white" if share > 0.55 else "#222222"
+                axes.text(x, y, f"{100 * share:.0f}", ha="center", va="center", fontsize=7, color=colour)
+    axes.set_xticks(range(len(targets)), targets)
+    axes.set_yticks(range(len(queries)), queries)
+    axes.set_xlabel("language of the hit (%)")
+    axes.set_ylabel("language of the query")
+    return _saved(figure, axes, path)
+
+
+def _pyplot() -> Any:
+    try:
+        import matplotlib
+    except ImportError as error:
+        raise MissingExtraError("Charts need matplotlib. Run: pip install 'polyvec[eval]'") from error
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    return pyplot
+
+
+def _saved(figure: Any, axes: Any, path: Path) -> Path:
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    figure.tight_layout()
+    figure.savefig(path)
+    _pyplot().close(figure)
+    return path
+
+
+def _confusion(dataset: Dataset, result: EvaluationResult, documents: dict[str, Document]) -> dict[str, Counter[str]]:
+    counts: dict[str, Counter[str]] = {}
+    for query in dataset.judged_queries():
+        if query.lang:
+            hits = list(result.run.get(query.id, {}))[:_TOP]
+            languages = (documents[hit].metadata.get("lang") for hit in hits if hit in documents)
+            counts.setdefault(query.lang, Counter()).update(str(lang) for lang in languages if lang)
+    return counts
+
+
+def _measures(result: EvaluationResult) -> str:
+    names = list(result.measures)
+    rows = [("all queries", result.measures), *((("macro average", result.macro),) if result.macro else ())]
+    rows += list(result.by_lang.items())
+    return _table(["queries in", *names], [[label, *(f"{row[name]:.4f}" for name in names)] for label, row in rows])
+
+
+def _comparison(comparison: dict[str, Any] | None) -> str:
+    if not comparison:
+        return ""
+    rows = [
+        [
+            name,
+            f"{c['ours']:.4f}",
+            f"{c['theirs']:.4f}",
+            f"{c['difference']:+.4f}",
+            f"{c['low']:+.4f} to {c['high']:+.4f}",
+            f"{c['p']:.4f}",
+        ]
+        for name, c in comparison.items()
+    ]
+    head = ["measure", "this run", "other run", "difference", "95 % interval", "p"]
+    return "<h2>Against another run</h2>" + _table(head, rows)
+
+
+def _worst(dataset: Dataset, result: EvaluationResult, documents: dict[str, Document], measure: str) -> str:
+    queries = sorted(dataset.judged_queries(), key=lambda query: result.per_query[query.id][measure])[:_WORST]
+    parts = []
+    for query in queries:
+        relevant = {d for d, grade in dataset.qrels[query.id].items() if grade > 0}
+        hits = list(result.run.get(query.id, {}).items())[:3]
+        shown = [_hit(documents.get(d), f"{score:.2f}", d in relevant) for d, score in hits] or ["<li>no hits</li>"]
+        wanted = next((documents[d] for d in sorted(relevant) if d in documents), None)
+        parts.append(
+            f"<details><summary><b>{result.per_query[query.id][measure]:.3f}</b> <i>{_text(query.lang or '')}</i> "
+            f"<span dir=auto>{_text(query.text)}</span></summary><ol>{''.join(shown)}</ol>"
+            f"<p class=sub>wanted:</p><ul>{_hit(wanted, '', True)}</ul></details>"
+        )
+    return "\n".join(parts)
+
+
+def _hit(document: Document | None, score: str, right: bool) -> str:
+    if document is None:
+        return "<li class=sub>not in the collection</li>"
+    text = document.text[:_SNIPPET] + ("…" if len(document.text) > _SNIPPET else "")
+    mark = "<span class=right>relevant</span> " if right else ""
+    lang, title = str(document.metadata.get("lang", "")), str(document.metadata.get("title", document.id))
+    head = f"<i>{_text(lang)}</i> <b>{_text(title)}</b>"
+    return f"<li>{mark}{score} {head}<br><span dir=auto>{_text(text)}</span></li>"
+
+
+def _cost(result: EvaluationResult) -> str:
+    rows = [
+        ["encode", f"{result.seconds['encode']:.1f} s"],
+        ["index", f"{result.seconds['index']:.1f} s"],
+        [
+            "search",
+            f"{result.seconds['search']:.2f} s, {1000 * result.seconds['search'] / result.queries:.2f} ms a query",
+        ],
+        ["token vectors", f"{result.tokens:,}"],
+        ["index", f"{result.index_bytes:,} bytes"],
+        ["settings", ", ".join(f"{name} = {value}" for name, value in result.settings.items())],
+    ]
+    return _table(["", ""], rows)
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    cells = "".join(f"<th>{_text(name)}" for name in head)
+    body = "".join("<tr>" + "".join(f"<td>{_text(value)}" for value in row) for row in rows)
+    return f"<div class=wide><table><tr>{cells}{body}</table></div>"
+
+
+def _inline(path: Path) -> str:
+    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
+
+
+def _text(value: str) -> str:
+    return html.escape(value, quote=True)
+
+
+_PAGE = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title>
+<style>
+:root {{ color-scheme: light dark; --line: #8884; --soft: #777; }}
+body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }}
+h1 {{ margin-bottom: 0; }} h2 {{ margin-top: 2.2rem; font-size: 1.15rem; }} .sub {{ color: var(--soft); margin: .2rem 0; }}
+table {{ border-collapse: collapse; margin: 1rem 0; }}
+td, th {{ padding: .25rem .9rem .25rem 0; text-align: right; border-bottom: 1px solid var(--line); }}
+td:first-child, th:first-child {{ text-align: left; }} .wide {{ overflow-x: auto; }}
+img {{ max-width: 100%; background: white; border-radius: 6px; }}
+details {{ border-bottom: 1px solid var(--line); padding: .35rem 0; }} summary {{ cursor: pointer; }} li {{ margin: .4rem 0; }}
+.right {{ background: #2a8a4a; color: white; border-radius: 4px; padding: 0 .4rem; font-size: .8rem; }}
+</style>
+{body}
+</html>
+"""
