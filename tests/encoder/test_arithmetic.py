@@ -59,8 +59,8 @@ def test_outlying_dimensions_keep_their_precision() -> None:
     expected = torch.nn.functional.linear(x, weight, bias)
     with_care = precision._int8(weight, bias, x.abs().amax(0))(x)
     without = precision._int8(weight, bias, torch.ones(96))(x)
-    ordinary = expected.abs().mean()
-    assert (with_care - expected).abs().mean() < 0.02 * ordinary < 0.2 * (without - expected).abs().mean()
+    careful, careless = ((result - expected).abs().mean() for result in (with_care, without))
+    assert careful < 0.1 * careless
 
 
 @pytest.mark.parametrize("kind", ["jina", "bert", "modernbert"])

@@ -132,14 +132,14 @@ def _runs_of(pieces: Sequence[Piece]) -> list[Run]:
 
 def _lean_backbone(model: MultiVectorEncoder, linear: MakeLinear | None) -> LeanBackbone | None:
     """The backbone without transformers around it, where it is one of those that this is written for."""
-    from polyvec.encoder.lean import SUPPORTED, LeanBackbone, plain_linear
+    from polyvec.encoder.lean import SUPPORTED, LeanBackbone, fitting_linear
 
     config = model[0].config
     if config.model_type not in SUPPORTED or config.hidden_act != "gelu":
         return None
     if config.model_type == "bert" and getattr(config, "position_embedding_type", "absolute") != "absolute":
         return None
-    return LeanBackbone(model[0].model, linear or plain_linear)
+    return LeanBackbone(model[0].model, linear or fitting_linear(model[0].model))
 
 
 def can_pack(model: MultiVectorEncoder) -> bool:

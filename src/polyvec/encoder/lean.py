@@ -20,6 +20,8 @@ MakeLinear = Callable[[Tensor, Tensor], Linear]
 Norm = tuple[Tensor, Tensor, float]
 
 SUPPORTED = frozenset({"bert", "roberta", "xlm-roberta", "camembert", "jina_embeddings_v3"})
+_FEW_ROWS = 64
+_REORDERED_WEIGHTS = 100_000_000
 _NAMES = {
     "jina_embeddings_v3": (
         "layers",
@@ -123,6 +125,36 @@ class LeanBackbone:
 def plain_linear(weight: Tensor, bias: Tensor) -> Linear:
     """The product in the weights' own type."""
     return lambda x: functional.linear(x, weight, bias)
+
+
+def few_rows_linear(weight: Tensor, bias: Tensor) -> Linear:
+    """fp32 on a CPU: a query's few rows go through oneDNN with its weights reordered once, the rest as usual.
+
+    Measured on AVX2, 11 rows, 384 to 1536: .13 ms against .22; from a few hundred rows on the usual product is faster.
+    """
+    reordered: list[Tensor] = []
+
+    def linear(x: Tensor) -> Tensor:
+        if x.shape[0] > _FEW_ROWS:
+            return functional.linear(x, weight, bias)
+        if not reordered:
+            reordered.append(torch.ops.mkldnn._reorder_linear_weight(weight, _FEW_ROWS))
+        result: Tensor = torch.ops.mkldnn._linear_pointwise(x, reordered[0], bias, "none", [], "")
+        return result
+
+    return linear
+
+
+def fitting_linear(model: Any) -> MakeLinear:
+    """The fastest plain product for this model: reordered weights take their size again, so only where that is small."""
+    size = sum(parameter.numel() for name, parameter in model.named_parameters() if "embeddings" not in name)
+    quick = (
+        next(model.parameters()).dtype == torch.float32
+        and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+        and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+        and size <= _REORDERED_WEIGHTS
+    )
+    return few_rows_linear if quick else plain_linear
 
 
 def _layer(layer: Any, linears: Sequence[str], norms: Sequence[str], make_linear: MakeLinear) -> _Layer:

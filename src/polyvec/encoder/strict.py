@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from polyvec.errors import ModelError, PolyvecError
+from polyvec.errors import MissingExtraError, ModelError, PolyvecError
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
@@ -146,7 +146,7 @@ def one_line_errors(name: str) -> Iterator[None]:
     except PolyvecError:
         raise
     except ImportError as error:
-        raise ModelError(f"Loading {name} needs a package that is not installed: {_line(error)}") from error
+        raise MissingExtraError(f"Loading {name} needs a package that is not installed: {_line(error)}") from error
     except Exception as error:  # OSError, RuntimeError, ValueError and SafetensorError among others
         raise ModelError(f"Cannot load {name}: {_line(error)}") from error
 
