@@ -13,7 +13,9 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import json
+import os
 import platform
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -161,13 +163,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     arguments = parser.parse_args()
     command = " ".join(["python", "benchmarks/maxsim.py", *sys.argv[1:]])
+    load = round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None  # others' work at the start blurs times
     results = []
     for threads in sorted({1, default_threads()}):
         results += _in_process(threads, arguments.rounds)
     RESULTS.parent.mkdir(exist_ok=True)
     with RESULTS.open("w", encoding="utf-8") as stream:
         for result in results:
-            stream.write(json.dumps({**result, "command": command}) + "\n")
+            stream.write(json.dumps({**result, "load_average": load, "command": command}) + "\n")
     table = Table("threads", "contestant", "ms", "polyvec is faster by", "of peak", "largest error", box=None)
     for r in results:
         table.add_row(
@@ -179,15 +182,17 @@ def main() -> None:
             f"{r['largest_error']:.0e}",
         )
     Console().print(table)
+    described = machine()
+    Console().print(
+        f"{described['machine']}, {described['cores']} cores, load {load} at the start; {described['versions']}"
+    )
+    Console().print(command, highlight=False)
     for name in results[0]["missing"]:  # type: ignore[attr-defined]
         Console().print(f"not measured: {name} is not installed")
 
 
 def _in_process(threads: int, rounds: int) -> list[dict[str, object]]:
     """Torch and BLAS read their thread counts once: one process a count."""
-    import os
-    import subprocess
-
     environment = dict(os.environ)
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"):
         environment[name] = str(threads)
