@@ -10,11 +10,12 @@ import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from polyvec.encoder.checkpoint import Located
-from polyvec.errors import InputError, ModelError
+from polyvec.errors import InputError, MissingExtraError, ModelError
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
@@ -52,6 +53,9 @@ def load(
     from polyvec.encoder.published import load_published
     from polyvec.encoder.strict import build_encoder, one_line_errors, quiet
 
+    if backend != "torch" and find_spec("optimum") is None:
+        extra = "polyvec[onnx]" if backend == "onnx" else "sentence-transformers[openvino]"
+        raise MissingExtraError(f"backend={backend!r} needs packages that are not installed: pip install '{extra}'.")
     with quiet(), one_line_errors(located.name):
         kind = kind_of(located.folder)
         if heads is not None and kind != "plain":

@@ -1,0 +1,1 @@
+"""polyvec behind other libraries' protocols; each module needs the library it is named for."""

@@ -1,0 +1,77 @@
+"""A small local MTEB task, run by MTEB itself through a polyvec index."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from polyvec.integrations.mteb import PolyvecModel
+from tests.conftest import WordEncoder
+
+CORPUS = [
+    {"id": "d1", "title": "", "text": "red planet mars"},
+    {"id": "d2", "title": "Neptune", "text": "blue planet"},
+    {"id": "d3", "title": "", "text": ""},
+]
+QUERIES = [{"id": "q1", "text": "mars"}, {"id": "q2", "text": "neptune"}]
+
+
+def test_search_protocol_without_mteb() -> None:
+    model = PolyvecModel(WordEncoder())  # type: ignore[arg-type]
+    with pytest.raises(RuntimeError, match="before index"):
+        model.search(QUERIES, top_k=2)
+    model.index(CORPUS[:2])
+    found = model.search(QUERIES, top_k=1)
+    assert {q: list(hits) for q, hits in found.items()} == {"q1": ["d1"], "q2": ["d2"]}
+    assert list(model.search(QUERIES[:1], top_k=5, top_ranked={"q1": ["d2"]})["q1"]) == ["d2"]
+    model.close()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_task_run_by_mteb(tmp_path: Path) -> None:
+    mteb = pytest.importorskip("mteb")
+    datasets = pytest.importorskip("datasets")
+    from mteb.abstasks import AbsTaskRetrieval
+    from mteb.models.models_protocols import SearchProtocol
+
+    class Planets(AbsTaskRetrieval):
+        metadata = mteb.TaskMetadata(
+            name="Planets",
+            description="two questions",
+            reference=None,
+            type="Retrieval",
+            category="t2t",
+            modalities=["text"],
+            eval_splits=["test"],
+            eval_langs=["eng-Latn"],
+            main_score="ndcg_at_10",
+            dataset={"path": "local/planets", "revision": "1"},
+            date=("2026-01-01", "2026-01-01"),
+            domains=["Written"],
+            task_subtypes=[],
+            license="cc0-1.0",
+            annotations_creators="human-annotated",
+            dialect=[],
+            sample_creation="created",
+            bibtex_citation="",
+        )
+
+        def load_data(self, *arguments: Any, **settings: Any) -> None:
+            self.dataset = {
+                "default": {
+                    "test": {
+                        "corpus": datasets.Dataset.from_list(CORPUS[:2]),
+                        "queries": datasets.Dataset.from_list(QUERIES),
+                        "relevant_docs": {"q1": {"d1": 1}, "q2": {"d2": 1}},
+                        "top_ranked": None,
+                    }
+                }
+            }
+            self.data_loaded = True
+
+    model = PolyvecModel(WordEncoder())  # type: ignore[arg-type]
+    assert isinstance(model, SearchProtocol)
+    results = mteb.evaluate(model, tasks=[Planets()], cache=mteb.ResultCache(cache_path=tmp_path))
+    assert results.task_results[0].scores["test"][0]["ndcg_at_10"] == 1.0
