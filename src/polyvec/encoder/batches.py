@@ -11,7 +11,8 @@ from itertools import islice
 from polyvec.errors import InputError
 
 _WINDOW_TEXTS = 2048
-_WINDOW_CHARACTERS = 400_000  # about 100,000 tokens: vectors of 384 dimensions take 150 MB
+_WINDOW_BATCHES = 8  # enough to sort by length in; few enough that the first results come soon
+_CHARACTERS_PER_TOKEN = 4  # in Latin script; less in others, where a window then holds more tokens
 
 
 def checked(texts: Iterable[str], what: str) -> Iterator[str]:
@@ -31,9 +32,10 @@ def checked(texts: Iterable[str], what: str) -> Iterator[str]:
         yield text
 
 
-def windows(texts: Iterator[str]) -> Iterator[list[str]]:
-    """Lists of texts, each small enough to hold with its vectors."""
-    while window := list(islice(_until(texts, _WINDOW_CHARACTERS), _WINDOW_TEXTS)):
+def windows(texts: Iterator[str], batch_tokens: int) -> Iterator[list[str]]:
+    """Lists of texts of about eight batches each, small enough to hold with their vectors."""
+    characters = _WINDOW_BATCHES * _CHARACTERS_PER_TOKEN * batch_tokens
+    while window := list(islice(_until(texts, characters), _WINDOW_TEXTS)):
         yield window
 
 

@@ -206,7 +206,7 @@ class Encoder:
         self, texts: Iterable[str], *, progress: Callable[[int], None] | None = None
     ) -> Iterator[Encoded]:
         """Encode a stream of queries in order; memory does not grow with the stream."""
-        for window in windows(checked(texts, "query")):
+        for window in windows(checked(texts, "query"), self.options.batch_tokens):
             yield from self._run([[piece] for piece in self._tokens.queries(window)], "query", progress)
 
     def encode_documents(
@@ -241,7 +241,7 @@ class Encoder:
                 )
 
     def _documents(self, texts: Iterator[str], progress: Callable[[int], None] | None) -> Iterator[Encoded]:
-        for window in windows(texts):
+        for window in windows(texts, self.options.batch_tokens):
             yield from self._run(self._tokens.documents(window), "document", progress)
 
     def _in_processes(
