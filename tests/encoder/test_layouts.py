@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from sentence_transformers import MultiVectorEncoder
+from sentence_transformers.sentence_transformer import modules as sentence_transformer_modules
 
 from polyvec.encoder import Encoder
 from polyvec.encoder.convert import save_native, save_pylate
@@ -180,6 +181,27 @@ def test_a_folder_that_is_no_checkpoint_is_one_plain_line(tmp_path: Path, conten
     with pytest.raises(ModelError) as caught:
         Encoder(tmp_path)
     assert "\n" not in str(caught.value)
+
+
+def test_a_model_in_training_is_evaluated_without_dropout(tmp_path: Path) -> None:
+    make_stanford(tmp_path / "m")
+    model = stock(tmp_path / "m")
+    expected = Encoder(model).encode_query("hello")
+    model.train()
+    np.testing.assert_array_equal(Encoder(model).encode_query("hello"), expected)
+    assert model.training
+
+
+def test_a_model_of_something_else_is_refused(tmp_path: Path) -> None:
+    words = sentence_transformer_modules.BoW(vocab=["hello", "world"])
+    with pytest.raises(ModelError, match="not a text encoder"):
+        Encoder(MultiVectorEncoder(modules=[words], device="cpu"))
+
+
+def test_new_heads_and_a_cut_do_not_share_a_fingerprint(tmp_path: Path) -> None:
+    make_plain(tmp_path / "m")
+    with_heads = Encoder(tmp_path / "m", heads=(8,))
+    assert with_heads.fingerprint != Encoder(tmp_path / "m", dim=8, truncate=True).fingerprint
 
 
 def test_alibi_is_named(tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ class Encoder:
 
     def _build(self, model: str | os.PathLike[str] | MultiVectorEncoder | None) -> None:
         from polyvec.encoder.fingerprint import fingerprint
-        from polyvec.encoder.loading import Loaded, load
+        from polyvec.encoder.loading import Loaded, check_text_model, load
         from polyvec.encoder.precision import weight_dtype
         from polyvec.encoder.settings import apply_options, device_for, layout_of, poolings_of
         from polyvec.encoder.tokens import TextTokenizer
@@ -103,6 +103,7 @@ class Encoder:
             device = device_for(options.device)
             dtype = weight_dtype(options.precision, device)
             loaded = load(located, backend=options.backend, device=device, dtype=dtype, heads=options.heads)
+        check_text_model(loaded.model, loaded.located.name)
         self.loaded = loaded
         self.model = loaded.model
         apply_options(loaded, options)
@@ -165,6 +166,11 @@ class Encoder:
         layout = self.layout
         return {
             "dim": self.dim,
+            "projection": [
+                [type(module).__name__, module.get_embedding_dimension()]
+                for module in list(self.model)[1:]
+                if hasattr(module, "get_embedding_dimension")
+            ],
             "prompt": layout.document_prompt,
             "document_length": self.document_length,
             "skiplist": sorted(layout.document_skip),

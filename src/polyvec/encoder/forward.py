@@ -59,7 +59,7 @@ class Forward:
         """Unit vectors of every token of every piece, float32, in the order given."""
         import torch
 
-        with self._lock, torch.inference_mode():
+        with self._lock, torch.inference_mode(), _evaluating(self._model):
             return self._packed(pieces) if self.packed else self._padded(pieces)
 
     def _packed(self, pieces: Sequence[Piece]) -> list[Vectors]:
@@ -114,6 +114,19 @@ class Forward:
             if _is_tokenwise(module):
                 features = module(features)
         return torch.nn.functional.normalize(features["token_embeddings"].float(), dim=-1)
+
+
+@contextmanager
+def _evaluating(model: MultiVectorEncoder) -> Iterator[None]:
+    """No dropout, even where the model is in the middle of its training."""
+    training = model.training
+    if training:
+        model.eval()
+    try:
+        yield
+    finally:
+        if training:
+            model.train()
 
 
 def _is_tokenwise(module: Any) -> bool:

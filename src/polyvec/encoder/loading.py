@@ -76,6 +76,14 @@ def load(
         return _load_plain(located, heads, backend=backend, device=device, dtype=dtype)
 
 
+def check_text_model(model: MultiVectorEncoder, name: str) -> None:
+    """Raise ModelError for a model that does not start with a text backbone (images, routers, bags of words)."""
+    from sentence_transformers.base.modules import Transformer
+
+    if not isinstance(model[0], Transformer) or "text" not in model[0].modality_config or model[0].tokenizer is None:
+        raise ModelError(f"{name} is not a text encoder: its first module is {type(model[0]).__name__}.")
+
+
 def kind_of(folder: Path) -> Kind:
     """Who wrote this folder, from its files. Raises ModelError for a folder that is no checkpoint."""
     from polyvec.encoder.published import is_jina
