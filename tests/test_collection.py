@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -160,6 +161,22 @@ def test_a_failing_stream_adds_nothing(index: Index) -> None:
     assert len(index) == 3
     index.add([{"id": "n0", "text": "fine"}])
     assert index.verify() == []
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+def test_a_full_disk_adds_nothing(index: Index, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+    def full(*arguments: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(f"polyvec.index.format.os.{call}", full)
+        with pytest.raises(StorageError, match="No space left on device"):
+            index.add([{"id": "new", "text": "words"}])
+    assert len(index) == 3
+    assert index.verify() == []
+    assert len(list((index.path / "segments").iterdir())) == 1
+    index.add([{"id": "new", "text": "words"}])
+    assert ids(index.search("words", k=1)) == ["new"]
 
 
 def test_duplicates_far_apart_are_seen(index: Index) -> None:

@@ -6,6 +6,7 @@ about what the arrays mean.
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 import struct
@@ -72,7 +73,10 @@ class BlockWriter:
         if block is None or array.shape[1:] != ((block.columns,) if block.columns else ()):
             raise ValueError(f"rows of shape {array.shape} do not fit the open block {block}")
         data = np.ascontiguousarray(array, dtype=block.dtype).data.cast("B")
-        self._file.write(data)
+        try:
+            self._file.write(data)
+        except OSError as error:
+            raise StorageError(f"Cannot write {self.path}: {error.strerror}. Free some space and try again.") from error
         self._open = Block(
             block.name,
             block.dtype,
@@ -119,7 +123,8 @@ class BlockWriter:
 
     def abort(self) -> None:
         """Remove what was written; safe to call twice."""
-        self._file.close()
+        with contextlib.suppress(OSError):  # what could not be written is not wanted any more
+            self._file.close()
         self._temporary.unlink(missing_ok=True)
 
     def _end(self) -> None:
