@@ -31,6 +31,14 @@ def test_good_checkpoints_pass(tmp_path: Path, kind: str) -> None:
         assert facts["document length"].source == "artifact.metadata"
 
 
+def test_a_model_in_training_passes_too(tmp_path: Path) -> None:
+    make_jina(tmp_path / "m", heads=(16, 8))
+    encoder = Encoder(tmp_path / "m")
+    assert not encoder.model.training
+    encoder.model.train()
+    assert examine(encoder).ok
+
+
 def failed(encoder: Encoder) -> set[str]:
     return {check.what for check in examine(encoder).checks if not check.ok}
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from polyvec.encoder.forward import evaluating
 from polyvec.encoder.published import licence
 from polyvec.encoder.samples import DOCUMENTS, QUERIES
 
@@ -226,7 +227,7 @@ def _head(encoder: Encoder, tolerance: float) -> Check:
 
     what = "the projection is the checkpoint's"
     piece = encoder._tokens.documents([_TEXTS[0]])[0][0]
-    with torch.inference_mode():
+    with torch.inference_mode(), evaluating(encoder.model):
         ids = torch.from_numpy(piece.ids)[None].to(encoder.model.device)
         hidden = encoder.model[0]({"input_ids": ids, "attention_mask": torch.ones_like(ids), "modality": "text"})
         rows = hidden["token_embeddings"][0].float().cpu().numpy()

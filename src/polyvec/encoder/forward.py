@@ -59,7 +59,7 @@ class Forward:
         """Unit vectors of every token of every piece, float32, in the order given."""
         import torch
 
-        with self._lock, torch.inference_mode(), _evaluating(self._model):
+        with self._lock, torch.inference_mode(), evaluating(self._model):
             return self._packed(pieces) if self.packed else self._padded(pieces)
 
     def _packed(self, pieces: Sequence[Piece]) -> list[Vectors]:
@@ -117,7 +117,7 @@ class Forward:
 
 
 @contextmanager
-def _evaluating(model: MultiVectorEncoder) -> Iterator[None]:
+def evaluating(model: MultiVectorEncoder) -> Iterator[None]:
     """No dropout, even where the model is in the middle of its training."""
     training = model.training
     if training:

@@ -72,7 +72,7 @@ def build_encoder(folder: Path, *, backend: str, device: str | None, dtype: str)
     model.__class__ = MultiVectorEncoder
     for module in model:
         _relabel(module)
-    encoder: MultiVectorEncoder = model
+    encoder: MultiVectorEncoder = model.eval()
     return encoder
 
 
@@ -82,7 +82,7 @@ def assemble(modules: list[Any], *, device: str | None, prompts: dict[str, str] 
     from sentence_transformers.multi_vector_encoder.model_card import MultiVectorEncoderModelCardData
 
     card = MultiVectorEncoderModelCardData(local_files_only=True)
-    return MultiVectorEncoder(modules=modules, device=device, prompts=prompts, model_card_data=card)
+    return MultiVectorEncoder(modules=modules, device=device, prompts=prompts, model_card_data=card).eval()
 
 
 def _strict_transformer(ready: tuple[Any, Any] | None = None) -> Any:
