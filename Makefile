@@ -7,7 +7,7 @@ NATIVE := $(wildcard native/*.cpp native/*.hpp native/*.h native/kernels/*) CMak
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test check bench docs native clean
+.PHONY: demo test check bench docs native reproduce clean
 
 demo: $(VENV)/.installed
 	$(VENV)/bin/polyvec demo
@@ -27,6 +27,11 @@ native: $(VENV)/.installed-dev
 # Links lead somewhere, and the README's code runs as printed.
 docs: $(VENV)/.installed-dev
 	$(PY) -m pytest -q tests/test_readme.py
+
+# Runs the listed results again; DATA is a folder of BEIR datasets, and what needs one that is not there is passed over.
+DATA ?= $(wildcard ../shared/data/eval)
+reproduce: $(VENV)/.installed
+	$(VENV)/bin/polyvec reproduce recipes/expected.toml $(if $(DATA),--data $(DATA))
 
 bench: $(VENV)/.installed-dev
 	$(PY) benchmarks/maxsim.py

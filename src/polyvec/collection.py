@@ -10,6 +10,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, overload
@@ -31,10 +32,11 @@ from polyvec.explain import Explanation, explain
 from polyvec.incoming import encoded_documents, paired_vectors
 from polyvec.index.catalog import CATALOG_FILE
 from polyvec.index.folder import OPEN_ATTEMPTS, make_folder, open_folder
+from polyvec.index.options import Mode
 from polyvec.index.reader import Snapshot
 from polyvec.index.vectors import checked_vectors
 from polyvec.index.writer import AddReport, Arrival, Existing, Writer
-from polyvec.search import Hit, SearchOptions, search_snapshot
+from polyvec.search import Asked, Hit, SearchOptions, search_snapshot
 
 if TYPE_CHECKING:
     from polyvec.encoder import Encoded, Encoder
@@ -328,6 +330,7 @@ class Index:
         query: str,
         *,
         k: int | None = ...,
+        mode: Mode | None = ...,
         subset: Sequence[str] | None = ...,
         options: SearchOptions | None = ...,
         threads: int | None = ...,
@@ -338,6 +341,7 @@ class Index:
         query: Sequence[str],
         *,
         k: int | None = ...,
+        mode: Mode | None = ...,
         subset: Sequence[str] | None = ...,
         options: SearchOptions | None = ...,
         threads: int | None = ...,
@@ -347,29 +351,22 @@ class Index:
         query: str | Sequence[str],
         *,
         k: int | None = None,
+        mode: Mode | None = None,
         subset: Sequence[str] | None = None,
         options: SearchOptions | None = None,
         threads: int | None = None,
     ) -> list[Hit] | list[list[Hit]]:
         """The best documents for a question in any language; a list of questions gives a list of lists.
 
-        k: hits to return, default SearchOptions.k · subset: ids to choose from · options: how to search · threads: default
+        k: hits to return, default SearchOptions.k · mode: "late" (MaxSim), "keyword" (BM25, needs no model) or "hybrid" ·
+        subset: ids to choose from · options: how to search · threads: default
         all cores. Raises InputError for an empty query.
         """
-        chosen = _with_k(options, k)
+        chosen = _chosen(options, k, mode)
         texts = [query] if isinstance(query, str) else list(query)
-        encoded = list(self.encoder.encode_queries(texts))
         results = [
-            search_snapshot(
-                self._snapshot,
-                self._catalog,
-                one.vectors,
-                chosen,
-                subset=subset,
-                threads=threads,
-                explain=self._explainer(text, one),
-            )
-            for text, one in zip(texts, encoded, strict=True)
+            search_snapshot(self._snapshot, self._catalog, asked, chosen, subset=subset, threads=threads)
+            for asked in self._asked(texts, chosen)
         ]
         return results[0] if isinstance(query, str) else results
 
@@ -386,14 +383,14 @@ class Index:
 
         Raises InputError for a wrong dim, no rows, NaN or infinity.
         """
-        chosen = _with_k(options, k)
+        chosen = _chosen(options, k, None)
         single = isinstance(query, np.ndarray) and query.ndim == 2
         arrays: list[Any] = [query] if single else list(query)  # type: ignore[arg-type]
         results = [
             search_snapshot(
                 self._snapshot,
                 self._catalog,
-                checked_vectors(array, dim=self.dim, name=f"query {i}"),
+                Asked(vectors=checked_vectors(array, dim=self.dim, name=f"query {i}")),
                 chosen,
                 subset=subset,
                 threads=threads,
@@ -433,17 +430,31 @@ class Index:
                 "Open it without an encoder, or build it again."
             )
 
-    def _explainer(self, query: str, encoded: Encoded) -> Callable[[int, str], Explanation]:
-        def explain_row(row: int, text: str) -> Explanation:
-            (document,) = self.encoder.encode_documents([text])
-            stored = self._snapshot.vectors(row)
-            if document.offsets is not None and len(stored) == len(document.vectors):
-                document = replace(document, vectors=stored)  # so that the matches add up to the hit's own score
-            return explain(query, encoded, text, document)
+    def _asked(self, texts: list[str], options: SearchOptions) -> Iterator[Asked]:
+        """Queries ready to search; where only keywords count, the model loads when a hit is to be explained."""
+        if options.mode == "keyword":
+            for text in texts:
+                if not text.strip():
+                    raise InputError("The query is empty. Give it a text.")
+                yield Asked(text=text, explain=partial(self._explain, text, None))
+            return
+        for text, one in zip(texts, self.encoder.encode_queries(texts), strict=True):
+            yield Asked(
+                text=text,
+                vectors=one.vectors,
+                explain=partial(self._explain, text, one),
+            )
 
-        return explain_row
+    def _explain(self, query: str, encoded: Encoded | None, row: int, text: str) -> Explanation:
+        if encoded is None:
+            (encoded,) = self.encoder.encode_queries([query])
+        (document,) = self.encoder.encode_documents([text])
+        stored = self._snapshot.vectors(row)
+        if document.offsets is not None and len(stored) == len(document.vectors):
+            document = replace(document, vectors=stored)  # so that the matches add up to the late score
+        return explain(query, encoded, text, document)
 
 
-def _with_k(options: SearchOptions | None, k: int | None) -> SearchOptions:
+def _chosen(options: SearchOptions | None, k: int | None, mode: Mode | None) -> SearchOptions:
     options = options or SearchOptions()
-    return options if k is None else replace(options, k=k)
+    return replace(options, k=options.k if k is None else k, mode=options.mode if mode is None else mode)

@@ -45,12 +45,12 @@ def rerank(
         document = given[i]
         hits.append(
             Hit(
-                document.id,
-                float(scores[i]),
-                rank,
-                document.text,
-                document.metadata,
-                _Explainer(query, encoded_query, document.encoded_text, encoded[i]),
+                id=document.id,
+                score=float(scores[i]),
+                rank=rank,
+                text=document.text,
+                metadata=document.metadata,
+                _explain=_Explainer(query, encoded_query, document.encoded_text, encoded[i]),
             )
         )
     return hits

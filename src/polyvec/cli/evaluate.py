@@ -40,6 +40,9 @@ _measures_option = click.option(
 @click.option(
     "--pool-factor", type=float, default=1.0, show_default=True, help="Pool this many document tokens into one."
 )
+@click.option(
+    "--mode", type=click.Choice(["late", "keyword", "hybrid"]), default="late", show_default=True, help="How to search."
+)
 @click.option("-k", type=int, default=100, show_default=True, help="Depth of the run.")
 @_measures_option
 @click.option(
@@ -100,7 +103,7 @@ def _judged(data: Dataset, names: list[str], settings: dict[str, Any]) -> Evalua
     if settings["baseline"] is not None:
         return judge_baseline(data, settings["baseline"], **shared)
     with _counting(data.name) as progress:
-        shared |= {"threads": settings["threads"], "progress": progress}
+        shared |= {"threads": settings["threads"], "mode": settings["mode"], "progress": progress}
         if settings["index_path"] is not None:
             with Index.open(settings["index_path"]) as index:
                 return judge(data, index=index, **shared)

@@ -35,6 +35,13 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON,
     "--run", "run_path", type=click.Path(path_type=Path, allow_dash=True), help="Write a TREC run; - is stdout."
 )
 @click.option("--tag", default="polyvec", show_default=True, help="Name of the system in the TREC run.")
+@click.option(
+    "--mode",
+    type=click.Choice(["late", "keyword", "hybrid"]),
+    default="late",
+    show_default=True,
+    help="MaxSim, BM25, or both fused by rank.",
+)
 @click.option("--explain", is_flag=True, help="Show which query token met which document token.")
 @click.option("--threads", type=int, default=None, help="Threads to search with.  [default: all cores]")
 @_json_option
@@ -45,6 +52,7 @@ def search(
     queries: Path | None,
     run_path: Path | None,
     tag: str,
+    mode: str,
     explain: bool,
     threads: int | None,
     as_json: bool,
@@ -58,7 +66,7 @@ def search(
 
     wanted = _wanted(query, queries)
     with Index.open(index_path) as index:
-        answers = _answers(index, wanted, k=k, threads=threads)
+        answers = _answers(index, wanted, k=k, mode=mode, threads=threads)
         if run_path is not None:
             results = ((asked.id, [(hit.id, hit.score) for hit in hits]) for asked, hits, _ in answers)
             write_run(run_path, results, tag=tag)
@@ -67,7 +75,8 @@ def search(
             if as_json:
                 print_json(_answer_json(asked, hits, seconds, explain))
                 continue
-            explanations = [hit.explain() if hit.text else None for hit in hits]
+            marked = explain or mode != "keyword"  # keywords need no model, so none is loaded to mark them
+            explanations = [hit.explain() if hit.text and marked else None for hit in hits]
             print_hits(asked.text, hits, explanations, seconds)
             if explain:
                 for explanation in filter(None, explanations[:1]):
@@ -145,7 +154,8 @@ def _answers(
 ) -> Iterator[tuple[Query, list[Hit], float]]:
     """Answer queries in batches; somebody who types is answered at once."""
     size = 1 if sys.stdin.isatty() else _BATCH
-    _ = index.encoder  # loaded before the clock starts
+    if settings["mode"] != "keyword":
+        _ = index.encoder  # loaded before the clock starts
     while batch := _take(queries, size):
         started = time.perf_counter()
         results = index.search([query.text for query in batch], k=k, **settings)

@@ -6,7 +6,6 @@ scripts that write no spaces (CJK, kana, Thai, Lao, Myanmar, Khmer) become overl
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Sequence
 
@@ -16,23 +15,7 @@ from polyvec.data import Run
 from polyvec.errors import InputError, MissingExtraError
 from polyvec.evaluation.dataset import Dataset
 from polyvec.evaluation.evaluation import EvaluationResult, document_languages, tabulate
-
-_UNSPACED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0002ffff"  # kana, CJK
-_UNSPACED += "\u0e00-\u0e7f\u0e80-\u0eff\u1000-\u109f\u1780-\u17ff"  # Thai, Lao, Myanmar, Khmer
-_RUNS = re.compile(rf"[{_UNSPACED}]+|[^\W_{_UNSPACED}][\w\u0300-\u036f\u0900-\u0dff]*")
-_UNSPACED_RUN = re.compile(rf"[{_UNSPACED}]")
-
-
-def tokenize(text: str) -> list[str]:
-    """The tokens that BM25 counts."""
-    tokens = []
-    for match in _RUNS.finditer(text.lower()):
-        run = match.group()
-        if len(run) == 1 or not _UNSPACED_RUN.match(run):
-            tokens.append(run)
-        else:
-            tokens.extend(run[i : i + 2] for i in range(len(run) - 1))
-    return tokens
+from polyvec.index.keywords import tokenize
 
 
 def bm25_run(dataset: Dataset, *, k: int = 100) -> Run:

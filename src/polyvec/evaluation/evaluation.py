@@ -12,12 +12,16 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
+import numpy.typing as npt
+
 from polyvec.collection import DEFAULT_NBITS, Index
 from polyvec.data import Document, Qrels, Query, Run
 from polyvec.errors import InputError
 from polyvec.evaluation.dataset import Dataset
 from polyvec.evaluation.measures import compute_measures
-from polyvec.search import Hit
+from polyvec.index.options import Mode
+from polyvec.search import Hit, SearchOptions
 
 if TYPE_CHECKING:
     from polyvec.encoder import Encoder
@@ -63,12 +67,14 @@ def evaluate(
     nbits: int = DEFAULT_NBITS,
     measures: Sequence[str] = DEFAULT_MEASURES,
     k: int = RUN_DEPTH,
+    mode: Mode = "late",
     threads: int | None = None,
     progress: Callable[[str, int], None] | None = None,
 ) -> EvaluationResult:
     """Judge a model through an index made for the occasion, or an index that is there.
 
-    encoder or index, one of them · k: depth of the run · progress: called with what is done and how many more.
+    encoder or index, one of them · k: depth of the run · mode: as Index.search has it ·
+    progress: called with what is done and how many more.
     Raises InputError for both or neither, for an empty dataset, and for unknown measures.
     """
     if (encoder is None) == (index is None):
@@ -78,6 +84,7 @@ def evaluate(
         raise InputError(f"{dataset.name}: no query has judgements.")
     compute_measures({}, {}, measures)  # a misspelt measure is said before the work
     report = progress or (lambda what, n: None)
+    options = SearchOptions(k=k, mode=mode)
     if index is not None:
         return _judge(
             dataset,
@@ -85,7 +92,7 @@ def evaluate(
             index,
             {"index": str(index.path)},
             measures,
-            k,
+            options,
             threads,
             {"encode": 0.0, "index": 0.0},
             report,
@@ -100,7 +107,15 @@ def evaluate(
             built = time.perf_counter() - started
             seconds = {"encode": clocked.seconds, "index": built - clocked.seconds}
             return _judge(
-                dataset, queries, made, {"nbits": nbits, **encoder.settings()}, measures, k, threads, seconds, report
+                dataset,
+                queries,
+                made,
+                {"nbits": nbits, **encoder.settings()},
+                measures,
+                options,
+                threads,
+                seconds,
+                report,
             )
 
 
@@ -132,22 +147,27 @@ def _judge(
     index: Index,
     settings: dict[str, Any],
     measures: Sequence[str],
-    k: int,
+    options: SearchOptions,
     threads: int | None,
     seconds: dict[str, float],
     report: Callable[[str, int], None],
 ) -> EvaluationResult:
     run: Run = {}
+    vectors: list[npt.NDArray[np.float32]] = []
     started = time.perf_counter()
-    vectors = []
-    for one in index.encoder.encode_queries(query.text for query in queries):
-        vectors.append(one.vectors)
-        report("queries encoded", 1)
+    if options.mode == "late":  # encoded first, so that encoding and searching are timed apart
+        for one in index.encoder.encode_queries(query.text for query in queries):
+            vectors.append(one.vectors)
+            report("queries encoded", 1)
     encoding = time.perf_counter() - started
     started = time.perf_counter()
     for start in range(0, len(queries), _BATCH):
         part = queries[start : start + _BATCH]
-        results = cast(list[list[Hit]], index.search_vectors(vectors[start : start + _BATCH], k=k, threads=threads))
+        if vectors:
+            found = index.search_vectors(vectors[start : start + _BATCH], options=options, threads=threads)
+            results = cast(list[list[Hit]], found)
+        else:
+            results = index.search([query.text for query in part], options=options, threads=threads)
         for query, hits in zip(part, results, strict=True):
             run[query.id] = {hit.id: hit.score for hit in hits}
         report("queries searched", len(part))
@@ -157,7 +177,7 @@ def _judge(
     return EvaluationResult(
         dataset=dataset.name,
         model=str(facts["model"]),
-        settings={**settings, "k": k, "dim": index.dim},
+        settings={**settings, "k": options.k, "mode": options.mode, "dim": index.dim},
         **tabulate(dataset.qrels, run, queries, languages, measures),
         documents=facts["documents"],
         seconds={

@@ -1,6 +1,6 @@
 """The seat of truth of an index: one SQLite database whose transaction is the commit.
 
-Holds ids, texts, metadata, the list of live segments, and which rows are deleted. A row is the internal number
+Holds ids, texts, metadata, the keyword index, the list of live segments, and which rows are deleted. A row is the internal number
 of one stored version of a document: rows only grow, an update gives the document a new row, and each segment covers one
 range of rows. Knows nothing about token vectors or models.
 """
@@ -21,7 +21,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from polyvec.data import Document
 from polyvec.errors import IndexCorruptError, IndexMissingError, StorageError
+from polyvec.index.keywords import match_expression, tokenize
 
 APPLICATION_ID = 0x504F4C59  # "POLY", in the header of the database file
 CATALOG_VERSION = 1
@@ -50,6 +52,9 @@ CREATE TABLE documents (
     truncated INTEGER NOT NULL DEFAULT 0
 );
 CREATE TABLE deleted_rows (row INTEGER PRIMARY KEY);
+CREATE VIRTUAL TABLE keywords USING fts5 (
+    tokens, content = '', tokenize = "unicode61 remove_diacritics 0 categories 'L* N* Co Mn Mc'"
+);
 """
 
 
@@ -199,6 +204,11 @@ class Catalog:
 
     def insert_documents(self, documents: Iterable[StoredDocument]) -> None:
         """Add documents under their rows; call inside a transaction."""
+        documents = list(documents)
+        self._connection.executemany(
+            "INSERT INTO keywords (rowid, tokens) VALUES (?, ?)",
+            ((d.row, _keyword_text(d)) for d in documents if d.text is not None),
+        )
         self._connection.executemany(
             "INSERT INTO documents (row, id, text, metadata, n_tokens, truncated) VALUES (?, ?, ?, ?, ?, ?)",
             (
@@ -210,6 +220,11 @@ class Catalog:
     def delete_rows(self, rows: Iterable[int]) -> None:
         """Forget documents and remember that their rows are dead; call inside a transaction."""
         pairs = [(int(row),) for row in rows]
+        gone = self.documents(row for (row,) in pairs)
+        self._connection.executemany(  # an index without content is told what it forgets
+            "INSERT INTO keywords (keywords, rowid, tokens) VALUES ('delete', ?, ?)",
+            ((row, _keyword_text(d)) for row, d in gone.items() if d.text is not None),
+        )
         self._connection.executemany("DELETE FROM documents WHERE row = ?", pairs)
         self._connection.executemany("INSERT INTO deleted_rows VALUES (?)", pairs)
 
@@ -238,6 +253,25 @@ class Catalog:
             found = self.documents(row for (row,) in rows)
             last = rows[-1][0]
             yield from (found[row] for (row,) in rows)
+
+    def search_keywords(
+        self, query: str, k: int, *, subset: npt.NDArray[np.int64] | None = None
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+        """The best rows by BM25 (FTS5: k1 1.2, b .75) and their scores, best first, ties by row.
+
+        subset: rows to choose from, None for all. A query without words finds nothing.
+        """
+        expression = match_expression(query)
+        if not expression:
+            return np.empty(0, np.int64), np.empty(0, np.float64)
+        where = "" if subset is None else "AND rowid IN (SELECT value FROM json_each(?))"
+        parameters = [expression, *([] if subset is None else [json.dumps(subset.tolist())]), k]
+        found = self._rows(
+            f"SELECT rowid, -bm25(keywords) AS score FROM keywords WHERE keywords MATCH ? {where} "
+            "ORDER BY score DESC, rowid LIMIT ?",
+            parameters,
+        )
+        return np.array([row for row, _ in found], np.int64), np.array([score for _, score in found], np.float64)
 
     def counts(self) -> dict[str, int]:
         """Live documents, their tokens, how many were truncated, and how many rows are dead."""
@@ -307,6 +341,10 @@ class Catalog:
     def verify(self) -> list[str]:
         """SQLite's own full check and the rules between our tables; an empty list is good news."""
         problems = [f"{self.path}: {line}" for (line,) in self._rows("PRAGMA integrity_check") if line != "ok"]
+        with_text = self._rows("SELECT count(*) FROM documents WHERE text IS NOT NULL")[0][0]
+        in_keywords = self._rows("SELECT count(*) FROM keywords_docsize")[0][0]
+        if with_text != in_keywords:
+            problems.append(f"{self.path}: {with_text} documents with text, but {in_keywords} in the keyword index")
         records = self.segments()
         for before, after in pairwise(records):
             if after.first_row <= before.last_row:
@@ -329,6 +367,7 @@ class Catalog:
         Where another reader still looks at the log, it is emptied when the last such reader has gone on.
         """
         with self._lock, _clear_errors(self.path):
+            self._connection.execute("INSERT INTO keywords (keywords) VALUES ('optimize')")  # drops deleted terms
             self._connection.execute("VACUUM")
             self._connection.execute("PRAGMA busy_timeout = 100")
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -337,6 +376,11 @@ class Catalog:
     def _rows(self, query: str, parameters: Sequence[Any] = ()) -> list[Any]:
         with self._lock, _clear_errors(self.path):
             return self._connection.execute(query, parameters).fetchall()
+
+
+def _keyword_text(document: StoredDocument) -> str:
+    assert document.text is not None
+    return " ".join(tokenize(Document(document.id, document.text, document.metadata).encoded_text))
 
 
 def _connect(path: Path, *, write: bool) -> sqlite3.Connection:
