@@ -25,6 +25,7 @@ ORDER = [
     "search",
     "reranking",
     "incoming",
+    "asking",
     "collection",
     "building",
     "evaluation",

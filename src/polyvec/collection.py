@@ -10,7 +10,6 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, overload
@@ -19,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 import polyvec
+from polyvec.asking import asked_texts
 from polyvec.data import Document, as_documents
 from polyvec.errors import (
     IndexCorruptError,
@@ -28,7 +28,6 @@ from polyvec.errors import (
     PolyvecError,
     StorageError,
 )
-from polyvec.explain import Explanation, explain
 from polyvec.incoming import encoded_documents, paired_vectors
 from polyvec.index.catalog import CATALOG_FILE
 from polyvec.index.folder import OPEN_ATTEMPTS, make_folder, open_folder
@@ -36,10 +35,10 @@ from polyvec.index.options import Mode
 from polyvec.index.reader import Snapshot
 from polyvec.index.vectors import checked_vectors
 from polyvec.index.writer import AddReport, Arrival, Existing, Writer
-from polyvec.search import Asked, Hit, SearchOptions, search_snapshot
+from polyvec.search import Asked, Hit, SearchOptions, allowed_rows, search_snapshot
 
 if TYPE_CHECKING:
-    from polyvec.encoder import Encoded, Encoder
+    from polyvec.encoder import Encoder
 
 Vectors = npt.NDArray[np.float32]
 DEFAULT_NBITS = 16
@@ -331,6 +330,7 @@ class Index:
         *,
         k: int | None = ...,
         mode: Mode | None = ...,
+        filter: Mapping[str, Any] | None = ...,
         subset: Sequence[str] | None = ...,
         options: SearchOptions | None = ...,
         threads: int | None = ...,
@@ -342,6 +342,7 @@ class Index:
         *,
         k: int | None = ...,
         mode: Mode | None = ...,
+        filter: Mapping[str, Any] | None = ...,
         subset: Sequence[str] | None = ...,
         options: SearchOptions | None = ...,
         threads: int | None = ...,
@@ -352,6 +353,7 @@ class Index:
         *,
         k: int | None = None,
         mode: Mode | None = None,
+        filter: Mapping[str, Any] | None = None,
         subset: Sequence[str] | None = None,
         options: SearchOptions | None = None,
         threads: int | None = None,
@@ -359,14 +361,15 @@ class Index:
         """The best documents for a question in any language; a list of questions gives a list of lists.
 
         k: hits to return, default SearchOptions.k · mode: "late" (MaxSim), "keyword" (BM25, needs no model) or "hybrid" ·
-        subset: ids to choose from · options: how to search · threads: default
+        filter: on metadata, see polyvec.index.filters · subset: ids to choose from · options: how to search · threads: default
         all cores. Raises InputError for an empty query.
         """
         chosen = _chosen(options, k, mode)
         texts = [query] if isinstance(query, str) else list(query)
+        allowed = allowed_rows(self._catalog, subset, filter)
         results = [
-            search_snapshot(self._snapshot, self._catalog, asked, chosen, subset=subset, threads=threads)
-            for asked in self._asked(texts, chosen)
+            search_snapshot(self._snapshot, self._catalog, asked, chosen, allowed=allowed, threads=threads)
+            for asked in asked_texts(texts, chosen, lambda: self.encoder, self._snapshot)
         ]
         return results[0] if isinstance(query, str) else results
 
@@ -375,6 +378,7 @@ class Index:
         query: npt.ArrayLike | Sequence[npt.ArrayLike],
         *,
         k: int | None = None,
+        filter: Mapping[str, Any] | None = None,
         subset: Sequence[str] | None = None,
         options: SearchOptions | None = None,
         threads: int | None = None,
@@ -386,13 +390,14 @@ class Index:
         chosen = _chosen(options, k, None)
         single = isinstance(query, np.ndarray) and query.ndim == 2
         arrays: list[Any] = [query] if single else list(query)  # type: ignore[arg-type]
+        allowed = allowed_rows(self._catalog, subset, filter)
         results = [
             search_snapshot(
                 self._snapshot,
                 self._catalog,
                 Asked(vectors=checked_vectors(array, dim=self.dim, name=f"query {i}")),
                 chosen,
-                subset=subset,
+                allowed=allowed,
                 threads=threads,
             )
             for i, array in enumerate(arrays)
@@ -429,30 +434,6 @@ class Index:
                 f"{encoder.name} ({encoder.fingerprint}): their vectors do not compare. "
                 "Open it without an encoder, or build it again."
             )
-
-    def _asked(self, texts: list[str], options: SearchOptions) -> Iterator[Asked]:
-        """Queries ready to search; where only keywords count, the model loads when a hit is to be explained."""
-        if options.mode == "keyword":
-            for text in texts:
-                if not text.strip():
-                    raise InputError("The query is empty. Give it a text.")
-                yield Asked(text=text, explain=partial(self._explain, text, None))
-            return
-        for text, one in zip(texts, self.encoder.encode_queries(texts), strict=True):
-            yield Asked(
-                text=text,
-                vectors=one.vectors,
-                explain=partial(self._explain, text, one),
-            )
-
-    def _explain(self, query: str, encoded: Encoded | None, row: int, text: str) -> Explanation:
-        if encoded is None:
-            (encoded,) = self.encoder.encode_queries([query])
-        (document,) = self.encoder.encode_documents([text])
-        stored = self._snapshot.vectors(row)
-        if document.offsets is not None and len(stored) == len(document.vectors):
-            document = replace(document, vectors=stored)  # so that the matches add up to the late score
-        return explain(query, encoded, text, document)
 
 
 def _chosen(options: SearchOptions | None, k: int | None, mode: Mode | None) -> SearchOptions:

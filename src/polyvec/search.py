@@ -5,7 +5,7 @@ Starts from query vectors and an open snapshot; knows nothing about models. How 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ from polyvec.index.reader import Snapshot
 if TYPE_CHECKING:
     from polyvec.explain import Explanation
 
-__all__ = ["Asked", "Hit", "SearchOptions", "search_snapshot"]
+__all__ = ["Asked", "Hit", "SearchOptions", "allowed_rows", "search_snapshot"]
 
 _FUSION_DEPTH = 100  # hits of each kind that are fused, at least
 _FUSION_CONSTANT = 60
@@ -82,33 +82,41 @@ class Asked:
     explain: Callable[[int, str], Explanation] | None = None
 
 
+def allowed_rows(
+    catalog: Catalog, subset: Sequence[str] | None, condition: Mapping[str, Any] | None
+) -> npt.NDArray[np.int64] | None:
+    """Ascending rows of the ids in `subset` (unknown ones are passed over) that satisfy a filter; None: all rows."""
+    rows = None if condition is None else catalog.rows_where(condition)
+    if subset is None:
+        return rows
+    chosen = np.array(sorted(catalog.rows_of(subset).values()), dtype=np.int64)
+    return chosen if rows is None else np.intersect1d(chosen, rows, assume_unique=True)
+
+
 def search_snapshot(
     snapshot: Snapshot,
     catalog: Catalog,
     query: Asked,
     options: SearchOptions,
     *,
-    subset: Sequence[str] | None = None,
+    allowed: npt.NDArray[np.int64] | None = None,
     threads: int | None = None,
 ) -> list[Hit]:
-    """Search one query and read the winners' texts. subset: ids to choose from; unknown ids are passed over.
+    """Search one query and read the winners' texts. allowed: ascending rows to choose from, None for all.
 
     Raises InputError where the mode needs a text and there is none.
     """
-    rows_allowed = None
-    if subset is not None:
-        rows_allowed = np.array(sorted(catalog.rows_of(subset).values()), dtype=np.int64)
     depth = options if options.mode != "hybrid" else replace(options, k=max(options.k, _FUSION_DEPTH))
     ranked: dict[str, dict[int, float]] = {}
     if options.mode in ("late", "hybrid"):
         if query.vectors is None:
             raise InputError(f"mode={options.mode!r} needs token vectors of the query.")
-        rows, scores = snapshot.search(query.vectors, depth, subset=rows_allowed, threads=threads)
+        rows, scores = snapshot.search(query.vectors, depth, subset=allowed, threads=threads)
         ranked["late"] = dict(zip(rows.tolist(), scores.tolist(), strict=True))
     if options.mode in ("keyword", "hybrid"):
         if query.text is None:
             raise InputError(f"mode={options.mode!r} needs the query's text: ask with Index.search.")
-        rows, found = catalog.search_keywords(query.text, depth.k, subset=rows_allowed)
+        rows, found = catalog.search_keywords(query.text, depth.k, subset=allowed)
         ranked["keyword"] = dict(zip(rows.tolist(), found.tolist(), strict=True))
     if options.mode == "hybrid":
         return _hits(catalog, _fused(ranked)[: options.k], query, ranked)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Iterator
@@ -42,6 +43,9 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON,
     show_default=True,
     help="MaxSim, BM25, or both fused by rank.",
 )
+@click.option(
+    "--filter", "condition", metavar="JSON", help='Metadata filter, \'{"lang": "de", "year": {"$gte": 2000}}\'.'
+)
 @click.option("--explain", is_flag=True, help="Show which query token met which document token.")
 @click.option("--threads", type=int, default=None, help="Threads to search with.  [default: all cores]")
 @_json_option
@@ -53,6 +57,7 @@ def search(
     run_path: Path | None,
     tag: str,
     mode: str,
+    condition: str | None,
     explain: bool,
     threads: int | None,
     as_json: bool,
@@ -66,7 +71,7 @@ def search(
 
     wanted = _wanted(query, queries)
     with Index.open(index_path) as index:
-        answers = _answers(index, wanted, k=k, mode=mode, threads=threads)
+        answers = _answers(index, wanted, k=k, mode=mode, filter=_filter(condition), threads=threads)
         if run_path is not None:
             results = ((asked.id, [(hit.id, hit.score) for hit in hits]) for asked, hits, _ in answers)
             write_run(run_path, results, tag=tag)
@@ -135,6 +140,15 @@ def rerank(
         print_json({"query": query, "hits": [hit.to_dict() for hit in hits], "seconds": round(seconds, 4)})
         return
     print_hits(query, hits, [hit.explain() for hit in hits], seconds)
+
+
+def _filter(condition: str | None) -> Any:
+    if condition is None:
+        return None
+    try:
+        return json.loads(condition)
+    except ValueError as error:
+        raise InputError(f"--filter {condition}: not valid JSON ({error}).") from error
 
 
 def _wanted(query: str | None, queries: Path | None) -> Iterator[Query]:

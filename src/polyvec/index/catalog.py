@@ -11,7 +11,7 @@ import json
 import os
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice, pairwise
@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from polyvec.data import Document
 from polyvec.errors import IndexCorruptError, IndexMissingError, StorageError
+from polyvec.index.filters import compile_filter
 from polyvec.index.keywords import match_expression, tokenize
 
 APPLICATION_ID = 0x504F4C59  # "POLY", in the header of the database file
@@ -235,6 +236,13 @@ class Catalog:
             marks = ",".join("?" * len(chunk))
             found.update(self._rows(f"SELECT id, row FROM documents WHERE id IN ({marks})", chunk))
         return found
+
+    def rows_where(self, condition: Mapping[str, Any]) -> npt.NDArray[np.int64]:
+        """(n,) int64, ascending: rows whose metadata satisfies a filter. Raises FilterError for one that does not parse."""
+        sql, parameters = compile_filter(condition)
+        return np.array(
+            [row for (row,) in self._rows(f"SELECT row FROM documents WHERE {sql} ORDER BY row", parameters)], np.int64
+        )
 
     def documents(self, rows: Iterable[int]) -> dict[int, StoredDocument]:
         """The documents of the given rows, by row."""
