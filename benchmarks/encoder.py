@@ -225,7 +225,7 @@ def run_memory(sets: dict[str, Judged]) -> Iterator[dict[str, Any]]:
 
 def resident_mb() -> float:
     """Memory held now, on Linux."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE") / 1e6
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE") / (1 << 20)
 
 
 def run_peaks(sets: dict[str, Judged]) -> Iterator[dict[str, Any]]:
