@@ -12,7 +12,7 @@ from polyvec.encoder import Encoder, precision
 from polyvec.encoder.forward import Forward
 from polyvec.encoder.samples import DOCUMENTS, QUERIES
 from polyvec.errors import InputError
-from tests.encoder.checkpoints import make_jina, make_plain, wordpiece_tokenizer
+from tests.encoder.checkpoints import make_jina, make_plain, sentencepiece_tokenizer, wordpiece_tokenizer
 
 
 def cosine(one: list[np.ndarray], other: list[np.ndarray]) -> float:
@@ -63,12 +63,14 @@ def test_outlying_dimensions_keep_their_precision() -> None:
     assert careful < 0.1 * careless
 
 
-@pytest.mark.parametrize("kind", ["jina", "bert", "modernbert"])
+@pytest.mark.parametrize("kind", ["jina", "bert", "xlm-roberta", "modernbert"])
 def test_packed_equals_padded(tmp_path: Path, kind: str) -> None:
     if kind == "jina":
         make_jina(tmp_path / "m")
     elif kind == "bert":
         make_plain(tmp_path / "m")
+    elif kind == "xlm-roberta":
+        make_xlm_roberta(tmp_path / "m")
     else:
         make_modernbert(tmp_path / "m")
     encoder = Encoder(tmp_path / "m")
@@ -83,6 +85,26 @@ def test_packed_equals_padded(tmp_path: Path, kind: str) -> None:
     stock = encoder.model.encode_document(texts, convert_to_numpy=True)
     for mine, theirs in zip(packed, stock, strict=True):
         np.testing.assert_allclose(mine, theirs, atol=1e-5)
+
+
+def make_xlm_roberta(folder: Path) -> None:
+    """A backbone whose position table starts after its padding row."""
+    from transformers import XLMRobertaConfig, XLMRobertaModel
+
+    tokenizer = sentencepiece_tokenizer()
+    torch.manual_seed(0)
+    config = XLMRobertaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=130,
+        type_vocab_size=1,
+        initializer_range=0.2,
+    )
+    XLMRobertaModel(config).save_pretrained(str(folder))
+    tokenizer.save_pretrained(str(folder))
 
 
 def make_modernbert(folder: Path) -> None:
