@@ -116,7 +116,7 @@ def run(threads: int, rounds: int) -> list[dict[str, object]]:
     named, missing = contestants(query, tokens, offsets, threads)
     errors = {name: float(np.abs(call() - exact).max()) for name, call in named.items()}
     times = measure(named, rounds)
-    peak = max(_native.fma_peak(threads, "") for _ in range(3))
+    peak = max(_native.fma_peak(threads, "") for _ in range(20))
     work = QUERY_TOKENS * DIM * int(offsets[-1])
     results = []
     for name, seconds in times.items():
