@@ -14,7 +14,7 @@ from polyvec.demo import CORPUS, build_demo_index, load_demo, show_questions
 from polyvec.errors import StorageError
 from tests.conftest import WordEncoder
 
-LANGUAGES = {"en", "de", "fr", "es", "pt", "ru", "tr", "ar", "hi", "zh", "ja", "ko"}
+LANGUAGES = {"en", "de", "fr", "es", "pt", "it", "pl", "ru", "tr", "ar", "hi", "zh", "ja", "ko"}
 
 
 def test_corpus() -> None:
@@ -26,7 +26,7 @@ def test_corpus() -> None:
         lang = document.metadata["lang"]
         size = len(document.text) if lang in ("zh", "ja") else len(document.text.split())
         assert (110 if lang in ("zh", "ja") else 60) <= size <= (340 if lang in ("zh", "ja") else 150), document.id
-    assert len({document.text for document in demo.documents}) == 240
+    assert len({document.text for document in demo.documents}) == 280
     assert "CC0" in (CORPUS / "README.md").read_text(encoding="utf-8")
 
 
@@ -34,7 +34,7 @@ def test_questions_and_judgements() -> None:
     demo = load_demo()
     language = {document.id: document.metadata["lang"] for document in demo.documents}
     topic = {document.id: document.metadata["topic"] for document in demo.documents}
-    assert len(demo.queries) == 125
+    assert len(demo.queries) == 145
     assert {query.lang for query in demo.queries} == LANGUAGES
     for query in demo.queries:
         (same,) = demo.qrels["same"][query.id]
@@ -48,10 +48,10 @@ def test_questions_and_judgements() -> None:
 def test_demo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["demo", "--index", str(tmp_path / "demo.polyvec"), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["index"]["documents"] == 240
+    assert found["index"]["documents"] == 280
     assert set(found["by_lang"]) == LANGUAGES
     assert found["by_lang"]["en"]["same"] > 0.9
-    assert found["overall"]["queries"] == 125
+    assert found["overall"]["queries"] == 145
 
 
 def test_the_demo_replaces_its_own_index_and_no_other(tmp_path: Path, encoder: WordEncoder) -> None:
@@ -59,7 +59,7 @@ def test_the_demo_replaces_its_own_index_and_no_other(tmp_path: Path, encoder: W
     for _ in range(2):
         build_demo_index(demo, path, encoder, lambda n: None).close()  # type: ignore[arg-type]
     with Index.open(path) as index:
-        assert len(index) == 240
+        assert len(index) == 280
         index.delete(["tea-en"])
     with pytest.raises(StorageError, match="an index of something else"):
         build_demo_index(demo, path, encoder, lambda n: None)  # type: ignore[arg-type]

@@ -56,8 +56,9 @@ def index(docs: Path, index_path: Path, model: str | None, dim: int | None, nbit
     if as_json:
         print_json({**_report(report), **info, "seconds": round(seconds, 3)})
         return
+    plural = "" if info["documents"] == 1 else "s"
     console.print(
-        f"[bold green]✓[/] {info['documents']:,} documents, {info['tokens']:,} token vectors, "
+        f"[bold green]✓[/] {info['documents']:,} document{plural}, {info['tokens']:,} token vectors, "
         f"{human_bytes(info['size_bytes'])} in [bold]{index_path}[/] [dim]({seconds:.1f} s, model {info['model']})[/]",
         soft_wrap=True,
     )
