@@ -40,7 +40,6 @@ from polyvec.search import Asked, Hit, SearchOptions, allowed_rows, search_snaps
 if TYPE_CHECKING:
     from polyvec.encoder import Encoder
 
-Vectors = npt.NDArray[np.float32]
 DEFAULT_NBITS = 16
 
 
@@ -211,7 +210,7 @@ class Index:
         return (Document(d.id, d.text or "", d.metadata) for d in self._catalog.all_documents())
 
     def info(self) -> dict[str, Any]:
-        """Counts, sizes in bytes, languages, model and codec, as plain JSON values."""
+        """Counts, sizes in bytes, languages and model, as plain JSON values."""
         records = self._catalog.segments()
         encoder = self._meta["encoder"]
         counts = self._catalog.counts()

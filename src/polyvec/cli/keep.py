@@ -130,7 +130,7 @@ def compact(index_path: Path, as_json: bool) -> None:
 @_index_argument
 @_json_option
 def info(index_path: Path, as_json: bool) -> None:
-    """Show what INDEX holds: counts, sizes, languages, model, codec."""
+    """Show what INDEX holds: counts, sizes, languages, model."""
     from polyvec.collection import Index
 
     with Index.open(index_path) as opened:

@@ -101,8 +101,7 @@ def evaluate(
     with tempfile.TemporaryDirectory(prefix="polyvec-evaluate-") as folder:
         clocked = _Clocked(encoder)
         started = time.perf_counter()
-        with Index.create(Path(folder) / "index.polyvec", encoder=encoder, nbits=nbits) as made:
-            made._encoder = clocked  # type: ignore[assignment]
+        with Index.create(Path(folder) / "index.polyvec", encoder=cast("Encoder", clocked), nbits=nbits) as made:
             made.add(dataset.documents(), progress=lambda n: report("documents", n))
             built = time.perf_counter() - started
             seconds = {"encode": clocked.seconds, "index": built - clocked.seconds}
