@@ -29,6 +29,7 @@ ORDER = [
     "collection",
     "building",
     "evaluation",
+    "training",
     "integrations",
     "demo",
     "cli",

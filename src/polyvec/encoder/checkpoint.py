@@ -42,6 +42,8 @@ def locate(model: str | os.PathLike[str] | None, *, backend: str = "torch") -> L
     if not isinstance(model, (str, os.PathLike)):
         raise InputError(f"model={model!r}: expected a folder, a Hugging Face name, or None for the default model.")
     text = os.fspath(model)
+    if text == DEFAULT_NAME:
+        return Located(_default_folder(), DEFAULT_NAME)
     path = Path(text).expanduser()
     if path.is_dir():
         return Located(path.resolve(), text)

@@ -127,9 +127,10 @@ def replace_vocabulary(model: Any, old: Any, new: Any, *, seed: int = 0) -> dict
     rows = table.mean(0) + table.std(0) * torch.randn(size, table.shape[1], generator=generator)
     report = {"copied": 0, "averaged": 0, "random": 0}
     roles = _roles(old, new)
-    spelled = {_spelling(piece, old): i for piece, i in old.get_vocab().items()}
+    old_marks, new_marks = _marks_continuation(old), _marks_continuation(new)
+    spelled = {_spelling(piece, old_marks): i for piece, i in old.get_vocab().items()}
     for piece, i in new.get_vocab().items():
-        found = [roles[i]] if i in roles else _old_rows(piece, new, old, spelled)
+        found = [roles[i]] if i in roles else _old_rows(_spelling(piece, new_marks), old, spelled)
         if found:
             rows[i] = table[found].mean(0)
         report["copied" if len(found) == 1 else "averaged" if found else "random"] += 1
@@ -163,9 +164,9 @@ def _roles(old: Any, new: Any) -> dict[int, int]:
     return pairs
 
 
-def _old_rows(piece: str, new: Any, old: Any, spelled: dict[tuple[str, bool], int]) -> list[int]:
+def _old_rows(spelling: tuple[str, bool], old: Any, spelled: dict[tuple[str, bool], int]) -> list[int]:
     """Rows of the old table that spell a new piece."""
-    text, starts_word = _spelling(piece, new)
+    text, starts_word = spelling
     for key in (
         (text, starts_word),
         (text.lower(), starts_word),
@@ -178,11 +179,19 @@ def _old_rows(piece: str, new: Any, old: Any, spelled: dict[tuple[str, bool], in
     return [] if old.unk_token_id in ids else ids
 
 
-def _spelling(piece: str, tokenizer: Any) -> tuple[str, bool]:
-    """A piece's characters, and whether it starts a word, whichever sign its tokenizer writes that with."""
+def _marks_continuation(tokenizer: Any) -> bool:
+    """Whether a tokenizer marks the pieces that go on with a word (##s), not those that start one (▁s, Ġs)."""
+    vocabulary = tokenizer.get_vocab()
+    return any(piece in vocabulary for piece in ("##s", "##e", "##a"))
+
+
+def _spelling(piece: str, continues: bool) -> tuple[str, bool]:
+    """A piece's characters, and whether it starts a word, whichever sign its tokenizer writes that with.
+
+    continues: `_marks_continuation` of its tokenizer.
+    """
     if piece.startswith("##"):
         return piece[2:], False
     if piece[:1] in ("▁", "Ġ"):
         return piece[1:], True
-    wordpiece = any(key.startswith("##") for key in ("##s", "##e", "##a") if key in tokenizer.get_vocab())
-    return piece, wordpiece
+    return piece, continues

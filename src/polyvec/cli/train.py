@@ -1,0 +1,135 @@
+"""Commands that train: train, mine, teach."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from polyvec.cli.render import console, print_json, progress_bar
+
+_json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+_path = click.Path(path_type=Path)
+
+
+@contextmanager
+def _counted(what: str, unit: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """A bar that is told how many more are done."""
+    with progress_bar(unit) as bar:
+        task = bar.add_task(what, total=total, done="0", rate="")
+        count, started = 0, time.monotonic()
+
+        def more(n: int) -> None:
+            nonlocal count
+            count += n
+            rate = count / max(time.monotonic() - started, 1e-9)
+            bar.update(task, advance=n, done=f"{count:,}", rate=f"{rate:,.1f}/s")
+
+        yield more
+
+
+@click.command()
+@click.argument("recipe", metavar="RECIPE.toml", type=_path)
+@click.option("--resume", is_flag=True, help="Go on from the last checkpoint of the same recipe.")
+@click.option("--threads", type=int, help="Threads to compute with. Default: all cores.")
+@_json_option
+def train(recipe: Path, resume: bool, threads: int | None, as_json: bool) -> None:
+    """Run one training stage as RECIPE.toml says: start, mlm, transfer, pairs or distill.
+
+    Interrupt it when you like: --resume goes on with the same batches. Several GPUs or processes:
+    torchrun -m polyvec train RECIPE.toml.
+    """
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)
+    from polyvec.training.recipe import read_recipe
+    from polyvec.training.stages import train as run
+
+    settings = read_recipe(recipe)
+    with _counted("Training", "steps", settings.optimiser.steps) as bar:
+        done = 0
+
+        def told(step: int, steps: int, values: dict[str, float]) -> None:
+            nonlocal done
+            bar(step - done)
+            done = step
+            shown = [f"{name} {values[name]:.4f}" for name in ("loss", "nDCG@10") if name in values]
+            if shown:
+                console.print(f"[dim]step[/dim] {step} [dim]of[/dim] {steps}  {'  '.join(shown)}", highlight=False)
+
+        result = run(recipe, resume=resume, told=told)
+    if as_json:
+        print_json(result)
+    else:
+        console.print(f"[bold green]✓[/bold green] {settings.output} is written.", highlight=False)
+
+
+@click.command()
+@click.argument("data", metavar="DATA", type=_path)
+@click.argument("out", metavar="OUT.jsonl", type=_path)
+@click.option("--model", help="Model that finds the negatives: a folder or a hub name. Default: the one that ships.")
+@click.option("--negatives", type=int, default=7, show_default=True, help="Hard negatives a question, at most.")
+@click.option("--first-rank", type=int, default=1, show_default=True, help="First rank that negatives may come from.")
+@click.option("--last-rank", type=int, default=100, show_default=True, help="Last rank that negatives may come from.")
+@click.option(
+    "--margin",
+    type=float,
+    default=0.95,
+    show_default=True,
+    help="Drop a candidate that scores more than this share of the true passage.",
+)
+@_json_option
+def mine(
+    data: Path,
+    out: Path,
+    model: str | None,
+    negatives: int,
+    first_rank: int,
+    last_rank: int,
+    margin: float,
+    as_json: bool,
+) -> None:
+    """Find hard negatives for the questions in DATA (query, document, answer) with our own index."""
+    from polyvec.encoder import Encoder
+    from polyvec.training.mining import mine as run
+
+    encoder = Encoder(model)
+    with _counted("Mining", "texts", None) as bar:
+        report = run(
+            data, out, encoder=encoder, negatives=negatives, first_rank=first_rank, last_rank=last_rank, margin=margin, progress=bar
+        )  # fmt: skip
+    if as_json:
+        print_json(vars(report))
+        return
+    console.print(
+        f"{report.queries} questions, {report.negatives} negatives; {report.holding_answer} candidates held the answer, "
+        f"{report.too_near} scored too near the true passage.",
+        highlight=False,
+    )
+
+
+@click.command()
+@click.argument("data", metavar="DATA", type=_path)
+@click.argument("out", metavar="OUT.jsonl", type=_path)
+@click.option("--cross-encoder", "cross", help="A sentence-transformers CrossEncoder: a folder or a hub name.")
+@click.option("--dense", help="A sentence-transformers dense model as teacher, such as all-MiniLM-L6-v2.")
+@_json_option
+def teach(data: Path, out: Path, cross: str | None, dense: str | None, as_json: bool) -> None:
+    """Score the candidates in DATA (query, documents) with a teacher; run again to go on after an interruption."""
+    from polyvec.training import teaching
+
+    if (cross is None) == (dense is None):
+        raise click.UsageError("Give one teacher: --cross-encoder or --dense.")
+    teacher = teaching.cross_encoder(cross) if cross is not None else teaching.dense(str(dense))
+    with _counted("Teaching", "questions", None) as bar:
+        written = teaching.teach(data, out, teacher, progress=bar)
+    if as_json:
+        print_json({"rows": written})
+    else:
+        console.print(f"{written} questions scored into {out}.", highlight=False)

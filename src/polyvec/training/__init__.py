@@ -1,0 +1,1 @@
+"""Text in many languages -> a trained late-interaction model: vocabulary, backbone, pairs and distillation."""

@@ -1,0 +1,185 @@
+"""Rows of many files and languages -> batches: one dataset a batch, languages balanced, lengths alike, never the same text twice.
+
+Rows lie memory-mapped on disk (datasets' Arrow cache), so files may be larger than memory. The sequence of batches
+depends on the recipe alone:
+batch n is the same whether one began at 0 or resumed at n. Knows nothing about models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from polyvec.errors import InputError
+from polyvec.training.recipe import Batches, Data
+from polyvec.training.rows import language, read_rows
+
+_FIELDS = {"parallel": ("en", "text"), "pairs": ("query", "document"), "scored": ("query", "documents", "scores")}
+_POOL = 16  # batches that are sorted by length together
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The rows of one step, all from one dataset."""
+
+    number: int
+    source: str
+    rows: list[dict[str, Any]]
+
+
+class Source:
+    """One dataset: its rows, their languages and estimated lengths in tokens."""
+
+    def __init__(self, data: Data, cache: Path) -> None:
+        path = Path(data.path)
+        self.kind, self.weight, self.name = data.kind, data.weight, data.name or path.name.split(".")[0]
+        fields = _FIELDS.get(data.kind, (data.text_field,))
+        if not path.is_file():
+            raise InputError(f"{path} is missing. Correct the path in the recipe.")
+        self._rows = _cached(path, fields, data.group_field, cache)
+        if not len(self._rows):
+            raise InputError(f"{path} has no rows. Expected JSON lines with {', '.join(fields)}.")
+        codes = np.array(self._rows["lang"])
+        self.languages, self._code = np.unique(codes, return_inverse=True)
+        self._members = [np.flatnonzero(self._code == i) for i in range(len(self.languages))]
+        self.lengths: npt.NDArray[np.int32] = np.array(self._rows["length"], np.int32)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def counts(self) -> dict[str, int]:
+        """Rows of each language."""
+        return {str(code): len(rows) for code, rows in zip(self.languages, self._members, strict=True)}
+
+    def rows(self, numbers: npt.NDArray[np.int64]) -> list[dict[str, Any]]:
+        """Rows by number."""
+        return [self._rows[int(i)] for i in numbers]
+
+    def drawn(self, seed: int, power: float, one_language: bool, pool: int) -> Iterator[list[npt.NDArray[np.int64]]]:
+        """Pools of row numbers for ever: each pool is a list of groups of one language, or one group of all.
+
+        Within a language every row comes once before any comes twice.
+        """
+        generator = np.random.default_rng(seed)
+        sizes = np.array([len(rows) for rows in self._members], float)
+        chances = sizes**power / (sizes**power).sum()
+        cycles = [_cycle(rows, np.random.default_rng([seed, i])) for i, rows in enumerate(self._members)]
+        while True:
+            if one_language:
+                chosen = np.full(pool, generator.choice(len(sizes), p=chances))
+            else:
+                chosen = generator.choice(len(sizes), size=pool, p=chances)
+            yield [np.array([next(cycles[i]) for i in chosen.tolist()], np.int64)]
+
+
+class Mixture:
+    """Batches from several sources. Raises InputError for files that are missing, empty, or lack a field."""
+
+    def __init__(self, data: tuple[Data, ...], batches: Batches, *, seed: int, cache: Path) -> None:
+        self.sources = [Source(one, cache) for one in data]
+        self._batches, self._seed = batches, seed
+
+    def batches(self, start: int = 0) -> Iterator[Batch]:
+        """Batches number `start`, `start` + 1 ... for ever."""
+        generator = np.random.default_rng(self._seed)
+        weights = np.array([source.weight for source in self.sources])
+        plans = [self._plan(source, self._seed * 1000 + i) for i, source in enumerate(self.sources)]
+        number = 0
+        while True:
+            i = int(generator.choice(len(plans), p=weights / weights.sum()))
+            rows = next(plans[i])
+            if number >= start:
+                kept = _distinct(self.sources[i].rows(rows), self.sources[i].kind)
+                yield Batch(number, self.sources[i].name, kept)
+            number += 1
+
+    def _plan(self, source: Source, seed: int) -> Iterator[npt.NDArray[np.int64]]:
+        settings = self._batches
+        pool = settings.rows * _POOL
+        order = np.random.default_rng([seed, 7])
+        for groups in source.drawn(seed, settings.language_power, settings.one_language, pool):
+            for group in groups:
+                ready = list(_cut(group, source.lengths, settings.rows, settings.tokens))
+                for i in order.permutation(len(ready)):
+                    yield ready[i]
+
+
+def _cut(
+    numbers: npt.NDArray[np.int64], lengths: npt.NDArray[np.int32], rows: int, tokens: int
+) -> Iterator[npt.NDArray[np.int64]]:
+    """Groups of like length: at most `rows`, and `tokens` with padding; at least two rows where there are."""
+    ordered = numbers[np.argsort(lengths[numbers], kind="stable")]
+    start = 0
+    while start < len(ordered):
+        end = start + 1
+        while end < len(ordered) and end - start < rows and (end - start + 1) * int(lengths[ordered[end]]) <= tokens:
+            end += 1
+        end = max(end, min(start + 2, len(ordered)))
+        yield ordered[start:end]
+        start = end
+
+
+def _cycle(rows: npt.NDArray[np.int64], generator: np.random.Generator) -> Iterator[int]:
+    while True:
+        yield from generator.permutation(rows).tolist()
+
+
+def _distinct(rows: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
+    """Without rows that repeat another's query, document or group: they would be false negatives."""
+    if kind not in ("parallel", "pairs"):
+        return rows
+    seen: set[str] = set()
+    kept = []
+    for row in rows:
+        keys = {row[name] for name in _FIELDS[kind]} | ({"\0" + row["group"]} if row["group"] else set())
+        if not keys & seen:
+            seen |= keys
+            kept.append(row)
+    return kept
+
+
+def estimated_tokens(text: str) -> int:
+    """Tokens that a text will have, roughly: four characters each, one and a half in scripts without spaces."""
+    dense = sum(character >= "⺀" for character in text)
+    return 3 + (len(text) - dense) // 4 + dense * 2 // 3
+
+
+def _cached(path: Path, fields: tuple[str, ...], group_field: str, cache: Path) -> Any:
+    import datasets
+
+    state = path.stat()
+    stamp = {"path": str(path), "fields": fields, "group": group_field, "state": f"{state.st_size}-{state.st_mtime_ns}"}
+    bars = datasets.are_progress_bars_disabled()
+    datasets.disable_progress_bars()
+    try:
+        return datasets.Dataset.from_generator(
+            _normalised, gen_kwargs=stamp, cache_dir=str(cache), keep_in_memory=False
+        )
+    except datasets.exceptions.DatasetGenerationError as error:
+        cause = error.__cause__ or error
+        raise InputError(str(cause)) from error
+    finally:
+        if not bars:
+            datasets.enable_progress_bars()
+
+
+def _normalised(path: str, fields: tuple[str, ...], group: str, state: str) -> Iterator[dict[str, Any]]:
+    for number, row in enumerate(read_rows(Path(path)), start=1):
+        missing = [name for name in fields if not row.get(name)]
+        if missing:
+            raise InputError(f"{path}, row {number}: {missing[0]} is missing or empty. Expected {', '.join(fields)}.")
+        longest = max(estimated_tokens(text) for name in fields for text in _texts(row[name]))
+        kept = {name: row[name] for name in fields}
+        kept |= {"lang": language(row.get("lang") or "und"), "group": str(row.get(group) or "") if group else ""}
+        yield kept | {"length": longest}
+
+
+def _texts(value: Any) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    return [item for item in value if isinstance(item, str)] or [""]

@@ -1,0 +1,133 @@
+"""Stage pairs: questions and passages, or two sides of a translation -> a student that finds one from the other among the batch.
+
+Symmetric in-batch contrast on MaxSim, summed over untied heads. Large batches go through gradient caching (Gao et al.,
+2021): vectors
+first without gradients, their gradients from the loss, then each part again with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from polyvec.encoder import Encoder
+from polyvec.training.losses import maxsim_all, over_heads, symmetric_contrast
+from polyvec.training.mixing import Batch
+from polyvec.training.recipe import Recipe
+from polyvec.training.student import Student
+from polyvec.training.trainer import Stage
+
+if TYPE_CHECKING:
+    from polyvec.encoder.tokens import Piece
+
+Encoded = tuple[
+    dict[int, Tensor], Tensor
+]  # unit vectors by head size, (n, t, size), and the (n, t) mask of those that count
+
+
+class Pairs(Stage):
+    """The student and its contrastive loss. Raises InputError for a model without heads."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        super().__init__()
+        settings = recipe.model
+        self._recipe = recipe
+        self.student = Student(
+            settings.start,
+            tied=settings.tied,
+            dropout=settings.dropout,
+            query_length=settings.query_length,
+            attend_to_mask=settings.attend_to_mask,
+        )
+        self._weights = settings.head_weights or tuple(1.0 for _ in self.student.heads.sizes)
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Contrast of the batch; a translation is read from the other language's side in every other batch."""
+        queries, documents = self._sides(batch)
+        small = self._recipe.batches.micro_rows
+        if small and len(batch.rows) > small:
+            return self._cached(queries, documents, small)
+        return self._contrast(self.encoded(queries), self.encoded(documents))
+
+    def _sides(self, batch: Batch) -> tuple[list[Piece], list[Piece]]:
+        first, second = ("query", "document") if "query" in batch.rows[0] else ("text", "en")
+        if first == "text" and batch.number % 2:
+            first, second = second, first
+        settings = self._recipe.batches
+        return (
+            self.student.pieces([row[first] for row in batch.rows], "query", settings.query_tokens),
+            self.student.pieces([row[second] for row in batch.rows], "document", settings.document_tokens),
+        )
+
+    def encoded(self, pieces: Sequence[Piece]) -> Encoded:
+        """Vectors of every head."""
+        states, kept = self.student.hidden(pieces)
+        return self.student.project(states), kept
+
+    def _contrast(self, queries: Encoded, documents: Encoded) -> Tensor:
+        objective = self._recipe.objective
+
+        def one(size: int) -> Tensor:
+            scores = maxsim_all(
+                queries[0][size], queries[1], documents[0][size], documents[1], normalise=objective.normalise
+            )
+            return symmetric_contrast(scores, objective.temperature)
+
+        return over_heads(self.student.heads.sizes, self._weights, one)
+
+    def _cached(self, queries: list[Piece], documents: list[Piece], small: int) -> Tensor:
+        """The loss of the whole batch, whose gradients reach the weights a part at a time: memory is that of one part."""
+        sides = [_parts(queries, small), _parts(documents, small)]
+        with torch.no_grad():
+            first = [[self.encoded(part) for part in side] for side in sides]
+        leaves = [_joined(side) for side in first]
+        flat = [vectors[size].requires_grad_() for vectors, _ in leaves for size in vectors]
+        with torch.enable_grad():
+            loss = self._contrast(*leaves)
+        gradients = iter(torch.autograd.grad(loss, flat))
+        wanted = [{size: next(gradients) for size in vectors} for vectors, _ in leaves]
+        parts = [
+            (part, {size: values[start : start + len(part)] for size, values in by_size.items()})
+            for side, by_size in zip(sides, wanted, strict=True)
+            for start, part in zip(range(0, len(queries), small), side, strict=True)
+        ]
+        for part, by_size in parts[:-1]:
+            (self._carrying(part, by_size) / self._recipe.optimiser.accumulate).backward()  # type: ignore[no-untyped-call]
+        last = self._carrying(*parts[-1])
+        return last - last.detach() + loss.detach()
+
+    def _carrying(self, part: list[Piece], gradients: dict[int, Tensor]) -> Tensor:
+        """A scalar whose gradient with respect to the weights is what these gradients of the vectors make of it."""
+        vectors, _ = self.encoded(part)
+        return torch.stack(
+            [(values * gradients[size][:, : values.shape[1]]).sum() for size, values in vectors.items()]
+        ).sum()
+
+    def encoder(self) -> Any:
+        """The student as it is now."""
+        return Encoder(self.student.encoder.model)
+
+    def save(self, folder: Path) -> None:
+        """Write the student."""
+        self.student.save(folder)
+
+
+def _parts(pieces: list[Piece], size: int) -> list[list[Piece]]:
+    return [pieces[start : start + size] for start in range(0, len(pieces), size)]
+
+
+def _joined(parts: list[Encoded]) -> Encoded:
+    """Parts of different lengths as one padded batch."""
+    longest = max(kept.shape[1] for _, kept in parts)
+
+    def padded(tensor: Tensor) -> Tensor:
+        room = (0, 0) * (tensor.ndim - 2) + (0, longest - tensor.shape[1])
+        return torch.nn.functional.pad(tensor, room)
+
+    sizes = parts[0][0]
+    vectors = {size: torch.cat([padded(part[0][size]) for part in parts]).detach() for size in sizes}
+    return vectors, torch.cat([padded(kept) for _, kept in parts])

@@ -1,0 +1,220 @@
+"""A recipe file -> checked settings of one training stage. Every key is known, or the recipe is refused.
+
+Paths may hold environment variables (${DATA}) and are relative to the current folder. Knows nothing about models.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import sys
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from polyvec.errors import InputError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+if typing.TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Stage = Literal["start", "mlm", "transfer", "pairs", "distill"]
+Kind = Literal["text", "parallel", "pairs", "scored"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """One dataset of the mix: a file of rows.
+
+    kind: text (field text) · parallel (en and text) · pairs (query and document) · scored (query, documents, scores).
+    """
+
+    path: str
+    kind: Kind
+    weight: float = 1.0  # share of batches
+    name: str = ""  # the file's own, by default
+    text_field: str = "text"  # of kind text
+    group_field: str = ""  # rows of the same group are no negatives of each other
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """What is trained: where it starts, and its shape."""
+
+    start: str = ""  # folder of a model, or of a checkpoint with absolute positions to make rotary (stage start)
+    teacher: str = ""  # stages start and transfer: an English encoder; empty for MiniLM
+    heads: tuple[int, ...] = (32, 64, 96, 128)
+    head_weights: tuple[float, ...] = ()  # one a head, all 1 by default
+    tied: bool = False  # slices of the largest head in place of heads of their own
+    positions: Literal["rotary", "absolute"] = "rotary"
+    max_length: int = 8192
+    query_length: int = 0  # mask tokens pad queries to this length; 0: not at all
+    attend_to_mask: bool = True
+    document_length: int = 512
+    query_instruction: str = ""  # put before every query
+    dropout: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vocabulary:
+    """Stage start: the tokenizer to learn."""
+
+    size: int = 60_000
+    characters: int = 40_000_000  # of the sample it is learned from
+    language_power: float = 0.6
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batches:
+    """What one step sees."""
+
+    rows: int = 64
+    tokens: int = 4096  # estimated, a side; batches of long texts have fewer rows
+    language_power: float = 0.5  # 1: as in the data · 0: every language the same
+    one_language: bool = False  # a batch is of one language
+    query_tokens: int = 48
+    document_tokens: int = 160
+    micro_rows: int = 0  # gradient caching: rows encoded at once; 0: all
+
+
+@dataclass(frozen=True, kw_only=True)
+class Optimiser:
+    """How weights move."""
+
+    steps: int = 1000
+    rate: float = 2e-4
+    embedding_rate: float = 0.0  # of the vocabulary's table; 0: as rate
+    head_rate: float = 0.0
+    warmup: float = 0.05  # share of the steps
+    decay: float = 0.01
+    accumulate: int = 1
+    clip: float = 1.0
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Objective:
+    """What is minimised."""
+
+    temperature: float = 0.02
+    normalise: bool = True  # scores are means over query tokens in place of sums
+    nearness: float = 1.0  # transfer: weight of the distance between a text's vectors and the teacher's
+    masked: float = 0.3  # mlm: share of words
+    lengths: tuple[int, ...] = (128,)  # mlm: tokens a sequence, one after the other over equal shares of the steps
+    candidates: int = 8  # distill: documents a query
+    teacher_temperature: float = 1.0
+    in_batch: float = 0.0  # distill: weight of the contrastive loss beside
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoints:
+    """What is kept on the way."""
+
+    every: int = 500  # steps
+    keep: int = 2
+    evaluate: str = ""  # folder of a judged dataset, small; measured at each checkpoint
+    log_every: int = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """One stage."""
+
+    stage: Stage
+    output: str  # folder of the trained model
+    seed: int = 0
+    data: tuple[Data, ...] = ()
+    model: Model = field(default_factory=Model)
+    vocabulary: Vocabulary = field(default_factory=Vocabulary)
+    batches: Batches = field(default_factory=Batches)
+    optimiser: Optimiser = field(default_factory=Optimiser)
+    objective: Objective = field(default_factory=Objective)
+    checkpoints: Checkpoints = field(default_factory=Checkpoints)
+
+
+def read_recipe(path: Path) -> Recipe:
+    """The recipe in a TOML file.
+
+    Raises InputError for a file that is missing or no TOML, unknown or missing keys, values of the wrong kind, unset
+    environment variables.
+    """
+    if not path.is_file():
+        raise InputError(f"There is no recipe {path}.")
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not TOML: {error}.") from error
+    return as_recipe(values, str(path))
+
+
+def as_recipe(values: Mapping[str, Any], where: str = "recipe") -> Recipe:
+    """Check plain values as `read_recipe` does."""
+    recipe: Recipe = _made(Recipe, values, where)
+    sizes, weights = recipe.model.heads, recipe.model.head_weights
+    if weights and len(weights) != len(sizes):
+        raise InputError(
+            f"{where}: model.head_weights has {len(weights)} numbers, expected one for each of {len(sizes)} heads."
+        )
+    for kind, allowed in {"mlm": {"text", "parallel", "pairs"}, "transfer": {"parallel"}, "pairs": {"parallel", "pairs"},
+                          "distill": {"scored"}}.items():  # fmt: skip
+        wrong = [one.path for one in recipe.data if recipe.stage == kind and one.kind not in allowed]
+        if wrong:
+            raise InputError(
+                f"{where}: stage {kind!r} takes data of kind {' or '.join(sorted(allowed))}, not {wrong[0]}."
+            )
+    if not recipe.data:
+        raise InputError(f"{where} names no data: expected at least one [[data]] with a path and a kind.")
+    return recipe
+
+
+def _made(kind: Any, values: Any, where: str) -> Any:
+    """A dataclass from a table, every key checked."""
+    if not isinstance(values, dict):
+        raise InputError(f"{where}: expected a table, not {values!r}.")
+    hints = typing.get_type_hints(kind)
+    known = {one.name: one for one in dataclasses.fields(kind)}
+    unknown = sorted(set(values) - set(known))
+    if unknown:
+        raise InputError(f"{where}: unknown key {unknown[0]!r}. Known: {', '.join(known)}.")
+    for name, one in known.items():
+        needed = one.default is dataclasses.MISSING and one.default_factory is dataclasses.MISSING
+        if needed and name not in values:
+            raise InputError(f"{where}: {name} is missing.")
+    return kind(**{name: _value(hints[name], value, f"{where}: {name}") for name, value in values.items()})
+
+
+def _value(hint: Any, value: Any, where: str) -> Any:
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if dataclasses.is_dataclass(hint):
+        return _made(hint, value, where)
+    if origin is Literal:
+        if value not in inner:
+            raise InputError(f"{where} = {value!r}: expected one of {', '.join(map(repr, inner))}.")
+        return value
+    if origin is tuple:
+        if not isinstance(value, list):
+            raise InputError(f"{where} = {value!r}: expected a list.")
+        return tuple(_value(inner[0], item, where) for item in value)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if type(value) is not hint:
+        raise InputError(f"{where} = {value!r}: expected {hint.__name__}.")
+    if hint in (int, float) and value < 0:
+        raise InputError(f"{where} = {value!r}: expected a number that is not negative.")
+    return _expanded(value, where) if hint is str else value
+
+
+def _expanded(text: str, where: str) -> str:
+    expanded = os.path.expandvars(text)
+    unset = re.search(r"\$\{?(\w+)", expanded)
+    if unset:
+        raise InputError(
+            f"{where} = {text!r}: the environment variable {unset[1]} is not set. Set it to the data's folder."
+        )
+    return expanded

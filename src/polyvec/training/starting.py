@@ -1,0 +1,155 @@
+"""Stage start: an English encoder and text in many languages -> a multilingual model with rotary positions, ready to be trained.
+
+A vocabulary is learned from the text; each of its pieces takes the vector of the English pieces that spell it, or of those it is
+translated with; untied heads begin as the main directions of the teacher's token vectors. Nothing is trained yet, and
+yet words mean something.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from polyvec.errors import InputError
+from polyvec.training.associations import associations, token_matrix
+from polyvec.training.recipe import Recipe
+from polyvec.training.rows import language, read_rows
+from polyvec.training.vocabulary import balanced, save_vocabulary, train_vocabulary
+
+log = logging.getLogger(__name__)
+
+TEACHER = "all-MiniLM-L6-v2"
+_CLEAR = 0.04  # an association below this says nothing
+_SAMPLE = 20_000  # English texts that the heads' directions come from
+_PAIRS = 250_000  # translations that are counted, at most, a file
+
+
+def start(recipe: Recipe) -> dict[str, Any]:
+    """Write the untrained model of a recipe into its output folder; returns counts for its card."""
+    import torch
+    from sentence_transformers.base.modules import Normalize
+    from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
+    from transformers import AutoModel, AutoTokenizer
+
+    from polyvec.encoder import Encoder
+    from polyvec.encoder.checkpoint import locate
+    from polyvec.encoder.convert import staged
+    from polyvec.encoder.heads import MatryoshkaHeads
+    from polyvec.encoder.rotary import replace_vocabulary, to_rotary
+    from polyvec.encoder.skiplist import skiplist_pieces
+    from polyvec.encoder.strict import assemble, build_transformer, quiet
+
+    settings = recipe.model
+    source = locate(settings.start or TEACHER).folder
+    log.info("learning a vocabulary of %d pieces", recipe.vocabulary.size)
+    sample = balanced(
+        _texts(recipe), recipe.vocabulary.characters, power=recipe.vocabulary.language_power, seed=recipe.seed
+    )
+    tokenizer = train_vocabulary(sample, recipe.vocabulary.size, max_length=settings.max_length)
+    with quiet():
+        old = AutoTokenizer.from_pretrained(str(source), local_files_only=True)
+        bert = AutoModel.from_pretrained(str(source), local_files_only=True)
+    model = to_rotary(bert, max_length=settings.max_length)
+    report: dict[str, Any] = replace_vocabulary(model, old, tokenizer, seed=recipe.seed)
+    log.info("counting translations")
+    english, report["translated"] = _translate(model, tokenizer, recipe)
+    log.info("taking the heads' directions from %d English texts", len(english))
+    teacher = Encoder(settings.teacher or TEACHER)
+    directions = principal_directions(teacher, english, max(settings.heads))
+    with tempfile.TemporaryDirectory() as folder, quiet():
+        save_vocabulary(tokenizer, Path(folder))
+        model.save_pretrained(folder)
+        transformer = build_transformer(Path(folder), backend="torch", dtype="float32",
+                                        document_length=settings.document_length)  # fmt: skip
+        heads = MatryoshkaHeads(model.config.hidden_size, settings.heads)
+        for size in settings.heads:
+            heads.set_weight(size, torch.from_numpy(directions[:size]))
+        modules = [
+            transformer,
+            heads,
+            MultiVectorMask(skiplist_words=skiplist_pieces(transformer.tokenizer, "unicode")),
+            Normalize(module_input_name="token_embeddings"),
+        ]
+        prompts = {"query": "[QueryMarker] " + settings.query_instruction, "document": "[DocumentMarker] "}
+        made = assemble(modules, device="cpu", prompts=prompts)
+        with staged(Path(recipe.output)) as staging:
+            made.save_pretrained(str(staging), create_model_card=False)
+    return report
+
+
+def principal_directions(teacher: Any, texts: list[str], size: int) -> npt.NDArray[np.float32]:
+    """(size, hidden) orthonormal rows: the directions that carry most of the teacher's token vectors, best first."""
+    moments: npt.NDArray[np.float64] | None = None
+    for encoded in teacher.encode_documents(texts):
+        vectors = encoded.vectors.astype(np.float64)
+        moments = vectors.T @ vectors if moments is None else moments + vectors.T @ vectors
+    if moments is None or len(moments) < size:
+        raise InputError(f"heads of {size} dimensions need a teacher with at least as many, and some English text.")
+    _, directions = np.linalg.eigh(moments)
+    best = directions[:, ::-1][:, :size].T
+    signs = np.sign(best[np.arange(size), np.abs(best).argmax(axis=1)])  # eigenvectors have no sign of their own
+    return np.ascontiguousarray(best * signs[:, None], dtype=np.float32)
+
+
+def _texts(recipe: Recipe) -> Iterator[tuple[str, str]]:
+    """(language and file, text) of everything the recipe names, a repeated English side once.
+
+    A vocabulary balanced over both is not swallowed by the one file that has most of a language.
+    """
+    seen: set[str] = set()
+    for data in recipe.data:
+        for row in read_rows(Path(data.path)):
+            code = f"{language(row.get('lang') or 'und')} of {data.path}"
+            if data.kind == "text":
+                yield code, row[data.text_field]
+                continue
+            first, second = ("en", "text") if data.kind == "parallel" else ("query", "document")
+            repeated, fresh = (first, second) if data.kind == "parallel" else (second, first)
+            yield code, row[fresh]
+            if row[repeated] not in seen:
+                seen.add(row[repeated])
+                yield (f"en of {data.path}" if data.kind == "parallel" else code), row[repeated]
+
+
+def _translate(model: Any, tokenizer: Any, recipe: Recipe) -> tuple[list[str], int]:
+    """Give pieces the mean vector of the English pieces they are translated with; returns some English texts, and how
+    many pieces.
+    """
+    import torch
+    from scipy.sparse import vstack
+
+    generator = np.random.default_rng(recipe.seed)
+    sides: list[tuple[Any, Any]] = []
+    english: set[str] = set()
+    for data in (one for one in recipe.data if one.kind == "parallel"):
+        rows = [(row["text"], row["en"]) for row in read_rows(Path(data.path)) if row["text"] != row["en"]]
+        chosen = generator.permutation(len(rows))[:_PAIRS]
+        rows = [rows[i] for i in chosen.tolist()]
+        sides.append(
+            (token_matrix(tokenizer, [text for text, _ in rows]), token_matrix(tokenizer, [text for _, text in rows]))
+        )
+        english.update(text for _, text in rows[:_SAMPLE])
+    texts = sorted(english)
+    if not sides:
+        return texts, 0
+    foreign, english_side = vstack([side[0] for side in sides]).tocsr(), vstack([side[1] for side in sides]).tocsr()
+    weights, clearness = associations(foreign, english_side)
+    table = model.get_input_embeddings().weight.detach().numpy().copy()
+    translated = weights @ table
+    here = np.asarray(foreign.sum(axis=0)).ravel() * (clearness >= _CLEAR)
+    there = np.asarray(english_side.sum(axis=0)).ravel()  # how often the piece is English itself
+    share = (here / np.maximum(here + there, 1))[:, None]
+    changed = (here > 0) & (np.asarray(weights.sum(axis=1)).ravel() > 0)
+    rows_now = np.where(changed[:, None], share * translated + (1 - share) * table, table)
+    lengths = np.linalg.norm(rows_now, axis=1, keepdims=True)
+    usual = np.median(np.linalg.norm(table, axis=1))
+    rows_now *= np.where(changed[:, None], usual / np.maximum(lengths, 1e-6), 1.0)  # a mean of vectors is too short
+    with torch.no_grad():
+        model.get_input_embeddings().weight.copy_(torch.from_numpy(rows_now.astype(np.float32)))
+    return [texts[i] for i in generator.permutation(len(texts))[:_SAMPLE].tolist()], int(changed.sum())

@@ -1,0 +1,127 @@
+"""Questions with candidates -> the same with a teacher's scores beside them, which must be logits: any cross-encoder,
+or a dense teacher.
+
+Written row by row beside the data, so that an interrupted run goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from polyvec.errors import InputError, StorageError
+from polyvec.training.rows import read_rows
+
+
+class Teacher(Protocol):
+    """Scores pairs of texts; higher is better."""
+
+    def __call__(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
+        """One score a pair."""
+
+
+def cross_encoder(name: str, *, batch: int = 32) -> Teacher:
+    """A sentence-transformers CrossEncoder as a teacher: its logits, before any sigmoid."""
+    import torch
+    from sentence_transformers import CrossEncoder
+
+    from polyvec.encoder.strict import one_line_errors
+
+    with one_line_errors(name):
+        model = CrossEncoder(name)
+
+    def score(pairs: Sequence[tuple[str, str]]) -> list[float]:
+        found = model.predict(list(pairs), batch_size=batch, activation_fn=torch.nn.Identity(), show_progress_bar=False)
+        return [float(value) for value in np.asarray(found).reshape(len(pairs), -1)[:, -1]]
+
+    return score
+
+
+def dense(name: str, *, scale: float = 20.0, batch: int = 32) -> Teacher:
+    """A sentence-transformers dense model as a teacher: cosine * scale."""
+    from sentence_transformers import SentenceTransformer
+
+    from polyvec.encoder.checkpoint import locate
+    from polyvec.encoder.strict import one_line_errors
+
+    with one_line_errors(name):
+        model = SentenceTransformer(str(locate(name).folder))
+
+    def score(pairs: Sequence[tuple[str, str]]) -> list[float]:
+        left = model.encode([a for a, _ in pairs], batch_size=batch, normalize_embeddings=True, show_progress_bar=False)
+        right = model.encode(
+            [b for _, b in pairs], batch_size=batch, normalize_embeddings=True, show_progress_bar=False
+        )
+        return [float(value) for value in scale * (left * right).sum(axis=1)]
+
+    return score
+
+
+def teach(
+    source: Path,
+    output: Path,
+    teacher: Teacher,
+    *,
+    rows_at_once: int = 32,
+    progress: Callable[[int], None] | None = None,
+) -> int:
+    """Write the rows of `source` with "scores", one for each of "documents"; returns how many were scored by this run.
+
+    Where rows have "query_en" and "documents_en", the teacher reads those: it scores the English side of parallel data.
+    A partial output is
+    completed. Raises InputError for rows without candidates or scores that are not finite, StorageError for an output
+    that is not of this source.
+    """
+    partial = output.with_name(output.name + ".partial")
+    if output.exists():
+        raise StorageError(f"{output} exists already. Choose another path, or delete it.")
+    done = _rows_done(partial, source)
+    written = 0
+    rows = islice(read_rows(source), done, None)
+    with partial.open("a", encoding="utf-8") as file:
+        number = done
+        while chunk := list(islice(rows, rows_at_once)):
+            pairs = [pair for i, row in enumerate(chunk) for pair in _pairs(row, f"{source}, row {number + i + 1}")]
+            scores = iter(teacher(pairs))
+            for row in chunk:
+                own = [next(scores) for _ in row["documents"]]
+                if not np.isfinite(own).all():
+                    raise InputError(f"The teacher's scores of {row['query']!r} are not finite.")
+                file.write(json.dumps({**row, "scores": own}, ensure_ascii=False) + "\n")
+            file.flush()
+            number += len(chunk)
+            written += len(chunk)
+            if progress is not None:
+                progress(len(chunk))
+    if not number:
+        raise InputError(f"{source} has no rows. Expected JSON lines with query and documents, as polyvec mine writes.")
+    partial.replace(output)
+    return written
+
+
+def _rows_done(partial: Path, source: Path) -> int:
+    """Whole rows in a partial output; a half-written last line is cut off."""
+    if not partial.is_file():
+        return 0
+    data = partial.read_bytes()
+    whole = data[: data.rfind(b"\n") + 1]
+    if len(whole) != len(data):
+        partial.write_bytes(whole)
+    lines = whole.splitlines()
+    for line, row in zip(lines[:1], read_rows(source), strict=False):
+        if json.loads(line).get("query") != row.get("query"):
+            raise StorageError(f"{partial} belongs to another source. Delete it to begin anew.")
+    return len(lines)
+
+
+def _pairs(row: dict[str, Any], where: str) -> Iterator[tuple[str, str]]:
+    documents = row.get("documents_en") or row.get("documents")
+    query = row.get("query_en") or row.get("query")
+    if not query or not documents or len(documents) != len(row.get("documents") or ()):
+        raise InputError(f"{where}: query or documents are missing, or their English sides are not as many.")
+    return ((query, document) for document in documents)

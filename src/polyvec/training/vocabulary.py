@@ -1,0 +1,106 @@
+"""Text in many languages -> a tokenizer: a unigram vocabulary in which no script is left out.
+
+Text is lower-cased and NFKC-normalised, split at spaces, punctuation and numbers; what the vocabulary cannot spell falls
+back to bytes. The layout is XLM-R's, `<s> marker tokens </s>`, with the two markers and the mask token in the vocabulary.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from polyvec.errors import InputError
+
+SPECIAL = ["<s>", "<pad>", "</s>", "<unk>", "<mask>", "[QueryMarker]", "[DocumentMarker]"]
+_BYTE_SCORE = -20.0  # of a byte piece: worse than any learned one, better than an unknown character
+
+
+def balanced(texts: Iterable[tuple[str, str]], characters: int, *, power: float, seed: int) -> list[str]:
+    """A sample of (language, text) pairs in which a language with n characters has a share that goes with n ** power.
+
+    characters: of the whole sample · power: 1 keeps the proportions, 0 gives every language the same. A language never
+    gives more than it has.
+    """
+    by_language: dict[str, list[str]] = defaultdict(list)
+    for code, text in texts:
+        by_language[code].append(text)
+    sizes = {code: sum(map(len, kept)) for code, kept in by_language.items()}
+    if not sizes:
+        raise InputError("There is no text to learn a vocabulary from. Check the files that the recipe names.")
+    shares = {code: size**power for code, size in sizes.items()}
+    scale = characters / sum(shares.values())
+    chosen: list[str] = []
+    generator = random.Random(seed)
+    for code in sorted(by_language):
+        kept, budget = by_language[code], shares[code] * scale
+        generator.shuffle(kept)
+        for text in kept:
+            if budget <= 0:
+                break
+            chosen.append(text)
+            budget -= len(text)
+    return chosen
+
+
+def train_vocabulary(texts: list[str], size: int, *, max_length: int = 8192) -> Any:
+    """A transformers fast tokenizer with at most `size` entries, special tokens and 256 bytes included.
+
+    The result depends on `texts` and their order alone.
+    """
+    from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+
+    learner = Tokenizer(models.Unigram())
+    learner.normalizer = normalizers.Sequence(
+        [normalizers.NFKC(), normalizers.Lowercase(), normalizers.Replace(Regex(r"\s+"), " ")]
+    )
+    learner.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(r" ?\p{P}"), "isolated"),
+            pre_tokenizers.Split(Regex(r" ?\p{Nd}+"), "isolated"),
+            pre_tokenizers.Metaspace(prepend_scheme="first"),
+        ]
+    )
+    learner.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Metaspace()])
+    trainer = trainers.UnigramTrainer(
+        vocab_size=size - len(SPECIAL) - 256, unk_token="<unk>", special_tokens=["<unk>"], max_piece_length=16,
+        show_progress=False,
+    )  # fmt: skip
+    learner.train_from_iterator(_lines(texts), trainer)
+    return _with_bytes(learner, max_length)
+
+
+def _lines(texts: list[str]) -> Iterator[str]:
+    for text in texts:
+        yield from text.split("\n")
+
+
+def _with_bytes(learned: Any, max_length: int) -> Any:
+    """The learned pieces behind the special tokens and the 256 bytes, as a tokenizer that transformers loads."""
+    from tokenizers import Tokenizer, processors
+    from transformers import PreTrainedTokenizerFast
+
+    description = json.loads(learned.to_str())
+    pieces = [[piece, score] for piece, score in description["model"]["vocab"] if piece not in SPECIAL]
+    head = [[token, 0.0] for token in SPECIAL] + [[f"<0x{byte:02X}>", _BYTE_SCORE] for byte in range(256)]
+    description["model"] |= {"vocab": head + pieces, "unk_id": SPECIAL.index("<unk>"), "byte_fallback": True}
+    description["added_tokens"] = []
+    tokenizer = Tokenizer.from_str(json.dumps(description))
+    tokenizer.add_special_tokens(SPECIAL)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", cls_token="<s>", sep_token="</s>", unk_token="<unk>",
+        pad_token="<pad>", mask_token="<mask>", additional_special_tokens=["[QueryMarker]", "[DocumentMarker]"],
+        model_max_length=max_length, model_input_names=["input_ids", "attention_mask"],
+    )  # fmt: skip
+
+
+def save_vocabulary(tokenizer: Any, folder: Path) -> None:
+    """Write the tokenizer's files into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer.save_pretrained(str(folder))
