@@ -3,8 +3,10 @@
 #include <nanobind/nanobind.h>
 
 void bind_maxsim(nanobind::module_& m);
+void bind_engine(nanobind::module_& m);
 
 NB_MODULE(_native, m) {
   m.doc() = "Native kernels of polyvec. Shapes are checked here; values are the callers' business.";
   bind_maxsim(m);
+  bind_engine(m);
 }

@@ -1,6 +1,7 @@
 #include "dispatch.hpp"
 
 #include <cstdlib>
+#include <initializer_list>
 
 #if defined(POLYVEC_X86)
 #include <cpuid.h>
@@ -22,37 +23,83 @@ bool cpu_has_avx512() {
   return cpu_has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 }
+
+bool cpu_has_avx512_vnni() { return cpu_has_avx512() && __builtin_cpu_supports("avx512vnni"); }
 #endif
 
-const std::vector<const MaxsimKernel*>& maxsim_kernels() {
-  static const std::vector<const MaxsimKernel*> kernels = [] {
-    std::vector<const MaxsimKernel*> all = {
-#if defined(POLYVEC_X86)
-        &maxsim_avx512(), &maxsim_avx2(),
-#endif
-#if defined(POLYVEC_NEON)
-        &maxsim_neon(),
-#endif
-        &maxsim_scalar()};
-    std::vector<const MaxsimKernel*> usable;
-    for (const MaxsimKernel* kernel : all) {
-      if (kernel->supported()) usable.push_back(kernel);
-    }
-    return usable;
-  }();
-  return kernels;
+namespace {
+
+template <class Kernel>
+std::vector<const Kernel*> usable(std::initializer_list<const Kernel*> all) {
+  std::vector<const Kernel*> kept;
+  for (const Kernel* kernel : all) {
+    if (kernel->supported()) kept.push_back(kernel);
+  }
+  return kept;
 }
 
-const MaxsimKernel* find_maxsim_kernel(const std::string& name) {
-  std::string wanted = name;
-  if (wanted.empty()) {
-    const char* forced = std::getenv("POLYVEC_KERNEL");
-    wanted = forced ? forced : "";
-  }
-  for (const MaxsimKernel* kernel : maxsim_kernels()) {
-    if (wanted.empty() || wanted == kernel->name) return kernel;
+template <class Kernel>
+const Kernel* named(const std::vector<const Kernel*>& kernels, const std::string& name) {
+  for (const Kernel* kernel : kernels) {
+    if (name == kernel->name) return kernel;
   }
   return nullptr;
 }
+
+template <class Kernel>
+const Kernel* found(const std::vector<const Kernel*>& kernels, const std::string& name) {
+  if (!name.empty()) return named(kernels, name);
+  const std::string forced = forced_kernel();
+  if (forced.empty()) return kernels.front();
+  if (const Kernel* kernel = named(kernels, forced)) return kernel;
+  return named(maxsim_kernels(), forced) ? kernels.front() : nullptr;
+}
+
+}  // namespace
+
+std::string forced_kernel() {
+  const char* name = std::getenv("POLYVEC_KERNEL");
+  return name ? name : "";
+}
+
+const std::vector<const MaxsimKernel*>& maxsim_kernels() {
+  static const std::vector<const MaxsimKernel*> kernels = usable<MaxsimKernel>({
+#if defined(POLYVEC_X86)
+      &maxsim_avx512(), &maxsim_avx2(),
+#endif
+#if defined(POLYVEC_NEON)
+      &maxsim_neon(),
+#endif
+      &maxsim_scalar()});
+  return kernels;
+}
+
+const std::vector<const CodesKernel*>& codes_kernels() {
+  static const std::vector<const CodesKernel*> kernels = usable<CodesKernel>({
+#if defined(POLYVEC_X86)
+      &codes_avx512(), &codes_avx2(),
+#endif
+#if defined(POLYVEC_NEON)
+      &codes_neon(),
+#endif
+      &codes_scalar()});
+  return kernels;
+}
+
+const std::vector<const AssignKernel*>& assign_kernels() {
+  static const std::vector<const AssignKernel*> kernels = usable<AssignKernel>({
+#if defined(POLYVEC_X86)
+      &assign_avx512(), &assign_avx2(),
+#endif
+#if defined(POLYVEC_NEON)
+      &assign_neon(),
+#endif
+      &assign_scalar()});
+  return kernels;
+}
+
+const MaxsimKernel* find_maxsim_kernel(const std::string& name) { return found(maxsim_kernels(), name); }
+const CodesKernel* find_codes_kernel(const std::string& name) { return found(codes_kernels(), name); }
+const AssignKernel* find_assign_kernel(const std::string& name) { return found(assign_kernels(), name); }
 
 }  // namespace polyvec

@@ -1,17 +1,27 @@
-// Which kernels this machine can run, and the one to use. Chosen once; POLYVEC_KERNEL names another.
+// Which kernels of each family this machine can run, and the one to use. Chosen once; POLYVEC_KERNEL names another.
 #pragma once
 
 #include <string>
 #include <vector>
 
+#include "kernels/assign.hpp"
+#include "kernels/codes.hpp"
 #include "kernels/maxsim.hpp"
 
 namespace polyvec {
 
 // Best first; the last is scalar, which runs everywhere.
 const std::vector<const MaxsimKernel*>& maxsim_kernels();
+const std::vector<const CodesKernel*>& codes_kernels();
+const std::vector<const AssignKernel*>& assign_kernels();
 
-// The kernel of that name, the one POLYVEC_KERNEL names if `name` is empty, else the best; null if it cannot run here.
+// The name POLYVEC_KERNEL holds, else empty.
+std::string forced_kernel();
+
+// The kernel of that name; without a name the one POLYVEC_KERNEL names, else the best; null if it cannot run here. A family
+// that has no kernel for the instruction set in POLYVEC_KERNEL takes its best one.
 const MaxsimKernel* find_maxsim_kernel(const std::string& name);
+const CodesKernel* find_codes_kernel(const std::string& name);
+const AssignKernel* find_assign_kernel(const std::string& name);
 
 }  // namespace polyvec

@@ -142,10 +142,11 @@ def test_add_update_delete_info_verify_compact(run: Any, indexed: Path, tmp_path
     assert "documents" in run("info", indexed).out
 
 
-def test_verify_fails_on_a_damaged_file(run: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [0, 1])  # the codec, the codes
+def test_verify_fails_on_a_damaged_file(run: Any, tmp_path: Path, number: int) -> None:
     (tmp_path / "d.jsonl").write_bytes(lines(ROWS))
     run("index", tmp_path / "d.jsonl", tmp_path / "i.polyvec", "--json")
-    (segment,) = (tmp_path / "i.polyvec" / "segments").iterdir()
+    segment = sorted((tmp_path / "i.polyvec" / "segments").iterdir())[number]
     data = bytearray(segment.read_bytes())
     data[len(data) // 2] ^= 0x10
     segment.write_bytes(data)

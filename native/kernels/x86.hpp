@@ -15,5 +15,6 @@ namespace polyvec {
 
 bool cpu_has_avx2();    // with FMA and F16C
 bool cpu_has_avx512();  // F, BW, DQ and VL
+bool cpu_has_avx512_vnni();
 
 }  // namespace polyvec

@@ -40,7 +40,8 @@ from polyvec.search import Asked, Hit, SearchOptions, allowed_rows, search_snaps
 if TYPE_CHECKING:
     from polyvec.encoder import Encoder
 
-DEFAULT_NBITS = 16
+NBITS = (1, 2, 4, 8, 16)  # bits a dimension of a stored token vector; 16: fp16, no compression
+DEFAULT_NBITS = 4
 
 
 class Index:
@@ -110,8 +111,10 @@ class Index:
     def _create(
         cls, path: Path, encoder: Encoder | None, dim: int | None, nbits: int, *, state: str, source: str | None = None
     ) -> Index:
-        if nbits != DEFAULT_NBITS:
-            raise InputError(f"nbits={nbits}: this version stores token vectors as fp16, nbits={DEFAULT_NBITS}.")
+        if nbits not in NBITS:
+            raise InputError(
+                f"nbits={nbits}: expected one of {', '.join(map(str, NBITS))}; 16 is fp16, no compression."
+            )
         if encoder is None and dim is None:
             raise InputError("Index.create needs an encoder, or dim= for an index of vectors only.")
         if encoder is not None and dim not in (None, encoder.dim):
@@ -304,11 +307,14 @@ class Index:
             self.refresh()
         return deleted
 
-    def compact(self) -> None:
-        """Merge segments into one and erase what was deleted from disk."""
+    def compact(self, *, retrain: bool = False) -> None:
+        """Merge segments into one, put vectors into codes where nbits is below 16, and erase what was deleted from disk.
+
+        retrain: fit the codec anew to what the index holds by now; see `info()["drift"]`.
+        """
         with self._lock:
             writer = self._open_writer()
-            writer.compact(dim=self.dim)
+            writer.compact(dim=self.dim, nbits=int(self._meta["nbits"]), retrain=retrain)
             self.refresh()
             with self._catalog.unpinned():
                 writer.catalog.vacuum()

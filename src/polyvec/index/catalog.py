@@ -42,7 +42,8 @@ CREATE TABLE segments (
     n_documents INTEGER NOT NULL,
     n_tokens INTEGER NOT NULL,
     size_bytes INTEGER NOT NULL,
-    checksum TEXT NOT NULL
+    checksum TEXT NOT NULL,
+    coded INTEGER NOT NULL              -- 1: codes of the codec that meta names · 0: fp16 vectors
 );
 CREATE TABLE documents (
     row INTEGER PRIMARY KEY,
@@ -72,6 +73,7 @@ class SegmentRecord:
     n_tokens: int
     size_bytes: int
     checksum: str
+    coded: bool = False
 
     def row_numbers(self) -> npt.NDArray[np.int64]:
         """(n_documents,) int64: the row of each position of the segment, ascending."""
@@ -301,7 +303,7 @@ class Catalog:
 
     def segments(self) -> list[SegmentRecord]:
         """The live segments, in row order."""
-        columns = "segment, file, first_row, last_row, rows, n_documents, n_tokens, size_bytes, checksum"
+        columns = "segment, file, first_row, last_row, rows, n_documents, n_tokens, size_bytes, checksum, coded"
         records = []
         for values in self._rows(f"SELECT {columns} FROM segments ORDER BY first_row"):
             record = dict(zip(columns.split(", "), values, strict=True))
@@ -309,6 +311,7 @@ class Catalog:
             rows = None
             if blob is not None:
                 rows = np.frombuffer(blob, dtype="<i4").astype(np.int64) + record["first_row"]
+            record["coded"] = bool(record["coded"])
             records.append(SegmentRecord(rows=rows, **record))
         return records
 
@@ -318,7 +321,7 @@ class Catalog:
         if record.rows is not None:
             blob = (record.rows - record.first_row).astype("<i4").tobytes()
         self._connection.execute(
-            "INSERT INTO segments VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO segments VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 record.segment,
                 record.file,
@@ -329,6 +332,7 @@ class Catalog:
                 record.n_tokens,
                 record.size_bytes,
                 record.checksum,
+                int(record.coded),
             ),
         )
 

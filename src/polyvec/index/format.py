@@ -29,7 +29,11 @@ _HEADER = struct.Struct("<8sIIQI")  # magic, version, number of blocks, file siz
 _ENTRY = struct.Struct("<16s4sIQQQQ")  # name, dtype, checksum, offset, rows, columns, bytes
 _ENTRIES_AT = 64
 _MAX_BLOCKS = (PAGE - _ENTRIES_AT) // 64
-_DTYPES = {b"<f2": np.float16, b"<f4": np.float32, b"<i4": np.int32, b"<i8": np.int64, b"|u1": np.uint8}
+_DTYPES = {
+    np.dtype(kind).str.encode(): kind
+    for kind in (np.uint8, np.dtype("<u2"), np.dtype("<u4"), np.dtype("<i4"), np.dtype("<i8"), np.dtype("<f2"), np.dtype("<f4"),
+                 np.dtype("<f8"))
+}  # fmt: skip
 _CHUNK = 1 << 22  # bytes read at once to check a block
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from polyvec.errors import InputError
 
@@ -12,13 +12,39 @@ Mode = Literal["late", "keyword", "hybrid"]
 
 @dataclass(frozen=True, kw_only=True)
 class SearchOptions:
-    """Checked on creation. Raises InputError for a value that makes no sense."""
+    """Checked on creation. Raises InputError for a value that makes no sense.
+
+    The knobs of probing matter for compressed indexes only, and there for collections that are not scored whole anyway.
+    """
 
     k: int = 10  # hits to return
     mode: Mode = "late"  # late: MaxSim · keyword: BM25 · hybrid: both, fused by reciprocal rank
+    exact: bool = False  # score every document that may be returned; no probing
+    nprobe: int = 32  # centroids that each query token looks into
+    candidates: int | None = None  # documents scored in full; None: 512, and 8 a hit
+    recall: float | None = (
+        None  # share of the exact top 10 wanted, below 1: sets nprobe and candidates from the index's own measurement
+    )
 
     def __post_init__(self) -> None:
         if self.mode not in get_args(Mode):
             raise InputError(f"mode={self.mode!r}: expected one of {', '.join(get_args(Mode))}.")
-        if isinstance(self.k, bool) or not isinstance(self.k, int) or self.k < 1:
-            raise InputError(f"k={self.k!r}: expected a whole number of hits, at least 1.")
+        if not isinstance(self.exact, bool):
+            raise InputError(f"exact={self.exact!r}: expected True or False.")
+        for name, what in (("k", "hits"), ("nprobe", "centroids"), ("candidates", "documents")):
+            value = getattr(self, name)
+            if not _counts(value) and not (name == "candidates" and value is None):
+                raise InputError(f"{name}={value!r}: expected a whole number of {what}, at least 1.")
+        if self.recall is not None and not (isinstance(self.recall, float) and 0 < self.recall < 1):
+            raise InputError(
+                f"recall={self.recall!r}: expected a share between 0 and 1, such as 0.99; all of it is exact=True."
+            )
+
+    @property
+    def scored(self) -> int:
+        """Documents that are scored in full."""
+        return max(512, 8 * self.k) if self.candidates is None else max(self.candidates, self.k)
+
+
+def _counts(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1

@@ -1,6 +1,8 @@
 """What an open reader sees: the segments of one moment, less the rows deleted by then, searched as one.
 
-Turns query vectors into rows and scores. Knows nothing about texts, models or hits.
+Turns query vectors into rows and scores: probe, gather, refine where documents are many and in codes; otherwise all are
+scored. Knows
+nothing about texts, models or hits.
 """
 
 from __future__ import annotations
@@ -12,17 +14,25 @@ import numpy as np
 import numpy.typing as npt
 
 from polyvec.errors import IndexCorruptError
+from polyvec.index import kernels
 from polyvec.index.catalog import Catalog, SegmentRecord
+from polyvec.index.codec import Codec, CodedQuery
+from polyvec.index.coded_segment import CodedSegment
 from polyvec.index.options import SearchOptions
-from polyvec.index.segment import Segment
+from polyvec.index.segment import Segment, top_k
+from polyvec.scoring import default_threads
 
 SEGMENT_FOLDER = "segments"
+_PARENT_PROBE = 8  # parents a query token looks into for each 32 centroids probed
+
+Int64 = npt.NDArray[np.int64]
+Float = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class _LiveSegment:
     record: SegmentRecord
-    segment: Segment
+    segment: Segment | CodedSegment
     rows: npt.NDArray[np.int64]  # row of each position, ascending
     alive: npt.NDArray[np.int64] | None  # positions not deleted; None: all of them
 
@@ -36,15 +46,25 @@ class Snapshot:
 
     folder: Path
     segments: list[_LiveSegment] = field(default_factory=list)
+    codec: Codec | None = None
+    curve: list[dict[str, float]] = field(default_factory=list)  # what probing found of the exact top 10, by settings
 
     @classmethod
     def open(cls, folder: Path, catalog: Catalog, dim: int) -> Snapshot:
         """Map every live segment of the state that the catalog is pinned to."""
         dead = catalog.deleted_rows()
+        listed = catalog.meta().get("codec")
+        codec = None if listed is None else Codec.load(_existing(folder / SEGMENT_FOLDER / listed["file"]))
         live = []
         for record in catalog.segments():
             path = _existing(folder / SEGMENT_FOLDER / record.file)
-            segment = Segment(path, dim)
+            segment: Segment | CodedSegment
+            if record.coded:
+                if codec is None or listed is None:
+                    raise IndexCorruptError(f"{path} is in codes, but the catalog lists no codec.")
+                segment = CodedSegment(path, codec, listed["checksum"])
+            else:
+                segment = Segment(path, dim)
             if (segment.n_documents, segment.checksum) != (record.n_documents, record.checksum):
                 raise IndexCorruptError(
                     f"{path} is not the file that the catalog lists: {segment.n_documents} documents with checksum "
@@ -54,7 +74,7 @@ class Snapshot:
             inside = dead[(dead >= record.first_row) & (dead <= record.last_row)]
             alive = np.flatnonzero(~np.isin(rows, inside)).astype(np.int64) if len(inside) else None
             live.append(_LiveSegment(record, segment, rows, alive))
-        return cls(folder, live)
+        return cls(folder, live, codec, [] if listed is None else listed.get("curve", []))
 
     def search(
         self,
@@ -69,19 +89,66 @@ class Snapshot:
         query: (q, d) float32 unit rows · subset: ascending int64 rows to choose from, None for all.
         Returns (n,) int64 rows and (n,) float32 scores, n <= options.k.
         """
-        rows, scores = [], []
+        threads = default_threads() if threads is None else threads
+        coded = None if self.codec is None else self.codec.query(query)
+        wanted = {id(live): _allowed(live, subset) for live in self.segments}
+        chosen = self._candidates(coded, options, wanted, threads) if coded is not None and not options.exact else {}
+        rows, scores = [np.empty(0, np.int64)], [np.empty(0, np.float32)]
         for live in self.segments:
-            allowed = _allowed(live, subset)
-            if allowed is not None and not len(allowed):
+            positions = chosen.get(id(live), wanted[id(live)])
+            if positions is not None and not len(positions):
                 continue
-            positions, found = live.segment.search(query, options, allowed, threads)
-            rows.append(live.rows[positions])
-            scores.append(found)
-        if not rows:
-            return np.empty(0, np.int64), np.empty(0, np.float32)
+            if isinstance(live.segment, CodedSegment):
+                assert coded is not None
+                found = live.segment.score(coded, positions, threads)
+            else:
+                found = live.segment.score(query, positions, threads)
+            best = top_k(found, options.k)
+            rows.append(live.rows[best if positions is None else positions[best]])
+            scores.append(found[best])
         all_rows, all_scores = np.concatenate(rows), np.concatenate(scores)
         best = np.lexsort((all_rows, -all_scores))[: options.k]
         return all_rows[best], all_scores[best]
+
+    def _candidates(
+        self, query: CodedQuery, options: SearchOptions, wanted: dict[int, Int64 | None], threads: int
+    ) -> dict[int, Int64]:
+        """The positions of each large coded segment that are worth a full score; segments that are not named are scored whole."""
+        codec = self.codec
+        assert codec is not None
+        probed = [
+            live
+            for live in self.segments
+            if isinstance(live.segment, CodedSegment) and live.segment.has_postings
+            and _size(wanted[id(live)], live.segment.n_documents) > options.scored
+        ]  # fmt: skip
+        if not probed:
+            return {}
+        nprobe = min(options.nprobe, len(codec.centroids))
+        numbers, dots = kernels.probe(
+            query.rows,
+            codec.parents,
+            codec.parent_offsets,
+            codec.centroids,
+            nprobe,
+            _parent_probe(nprobe),
+            threads=threads,
+        )
+        values = (dots * (query.scales[:, None] * np.float32(codec.unit))).astype(np.float32)
+        missing = np.ascontiguousarray(values[:, -1])
+        found: list[tuple[_LiveSegment, Int64, Float]] = []
+        for live in probed:
+            segment = live.segment
+            assert isinstance(segment, CodedSegment)
+            mask = _mask(wanted[id(live)], segment.n_documents)
+            found.append((live, *segment.gather(numbers, values, missing, mask, options.scored)))
+        if len(found) > 1:
+            everything = np.concatenate([approximate for _, _, approximate in found])
+            keep = np.zeros(len(everything), bool)
+            keep[top_k(everything, options.scored)] = True
+            cuts = np.cumsum([len(positions) for _, positions, _ in found])[:-1]
+            return {id(live): pos[part] for (live, pos, _), part in zip(found, np.split(keep, cuts), strict=True)}
+        return {id(live): positions for live, positions, _ in found}
 
     def vectors(self, row: int) -> npt.NDArray[np.float32]:
         """(t, d) float32: the stored token vectors of one row, as search sees them."""
@@ -104,6 +171,22 @@ class Snapshot:
     def verify(self) -> list[str]:
         """Read every checksum of every segment; an empty list is good news."""
         return [problem for live in self.segments for problem in live.segment.verify()]
+
+
+def _parent_probe(nprobe: int) -> int:
+    return max(1, -(-nprobe * _PARENT_PROBE // 32))
+
+
+def _size(positions: Int64 | None, documents: int) -> int:
+    return documents if positions is None else len(positions)
+
+
+def _mask(positions: Int64 | None, documents: int) -> npt.NDArray[np.uint8] | None:
+    if positions is None:
+        return None
+    mask = np.zeros(documents, np.uint8)
+    mask[positions] = 1
+    return mask
 
 
 def _existing(path: Path) -> Path:

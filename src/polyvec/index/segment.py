@@ -15,7 +15,6 @@ import numpy.typing as npt
 
 from polyvec.errors import IndexCorruptError
 from polyvec.index.format import BlockFile, BlockWriter
-from polyvec.index.options import SearchOptions
 from polyvec.scoring import maxsim_packed
 
 
@@ -80,14 +79,7 @@ class Segment:
         self._file = BlockFile(path)
         self.path = path
         self._vectors: npt.NDArray[np.float16] = self._file.array("vectors", np.float16, dim)
-        self._offsets: npt.NDArray[np.int64] = self._file.array("offsets", np.int64)
-        if (
-            not len(self._offsets)
-            or self._offsets[0] != 0
-            or self._offsets[-1] != len(self._vectors)
-            or (np.diff(self._offsets) < 0).any()
-        ):
-            raise IndexCorruptError(f"{path} is damaged: its documents do not cover its token vectors.")
+        self._offsets = checked_offsets(self._file, len(self._vectors))
         self._token_ids: npt.NDArray[np.int32] | None = None
         if "token_ids" in self._file.blocks:
             self._token_ids = self._file.array("token_ids", np.int32)
@@ -114,21 +106,11 @@ class Segment:
         """The checksum of the header, as the catalog records it."""
         return f"{self._file.checksum:08x}"
 
-    def search(
-        self,
-        query: npt.NDArray[np.float32],
-        options: SearchOptions,
-        allowed: npt.NDArray[np.int64] | None,
-        threads: int | None,
-    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-        """The best positions for a query, best first, ties by position, and their MaxSim.
-
-        query: (q, dim) float32 · allowed: ascending positions to choose from, None for all.
-        """
-        scores = maxsim_packed(query, self._vectors, self._offsets, which=allowed, threads=threads)
-        positions = np.arange(len(scores)) if allowed is None else allowed
-        best = top_k(scores, options.k)
-        return positions[best], scores[best]
+    def score(
+        self, query: npt.NDArray[np.float32], positions: npt.NDArray[np.int64] | None, threads: int | None
+    ) -> npt.NDArray[np.float32]:
+        """(n,) float32 MaxSim of these positions, or of all, with a query of (q, dim) float32."""
+        return maxsim_packed(query, self._vectors, self._offsets, which=positions, threads=threads)
 
     def decode(self, position: int) -> npt.NDArray[np.float32]:
         """(t, dim) float32: the stored token vectors of one document."""
@@ -143,6 +125,14 @@ class Segment:
     def verify(self) -> list[str]:
         """Read every checksum; an empty list is good news."""
         return self._file.verify()
+
+
+def checked_offsets(file: BlockFile, tokens: int) -> npt.NDArray[np.int64]:
+    """Where each document begins. Raises IndexCorruptError where documents do not cover `tokens` tokens."""
+    offsets: npt.NDArray[np.int64] = file.array("offsets", np.int64)
+    if not len(offsets) or offsets[0] != 0 or offsets[-1] != tokens or (np.diff(offsets) < 0).any():
+        raise IndexCorruptError(f"{file.path} is damaged: its documents do not cover its token vectors.")
+    return offsets
 
 
 def top_k(scores: npt.NDArray[np.float32], k: int) -> npt.NDArray[Any]:

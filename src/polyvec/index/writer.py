@@ -20,9 +20,13 @@ import numpy.typing as npt
 from polyvec.data import Document
 from polyvec.errors import InputError
 from polyvec.index.catalog import Catalog, SegmentRecord, StoredDocument
+from polyvec.index.codec import Codec
+from polyvec.index.coded_segment import CodedSegmentWriter
 from polyvec.index.lock import WriterLock
+from polyvec.index.merging import Source, segment_writer
 from polyvec.index.reader import SEGMENT_FOLDER, Snapshot
-from polyvec.index.segment import Segment, SegmentInfo, SegmentWriter
+from polyvec.index.segment import SegmentInfo, SegmentWriter
+from polyvec.index.tuning import measured_curve
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +74,7 @@ class Writer:
             self._lock.close()
             raise
         self._in_flight: set[str] = set()
+        self._opened_codec: tuple[str, Codec] | None = None
 
     def close(self) -> None:
         """Let go of the catalog and the lock."""
@@ -114,14 +119,15 @@ class Writer:
         meta = self.catalog.meta()
         number, first_row = meta["next_segment"], meta["next_row"]
         file = f"{number:08d}.seg"
-        writer: SegmentWriter | None = None
+        codec = self._codec(meta)
+        writer: SegmentWriter | CodedSegmentWriter | None = None
         row = first_row
         self._in_flight.clear()
         try:
             with self.catalog.transaction():
                 for batch in _batches(arrivals):
                     if writer is None:
-                        writer = SegmentWriter(self.folder / SEGMENT_FOLDER / file, dim)
+                        writer = segment_writer(self.folder / SEGMENT_FOLDER / file, dim, meta.get("codec"), codec)
                     _append(writer, batch)
                     stale = self.catalog.rows_of(arrival.document.id for arrival in batch)
                     self.catalog.delete_rows(stale.values())
@@ -136,7 +142,7 @@ class Writer:
                     return
                 info = writer.finish()
                 writer = None
-                self.catalog.insert_segment(_record(number, file, info, np.arange(first_row, row)))
+                self.catalog.insert_segment(_record(number, file, info, np.arange(first_row, row), codec is not None))
                 self.catalog.set_meta({"next_segment": number + 1, "next_row": row})
         except BaseException:
             if writer is not None:
@@ -159,52 +165,75 @@ class Writer:
         with self.catalog.transaction():
             self.catalog.set_meta(values)
 
-    def compact(self, *, dim: int) -> None:
-        """Merge all segments into one without its dead rows; nothing is rewritten where that is so already.
+    def compact(self, *, dim: int, nbits: int, retrain: bool = False) -> None:
+        """Merge all segments into one without its dead rows, in codes where nbits is below 16; nothing is rewritten
+        where that is so.
 
-        `Catalog.vacuum` then erases deleted texts.
+        retrain: train a new codec on what is stored. `Catalog.vacuum` then erases deleted texts.
         """
-        records = self.catalog.segments()
-        if len(records) <= 1 and not len(self.catalog.deleted_rows()):
+        records, meta = self.catalog.segments(), self.catalog.meta()
+        coded = nbits < 16
+        done = len(records) <= 1 and all(record.coded == coded for record in records)
+        if done and not retrain and not len(self.catalog.deleted_rows()):
             return
         snapshot = Snapshot.open(self.folder, self.catalog, dim)
-        number = self.catalog.meta()["next_segment"]
+        number = meta["next_segment"]
         file = f"{number:08d}.seg"
-        live = [
-            (part, np.arange(len(part.rows), dtype=np.int64) if part.alive is None else part.alive)
-            for part in snapshot.segments
-        ]
-        rows = np.concatenate([part.rows[alive] for part, alive in live])
+        source = Source(snapshot)
+        listed, codec = meta.get("codec"), self._codec(meta)
         info = None
-        if len(rows):
-            writer = SegmentWriter(self.folder / SEGMENT_FOLDER / file, dim)
-            try:
-                for part, alive in live:
-                    for positions in _position_batches(part.segment.doclens, alive):
-                        _append_decoded(writer, part.segment, positions)
-                info = writer.finish()
-            except BaseException:
-                writer.abort()
-                raise
         try:
+            if coded and source.tokens and (codec is None or retrain):
+                codec = source.train(nbits)
+                codec_file = f"{number:08d}.codec"
+                size, checksum = codec.save(self.folder / SEGMENT_FOLDER / codec_file)
+                listed = {
+                    "file": codec_file,
+                    "checksum": checksum,
+                    "size_bytes": size,
+                    "error": codec.error,
+                    "tokens": source.tokens,
+                }
+            if source.tokens:
+                writer = segment_writer(self.folder / SEGMENT_FOLDER / file, dim, listed, codec)
+                try:
+                    source.copy_into(writer, keep_codes=not retrain)
+                    info = writer.finish()
+                except BaseException:
+                    writer.abort()
+                    raise
             with self.catalog.transaction():
                 self.catalog.remove_segments(records)
                 if info is not None:
-                    self.catalog.insert_segment(_record(number, file, info, rows))
-                self.catalog.set_meta({"next_segment": number + 1})
+                    self.catalog.insert_segment(_record(number, file, info, source.rows, codec is not None))
+                self.catalog.set_meta({"next_segment": number + 1, "codec": listed})
         finally:
             self._sweep()
+        if listed is not None and info is not None:
+            curve = measured_curve(Snapshot.open(self.folder, self.catalog, dim))
+            self.set_meta({"codec": {**listed, "curve": curve}})
+
+    def _codec(self, meta: dict[str, Any]) -> Codec | None:
+        """The codec that the catalog names, read once."""
+        listed = meta.get("codec")
+        if listed is None:
+            return None
+        if self._opened_codec is None or self._opened_codec[0] != listed["file"]:
+            self._opened_codec = (listed["file"], Codec.load(self.folder / SEGMENT_FOLDER / listed["file"]))
+        return self._opened_codec[1]
 
     def _sweep(self) -> None:
         """Remove files that no committed transaction lists: what a killed writer left, and what compaction retired."""
         listed = {record.file for record in self.catalog.segments()}
+        if codec := self.catalog.meta().get("codec"):
+            listed.add(codec["file"])
         for path in (self.folder / SEGMENT_FOLDER).iterdir():
             if path.name not in listed:
                 log.debug("sweeping %s", path)
                 path.unlink(missing_ok=True)
 
 
-def _record(number: int, file: str, info: SegmentInfo, rows: npt.NDArray[np.int64]) -> SegmentRecord:
+def _record(number: int, file: str, info: SegmentInfo, rows: npt.NDArray[np.int64], coded: bool) -> SegmentRecord:
     """What the catalog keeps of a segment that holds these rows, ascending."""
     first, last = int(rows[0]), int(rows[-1])
     return SegmentRecord(
@@ -217,6 +246,7 @@ def _record(number: int, file: str, info: SegmentInfo, rows: npt.NDArray[np.int6
         n_tokens=info.n_tokens,
         size_bytes=info.size_bytes,
         checksum=info.checksum,
+        coded=coded,
     )
 
 
@@ -234,7 +264,7 @@ def _batches(arrivals: Iterable[Arrival]) -> Iterator[list[Arrival]]:
         yield batch
 
 
-def _append(writer: SegmentWriter, batch: list[Arrival]) -> None:
+def _append(writer: SegmentWriter | CodedSegmentWriter, batch: list[Arrival]) -> None:
     vectors = np.concatenate([arrival.vectors for arrival in batch])
     doclens = np.array([len(arrival.vectors) for arrival in batch], dtype=np.int64)
     token_ids = [arrival.token_ids for arrival in batch if arrival.token_ids is not None]
@@ -248,20 +278,3 @@ def _stored(batch: list[Arrival], row: int) -> Iterator[StoredDocument]:
         yield StoredDocument(
             row + offset, document.id, text, document.metadata, len(arrival.vectors), arrival.truncated
         )
-
-
-def _position_batches(doclens: npt.NDArray[np.int64], alive: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.int64]]:
-    """Split positions so that each part holds about _FLUSH_TOKENS tokens."""
-    if not len(alive):
-        return
-    ends = np.cumsum(doclens[alive])
-    cuts = np.searchsorted(ends, np.arange(_FLUSH_TOKENS, int(ends[-1]), _FLUSH_TOKENS)) + 1
-    yield from (part for part in np.split(alive, np.unique(cuts)) if len(part))
-
-
-def _append_decoded(writer: SegmentWriter, segment: Segment, positions: npt.NDArray[np.int64]) -> None:
-    vectors = [segment.decode(int(position)) for position in positions]
-    ids = [segment.token_ids(int(position)) for position in positions]
-    doclens = np.array([len(rows) for rows in vectors], dtype=np.int64)
-    known = [one for one in ids if one is not None]
-    writer.append(np.concatenate(vectors), doclens, np.concatenate(known) if len(known) == len(ids) else None)

@@ -7,6 +7,7 @@ batch n is the same whether one began at 0 or resumed at n. Knows nothing about 
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,12 +43,11 @@ class Source:
         if not path.is_file():
             raise InputError(f"{path} is missing. Correct the path in the recipe.")
         self._rows = _cached(path, fields, data.group_field, cache)
-        if not len(self._rows):
-            raise InputError(f"{path} has no rows. Expected JSON lines with {', '.join(fields)}.")
         codes = np.array(self._rows["lang"])
         self.languages, self._code = np.unique(codes, return_inverse=True)
         self._members = [np.flatnonzero(self._code == i) for i in range(len(self.languages))]
         self.lengths: npt.NDArray[np.int32] = np.array(self._rows["length"], np.int32)
+        self.texts: npt.NDArray[np.int64] = np.array(self._rows["text_id"], np.int64)  # equal for equal documents
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -104,16 +104,23 @@ class Mixture:
         order = np.random.default_rng([seed, 7])
         for groups in source.drawn(seed, settings.language_power, settings.one_language, pool):
             for group in groups:
-                ready = list(_cut(group, source.lengths, settings.rows, settings.tokens))
+                ready = list(_cut(group, source.lengths, source.texts, settings.rows, settings.tokens))
                 for i in order.permutation(len(ready)):
                     yield ready[i]
 
 
 def _cut(
-    numbers: npt.NDArray[np.int64], lengths: npt.NDArray[np.int32], rows: int, tokens: int
+    numbers: npt.NDArray[np.int64],
+    lengths: npt.NDArray[np.int32],
+    texts: npt.NDArray[np.int64],
+    rows: int,
+    tokens: int,
 ) -> Iterator[npt.NDArray[np.int64]]:
-    """Groups of like length: at most `rows`, and `tokens` with padding; at least two rows where there are."""
-    ordered = numbers[np.argsort(lengths[numbers], kind="stable")]
+    """Groups of like length: at most `rows`, and `tokens` with padding; at least two rows where there are.
+
+    Repeats of a document, alike in length by nature, are kept apart: every document's first row, then every second.
+    """
+    ordered = numbers[np.lexsort((lengths[numbers], _occurrence(texts[numbers])))]
     start = 0
     while start < len(ordered):
         end = start + 1
@@ -122,6 +129,17 @@ def _cut(
         end = max(end, min(start + 2, len(ordered)))
         yield ordered[start:end]
         start = end
+
+
+def _occurrence(values: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """For each value, how many equal ones stand before it."""
+    order = np.argsort(values, kind="stable")
+    place = np.arange(len(values))
+    first = np.flatnonzero(np.concatenate([[True], values[order][1:] != values[order][:-1]]))
+    starts = np.repeat(first, np.diff(np.append(first, len(values))))
+    found = np.empty(len(values), np.int64)
+    found[order] = place - starts
+    return found
 
 
 def _cycle(rows: npt.NDArray[np.int64], generator: np.random.Generator) -> Iterator[int]:
@@ -152,6 +170,8 @@ def estimated_tokens(text: str) -> int:
 def _cached(path: Path, fields: tuple[str, ...], group_field: str, cache: Path) -> Any:
     import datasets
 
+    if next(iter(read_rows(path)), None) is None:
+        raise InputError(f"{path} has no rows. Expected JSON lines with {', '.join(fields)}.")
     state = path.stat()
     stamp = {"path": str(path), "fields": fields, "group": group_field, "state": f"{state.st_size}-{state.st_mtime_ns}"}
     bars = datasets.are_progress_bars_disabled()
@@ -176,7 +196,8 @@ def _normalised(path: str, fields: tuple[str, ...], group: str, state: str) -> I
         longest = max(estimated_tokens(text) for name in fields for text in _texts(row[name]))
         kept = {name: row[name] for name in fields}
         kept |= {"lang": language(row.get("lang") or "und"), "group": str(row.get(group) or "") if group else ""}
-        yield kept | {"length": longest}
+        text = kept["group"] or str(kept[fields[1 % len(fields)]])
+        yield kept | {"length": longest, "text_id": zlib.crc32(text.encode())}
 
 
 def _texts(value: Any) -> list[str]:

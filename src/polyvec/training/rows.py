@@ -40,7 +40,7 @@ def language(code: str) -> str:
         found = langcodes.get(langcodes.standardize_tag(text, macro=True)).language
     except LanguageTagError:
         found = langcodes.get(text.split("-")[0]).language if text.split("-")[0].isalpha() else None
-    if not found:
+    if not found or not found.isalpha():
         raise InputError(f"lang={code!r} is not a language code. Use BCP 47 codes such as de, pt-BR or zh-Hant.")
     return found
 

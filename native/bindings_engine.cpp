@@ -1,0 +1,239 @@
+// Python <-> the kernels of the index: shapes checked, the GIL released, threads started and joined here. Numbers inside the
+// arrays are checked where they are used; one that points nowhere raises ValueError.
+
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "dispatch.hpp"
+#include "kernels/gather.hpp"
+#include "kernels/probe.hpp"
+#include "kernels/quantise.hpp"
+#include "parallel.hpp"
+
+namespace nb = nanobind;
+using namespace polyvec;
+
+namespace {
+
+template <class T, int dims>
+using Array = nb::ndarray<T, nb::ndim<dims>, nb::c_contig, nb::device::cpu>;
+template <class T>
+using Row = Array<const T, 1>;
+template <class T>
+using Matrix = Array<const T, 2>;
+
+constexpr std::size_t kLine = 64;
+constexpr std::size_t kBlock = 32;  // dimensions of a row come in whole blocks
+constexpr std::size_t kDocumentsAtOnce = 16, kRowsAtOnce = 2, kVectorsAtOnce = 1024;
+
+void expect(bool holds, const char* otherwise) {
+  if (!holds) throw std::invalid_argument(otherwise);
+}
+
+// Bytes that begin on a cache line.
+class Memory {
+ public:
+  explicit Memory(std::size_t bytes) : bytes_(bytes + kLine) {}
+  char* begin() {
+    const auto at = reinterpret_cast<std::uintptr_t>(bytes_.data());
+    return reinterpret_cast<char*>((at + kLine - 1) / kLine * kLine);
+  }
+
+ private:
+  std::vector<char> bytes_;
+};
+
+std::size_t whole_lines(std::size_t bytes) { return (bytes + kLine - 1) / kLine * kLine; }
+
+const CodesKernel& codes_kernel(const std::string& name) {
+  const CodesKernel* kernel = find_codes_kernel(name);
+  expect(kernel, "no such kernel on this machine; POLYVEC_KERNEL and kernel= take a name from codes_kernels()");
+  return *kernel;
+}
+
+void refine(const Matrix<std::int8_t>& query, const Row<float>& query_scales, const Matrix<std::int8_t>& centroids,
+            const Matrix<std::int8_t>& levels, const nb::ndarray<nb::ro, nb::ndim<1>, nb::c_contig, nb::device::cpu>& codes,
+            const Row<std::uint8_t>& scales, const Matrix<std::uint8_t>& packed, const Row<std::int64_t>& offsets,
+            const Row<std::int64_t>& which, unsigned nbits, const Array<float, 1>& scores, std::size_t threads,
+            const std::string& name) {
+  const CodesKernel& kernel = codes_kernel(name);
+  const std::size_t q = query.shape(0), p = query.shape(1), tokens = packed.shape(0);
+  expect(nbits == 1 || nbits == 2 || nbits == 4 || nbits == 8, "nbits must be 1, 2, 4 or 8");
+  expect(p > 0 && p % kBlock == 0, "rows must have a multiple of 32 dimensions");
+  expect(query_scales.shape(0) == q, "query_scales must have one entry a query row");
+  expect(centroids.shape(1) == p, "query and centroids differ in dim");
+  expect(levels.shape(0) == 256 && levels.shape(1) == 16, "levels must be (256, 16)");
+  const bool narrow = codes.dtype() == nb::dtype<std::uint16_t>();
+  expect(narrow || codes.dtype() == nb::dtype<std::uint32_t>(), "codes must be uint16 or uint32");
+  expect(codes.shape(0) == tokens && scales.shape(0) == tokens, "codes, scales and packed must have one entry a token");
+  expect(packed.shape(1) == p * nbits / 8, "packed rows must have dim * nbits / 8 bytes");
+  expect(offsets.shape(0) >= 1, "offsets must have an entry");
+  expect(scores.shape(0) == which.shape(0), "scores must have one entry a document scored");
+  const std::size_t count = which.shape(0);
+  threads = useful_threads(count, kDocumentsAtOnce, threads);
+  const std::size_t packed_size = whole_lines(kernel.packed_bytes(q, p)), scratch_size = whole_lines(kernel.scratch_bytes(q, p));
+  Memory memory(packed_size + threads * scratch_size);
+  char* const begin_of = memory.begin();
+  kernel.pack(query.data(), q, p, begin_of);
+  const CodedJob job{begin_of, query_scales.data(), q, p, centroids.data(), centroids.shape(0), levels.data(), codes.data(),
+                     narrow ? std::size_t{2} : std::size_t{4}, scales.data(), packed.data(), offsets.data(), tokens,
+                     offsets.shape(0) - 1, which.data(), nbits, scores.data()};
+  std::atomic<bool> sound{true};
+  {
+    nb::gil_scoped_release released;
+    parallel_for(count, kDocumentsAtOnce, threads, [&](std::size_t thread, std::size_t begin, std::size_t end) {
+      if (!kernel.score(job, begin, end, begin_of + packed_size + thread * scratch_size)) sound = false;
+    });
+  }
+  expect(sound, "a document, an offset or a centroid number is out of range");
+}
+
+// Offsets that cut `total` things into non-empty parts.
+void check_parts(const Row<std::int64_t>& offsets, std::size_t total) {
+  expect(offsets.shape(0) >= 2 && offsets(0) == 0, "offsets must begin with 0 and have at least one part");
+  for (std::size_t i = 1; i < offsets.shape(0); ++i) expect(offsets(i) > offsets(i - 1), "offsets must rise");
+  expect(static_cast<std::size_t>(offsets(offsets.shape(0) - 1)) == total, "offsets must end with the number of rows");
+}
+
+void probe_rows(const Matrix<std::int8_t>& query, const Matrix<std::int8_t>& parents, const Row<std::int64_t>& parent_offsets,
+                const Matrix<std::int8_t>& centroids, const Array<std::int32_t, 2>& numbers, const Array<std::int32_t, 2>& dots,
+                std::size_t parent_probe, std::size_t threads, const std::string& name) {
+  const CodesKernel& kernel = codes_kernel(name);
+  const std::size_t q = query.shape(0), p = query.shape(1), nprobe = numbers.shape(1);
+  expect(p > 0 && p % kBlock == 0, "rows must have a multiple of 32 dimensions");
+  expect(parents.shape(1) == p && centroids.shape(1) == p, "query, parents and centroids differ in dim");
+  expect(parent_offsets.shape(0) == parents.shape(0) + 1, "parent_offsets must have one entry more than parents");
+  check_parts(parent_offsets, centroids.shape(0));
+  expect(nprobe >= 1 && nprobe <= centroids.shape(0) && parent_probe >= 1, "nprobe must be from 1 to the number of centroids");
+  expect(numbers.shape(0) == q && dots.shape(0) == q && dots.shape(1) == nprobe, "numbers and dots must be (q, nprobe)");
+  expect(centroids.shape(0) < (std::size_t{1} << 31), "too many centroids");
+  const std::size_t packed_size = whole_lines(kernel.packed_bytes(q, p));
+  Memory memory(packed_size + kernel.scratch_bytes(q, p));
+  std::vector<std::int32_t> of_parents(parents.shape(0) * q);
+  nb::gil_scoped_release released;
+  kernel.pack(query.data(), q, p, memory.begin());
+  kernel.dots(memory.begin(), q, p, parents.data(), parents.shape(0), of_parents.data(), memory.begin() + packed_size);
+  const ProbeJob job{query.data(), of_parents.data(), q, p, parent_offsets.data(), parents.shape(0), centroids.data(), nprobe,
+                     parent_probe, numbers.data(), dots.data()};
+  parallel_for(q, kRowsAtOnce, threads, [&](std::size_t, std::size_t begin, std::size_t end) { probe(job, kernel, begin, end); });
+}
+
+// Fills rows and scores, each with room for `limit`; returns how many there are.
+std::size_t gather_documents(const Matrix<std::int32_t>& numbers, const Matrix<float>& values, const Row<float>& missing,
+                             const Row<std::uint8_t>& stream, const Row<std::int64_t>& starts, std::size_t documents,
+                             const std::optional<Row<std::uint8_t>>& allowed, const Array<std::int64_t, 1>& rows,
+                             const Array<float, 1>& scores) {
+  const std::size_t q = numbers.shape(0), nprobe = numbers.shape(1), limit = rows.shape(0);
+  expect(values.shape(0) == q && values.shape(1) == nprobe, "numbers and values differ in shape");
+  expect(missing.shape(0) == q, "missing must have one entry a query row");
+  expect(starts.shape(0) >= 1, "starts must have an entry");
+  expect(!allowed || allowed->shape(0) == documents, "allowed must have one entry a document");
+  expect(documents < (std::size_t{1} << 32), "too many documents for one segment");
+  expect(limit > 0 && scores.shape(0) == limit, "rows and scores must have the same length, at least 1");
+  const GatherJob job{numbers.data(), values.data(), missing.data(), q, nprobe, stream.data(), stream.shape(0), starts.data(),
+                      starts.shape(0) - 1, documents, allowed ? allowed->data() : nullptr, limit};
+  std::vector<Candidate> best;
+  bool sound;
+  {
+    nb::gil_scoped_release released;
+    sound = gather(job, best);
+  }
+  expect(sound, "a centroid number or a posting is out of range");
+  for (std::size_t i = 0; i < best.size(); ++i) rows(i) = best[i].document, scores(i) = best[i].score;
+  return best.size();
+}
+
+void assign(const Matrix<float>& vectors, const Row<std::int64_t>& order, const Row<std::int32_t>& groups,
+            const Matrix<float>& centroids, const Row<std::int64_t>& group_offsets, const Array<std::int64_t, 1>& nearest,
+            std::size_t threads, const std::string& name) {
+  const AssignKernel* kernel = find_assign_kernel(name);
+  expect(kernel, "no such kernel on this machine; POLYVEC_KERNEL and kernel= take a name from assign_kernels()");
+  const std::size_t n = vectors.shape(0), d = vectors.shape(1), parts = group_offsets.shape(0) - 1;
+  expect(centroids.shape(1) == d, "vectors and centroids differ in dim");
+  expect(order.shape(0) == n && groups.shape(0) == n && nearest.shape(0) == n, "order, groups and nearest must have one entry a vector");
+  check_parts(group_offsets, centroids.shape(0));
+  for (std::size_t i = 0; i < n; ++i) {
+    expect(groups(i) >= 0 && static_cast<std::size_t>(groups(i)) < parts, "a group is out of range");
+    expect(order(i) >= 0 && static_cast<std::size_t>(order(i)) < n, "a place in order is out of range");
+  }
+  nb::gil_scoped_release released;
+  std::vector<std::int64_t> starts(parts);
+  std::int64_t blocks = 0;
+  for (std::size_t g = 0; g < parts; ++g) {
+    starts[g] = blocks;
+    blocks += (group_offsets(g + 1) - group_offsets(g) + kAssignLanes - 1) / kAssignLanes;
+  }
+  std::vector<float> packed(static_cast<std::size_t>(blocks) * kAssignLanes * d);
+  parallel_for(parts, 64, threads, [&](std::size_t, std::size_t begin, std::size_t end) {
+    for (std::size_t g = begin; g < end; ++g) {
+      pack_centroids(centroids.data(), group_offsets(g), group_offsets(g + 1) - group_offsets(g), d,
+                     packed.data() + starts[g] * kAssignLanes * d);
+    }
+  });
+  const AssignJob job{vectors.data(), order.data(), groups.data(), d, packed.data(), starts.data(), group_offsets.data(), nearest.data()};
+  parallel_for(n, kVectorsAtOnce, threads, [&](std::size_t, std::size_t begin, std::size_t end) { kernel->assign(job, begin, end); });
+}
+
+void quantise_rows(const Matrix<float>& residuals, const Row<float>& steps, const Row<float>& points, const Row<float>& thresholds,
+                   const Array<std::uint8_t, 1>& scales, const Array<std::uint8_t, 2>& packed, std::size_t threads) {
+  const std::size_t n = residuals.shape(0), p = residuals.shape(1), levels = points.shape(0);
+  expect(p > 0 && p % kBlock == 0, "rows must have a multiple of 32 dimensions");
+  expect(levels == 2 || levels == 4 || levels == 16, "points must be 2, 4 or 16");
+  expect(thresholds.shape(0) == levels - 1 && steps.shape(0) == 256, "thresholds must be one fewer than points, steps 256");
+  const unsigned nbits = levels == 2 ? 1 : levels == 4 ? 2 : 4;
+  expect(scales.shape(0) == n && packed.shape(0) == n && packed.shape(1) == p * nbits / 8, "scales and packed must have a row a residual");
+  const QuantiseJob job{residuals.data(), p, steps.data(), points.data(), thresholds.data(), nbits, scales.data(), packed.data()};
+  nb::gil_scoped_release released;
+  threads = useful_threads(n, kVectorsAtOnce, threads);
+  std::vector<float> scratch(threads * quantise_scratch_floats(p));
+  parallel_for(n, kVectorsAtOnce, threads, [&](std::size_t thread, std::size_t begin, std::size_t end) {
+    quantise(job, begin, end, scratch.data() + thread * quantise_scratch_floats(p));
+  });
+}
+
+template <class Kernel>
+std::vector<std::string> names(const std::vector<const Kernel*>& kernels) {
+  std::vector<std::string> found;
+  for (const Kernel* kernel : kernels) found.emplace_back(kernel->name);
+  return found;
+}
+
+// int8 multiply-adds a second on one thread, from registers alone: what the arithmetic can do at most.
+double int8_peak(const std::string& name) {
+  const CodesKernel& kernel = codes_kernel(name);
+  nb::gil_scoped_release released;
+  const auto start = std::chrono::steady_clock::now();
+  const double done = kernel.burn(20000);
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+  return done / seconds.count();
+}
+
+}  // namespace
+
+void bind_engine(nb::module_& m) {
+  m.def("refine", &refine, nb::arg("query"), nb::arg("query_scales"), nb::arg("centroids"), nb::arg("levels"), nb::arg("codes"),
+        nb::arg("scales"), nb::arg("packed"), nb::arg("offsets"), nb::arg("which"), nb::arg("nbits"), nb::arg("scores"),
+        nb::arg("threads"), nb::arg("kernel"));
+  m.def("probe", &probe_rows, nb::arg("query"), nb::arg("parents"), nb::arg("parent_offsets"), nb::arg("centroids"),
+        nb::arg("numbers"), nb::arg("dots"), nb::arg("parent_probe"), nb::arg("threads"), nb::arg("kernel"));
+  m.def("gather", &gather_documents, nb::arg("numbers"), nb::arg("values"), nb::arg("missing"), nb::arg("stream"), nb::arg("starts"),
+        nb::arg("documents"), nb::arg("allowed").none(), nb::arg("rows"), nb::arg("scores"));
+  m.def("assign", &assign, nb::arg("vectors"), nb::arg("order"), nb::arg("groups"), nb::arg("centroids"), nb::arg("group_offsets"),
+        nb::arg("nearest"), nb::arg("threads"), nb::arg("kernel"));
+  m.def("quantise", &quantise_rows, nb::arg("residuals"), nb::arg("steps"), nb::arg("points"), nb::arg("thresholds"),
+        nb::arg("scales"), nb::arg("packed"), nb::arg("threads"));
+  m.def("codes_kernels", [] { return names(codes_kernels()); });
+  m.def("assign_kernels", [] { return names(assign_kernels()); });
+  m.def("int8_peak", &int8_peak, nb::arg("kernel"));
+}

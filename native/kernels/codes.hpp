@@ -1,0 +1,70 @@
+// Arithmetic on quantised token vectors: MaxSim of an int8 query with documents in codes (refine), and plain int8 dot products.
+//
+// A token is v = clip(centroid + levels[scale][code], -127, 127) in int8, divided by its own length; with 8 bits the code
+// bytes are v itself. Rows are p int8 values, p a multiple of 32. Every dot product is an exact int32, lengths and sums are
+// fp32 in one order, so all kernels return the same bits, and scalar is the definition.
+//
+// Cost of refine: q * t * p multiply-adds a document in int8, and p * nbits / 8 + 3 bytes a token plus its centroid's row.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace polyvec {
+
+struct CodedJob {
+  const void* query;           // packed by CodesKernel::pack
+  const float* query_scales;   // (q,), what a unit of a query row is worth
+  std::size_t q, p;            // query rows, dimensions of a row
+  const std::int8_t* centroids;  // (K, p)
+  std::size_t n_centroids;
+  const std::int8_t* levels;   // (256, 16), what a code adds at each scale
+  const void* codes;           // (T,) centroid numbers
+  std::size_t code_bytes;      // 2 or 4 each
+  const std::uint8_t* scales;  // (T,) rows of levels
+  const std::uint8_t* packed;  // (T, p * nbits / 8)
+  const std::int64_t* offsets;  // (n + 1): document i is the rows offsets[i] to offsets[i + 1]
+  std::size_t tokens, documents;
+  const std::int64_t* which;   // documents to score
+  unsigned nbits;              // 1, 2, 4 or 8
+  float* scores;               // one a document scored
+
+  std::size_t code(std::size_t token) const {
+    return code_bytes == 2 ? static_cast<const std::uint16_t*>(codes)[token] : static_cast<const std::uint32_t*>(codes)[token];
+  }
+  // Whether a document's rows lie inside the arrays.
+  bool holds(std::int64_t document) const {
+    if (document < 0 || static_cast<std::size_t>(document) >= documents) return false;
+    const std::int64_t begin = offsets[document], end = offsets[document + 1];
+    return begin >= 0 && begin <= end && static_cast<std::size_t>(end) <= tokens;
+  }
+};
+
+struct CodesKernel {
+  const char* name;
+  bool (*supported)();
+  // Bytes of a packed query, and of the scratch memory that each thread hands in; both begin on a cache line.
+  std::size_t (*packed_bytes)(std::size_t q, std::size_t p);
+  std::size_t (*scratch_bytes)(std::size_t q, std::size_t p);
+  void (*pack)(const std::int8_t* query, std::size_t q, std::size_t p, void* packed);
+  // Scores number `begin` to `end` of the job. False where a number in the arrays points outside of them.
+  bool (*score)(const CodedJob& job, std::size_t begin, std::size_t end, void* scratch);
+  // dots: (n, q) int32, of n int8 rows with a packed query.
+  void (*dots)(const void* packed, std::size_t q, std::size_t p, const std::int8_t* rows, std::size_t n, std::int32_t* dots,
+               void* scratch);
+  // dots: (n,) int32, of n int8 rows with one that is not packed.
+  void (*dots_one)(const std::int8_t* one, std::size_t p, const std::int8_t* rows, std::size_t n, std::int32_t* dots);
+  // Runs int8 multiply-adds from registers for a while; returns how many.
+  double (*burn)(std::size_t rounds);
+};
+
+const CodesKernel& codes_scalar();
+#if defined(POLYVEC_X86)
+const CodesKernel& codes_avx2();
+const CodesKernel& codes_avx512();
+#endif
+#if defined(POLYVEC_NEON)
+const CodesKernel& codes_neon();
+#endif
+
+}  // namespace polyvec

@@ -1,0 +1,164 @@
+"""A sample of token vectors -> a trained codec.
+
+The number of centroids grows with the collection. It is shared out over vocabulary ids by how often they occur; ids too
+rare for a centroid of
+their own are clustered together in cells. Deterministic for a sample and a seed, whatever the number of threads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from polyvec.index import kernels
+from polyvec.index.codec import STEPS, Codec, Codes, groups_of
+from polyvec.index.kmeans import cluster_sums, grouped_kmeans, nearest_centroids
+from polyvec.index.rotation import Rotation
+
+Float = npt.NDArray[np.float32]
+Int64 = npt.NDArray[np.int64]
+Int32 = npt.NDArray[np.int32]
+
+SAMPLE_TOKENS = 400_000  # tokens to train on, at most: the build's memory stays under 1 GB
+_TOKENS_A_CENTROID = 130
+_MOST_CENTROIDS = 1 << 16  # numbers fit 16 bits
+_CELL_CENTROIDS = 64  # centroids in a cell, about
+_ROUNDS = 6
+_SEED = 1
+_SCALE_FLOOR = 1e-3  # smallest scale that is told apart from none, in shares of the largest
+
+
+def centroid_count(tokens: int) -> int:
+    """Centroids for a collection: one for 130 tokens, more of them a token in small collections, at most 65,536."""
+    return int(np.clip(max(tokens // _TOKENS_A_CENTROID, min(tokens // 24, 1024)), 1, _MOST_CENTROIDS))
+
+
+def train_codec(
+    vectors: Float, token_ids: Int32 | None, *, nbits: int, total_tokens: int, seed: int = _SEED, threads: int
+) -> Codec:
+    """vectors: (n, dim) float32 unit rows, n >= 1 · token_ids: (n,) or None · total_tokens: of the collection that
+    they stand for.
+    """
+    dim = vectors.shape[1]
+    turned = Rotation(dim, seed).apply(vectors)
+    k = min(centroid_count(total_tokens), len(turned))
+    own, cells, groups, per_group = _shares(turned, token_ids, k, seed, threads)
+    grouped = grouped_kmeans(turned, groups, per_group, rounds=_ROUNDS, seed=seed, threads=threads)
+    unit = float(np.quantile(np.abs(turned[: 1 << 16]), 0.9999)) / 127 or 1.0 / 127
+    padded = np.zeros((len(grouped), kernels.padded_dim(dim)), np.int8)
+    padded[:, :dim] = np.clip(np.rint(grouped / unit), -127, 127).astype(np.int8)
+    order, parents, parent_offsets = _parents(padded, dim, seed, threads)
+    members = np.empty(len(order), np.int32)
+    members[order] = np.arange(len(order), dtype=np.int32)
+    steps, points, thresholds = _nothing(), _nothing(), _nothing()
+    codec = Codec(
+        dim=dim, nbits=nbits, seed=seed, unit=unit, error=0.0, centroids=np.ascontiguousarray(padded[order]), parents=parents,
+        parent_offsets=parent_offsets, own=own, members=members,
+        group_offsets=np.concatenate([[0], np.cumsum(per_group)]).astype(np.int64), cells=cells,
+        steps=np.ones(STEPS, np.float32), points=points, thresholds=thresholds,
+    )  # fmt: skip
+    if nbits < 8:
+        chosen = _some(turned, seed)
+        offsets, grouped_now = codec.group_offsets, codec._grouped
+        nearest = codec.members[nearest_centroids(turned[chosen], groups[chosen], grouped_now, offsets, threads)]
+        residuals = turned[chosen] / np.float32(unit) - codec.centroids[nearest, :dim]
+        steps, points, thresholds = _quantiser(residuals, nbits)
+        codec = replace(codec, steps=steps, points=points, thresholds=thresholds)
+    sample = _some(turned, seed)
+    ids = None if token_ids is None else token_ids[sample]
+    return replace(codec, error=coding_error(codec, vectors[sample], ids, threads))
+
+
+def coding_error(codec: Codec, vectors: Float, token_ids: Int32 | None, threads: int) -> float:
+    """Mean squared length of what coding loses of these vectors."""
+    codes: Codes = codec.encode(vectors, token_ids, threads=threads)
+    lost = vectors - codec.decode(codes)
+    return float((lost * lost).sum(axis=1).mean()) if len(lost) else 0.0
+
+
+def _nothing() -> Float:
+    return np.zeros(0, np.float32)
+
+
+def _some(turned: Float, seed: int) -> Int64:
+    """Row numbers of a smaller sample, ascending."""
+    return np.sort(np.random.default_rng([seed, 1]).permutation(len(turned))[: 1 << 16])
+
+
+def _shares(
+    turned: Float, token_ids: Int32 | None, k: int, seed: int, threads: int
+) -> tuple[Int32, Float, Int32, Int64]:
+    """How k centroids are shared out: ids with their own, cells for the rest, the group of each vector, centroids a group."""
+    n = len(turned)
+    own: Int32 = np.zeros(0, np.int32)
+    if token_ids is not None:
+        ids, counts = np.unique(token_ids, return_counts=True)
+        enough = counts * k >= n  # worth a centroid
+        if enough.all():
+            enough[np.argmin(counts)] = False  # a token of an id that was never seen needs a cell to go to
+        own = ids[enough].astype(np.int32)
+    rest = np.flatnonzero(~np.isin(token_ids, own)) if token_ids is not None else np.arange(n)
+    for_rest = max(1, round(k * len(rest) / n)) if len(rest) else 0
+    cells: Float = np.zeros((0, turned.shape[1]), np.float32)
+    if len(rest):
+        wanted = np.array([max(1, for_rest // _CELL_CENTROIDS)], np.int64)
+        zeros = np.zeros(len(rest), np.int32)
+        cells = grouped_kmeans(turned[rest], zeros, wanted, rounds=_ROUNDS, seed=seed + 1, threads=threads)
+        near = nearest_centroids(turned[rest], zeros, cells, np.array([0, len(cells)], np.int64), threads)
+        cells = np.ascontiguousarray(cells[np.unique(near)])  # an empty cell has nothing to share
+    groups = groups_of(turned, token_ids, own, cells, threads)
+    counts = np.bincount(groups, minlength=len(own) + len(cells))
+    filled = counts > 0  # a cell may lose its last vector to a neighbour that was renumbered
+    if not filled.all():
+        cells = cells[filled[len(own) :]]
+        groups = groups_of(turned, token_ids, own, cells, threads)
+        counts = np.bincount(groups, minlength=len(own) + len(cells))
+    return own, cells, groups, _apportioned(counts, k)
+
+
+def _apportioned(counts: Int64, k: int) -> Int64:
+    """k centroids over groups in proportion to their vectors, at least one each and never more than vectors."""
+    shares = np.maximum(counts * (k / max(int(counts.sum()), 1)), 1.0)
+    apportioned: Int64 = np.minimum(np.maximum(np.floor(shares), 1), np.maximum(counts, 1)).astype(np.int64)
+    return apportioned
+
+
+def _parents(
+    padded: npt.NDArray[np.int8], dim: int, seed: int, threads: int
+) -> tuple[Int64, npt.NDArray[np.int8], Int64]:
+    """Centroids ordered by parent, the parents (P, p) int8, and the offsets of their centroids."""
+    values = padded[:, :dim].astype(np.float32)
+    wanted = int(np.clip(round(4 * np.sqrt(len(values))), 1, len(values)))
+    zeros = np.zeros(len(values), np.int32)
+    whole = np.array([wanted], np.int64)
+    centres = grouped_kmeans(values, zeros, whole, rounds=_ROUNDS, seed=seed + 2, threads=threads)
+    near = nearest_centroids(values, zeros, centres, np.array([0, wanted], np.int64), threads)
+    used, near = np.unique(near, return_inverse=True)
+    sums, sizes = cluster_sums(values, near, len(used))
+    parents = np.zeros((len(used), padded.shape[1]), np.int8)
+    parents[:, :dim] = np.clip(np.rint(sums / sizes[:, None]), -127, 127).astype(np.int8)
+    return np.argsort(near, kind="stable"), parents, np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+
+
+def _quantiser(residuals: Float, nbits: int) -> tuple[Float, Float, Float]:
+    """Steps, points and thresholds: Lloyd's quantiser of residuals divided by their own root mean square, symmetric."""
+    spread = np.sqrt((residuals * residuals).mean(axis=1))
+    largest = float(spread.max()) or 1.0
+    values = np.sort(np.abs(residuals[spread > 0] / spread[spread > 0, None]).ravel()[: 1 << 21])
+    half = 1 << (nbits - 1)
+    if not len(values):
+        values = np.linspace(0.1, 2, 64, dtype=np.float32)
+    points = np.quantile(values, (np.arange(half) + 0.5) / half)
+    for _ in range(60):
+        edges = np.searchsorted(values, (points[1:] + points[:-1]) / 2)
+        parts = np.split(values, edges)
+        points = np.array([part.mean() if len(part) else old for part, old in zip(parts, points, strict=True)])
+    points = np.maximum.accumulate(np.maximum(points, 1e-3 * np.arange(1, half + 1)))
+    both = np.concatenate([-points[::-1], points]).astype(np.float32)
+    lowest = max(
+        float(np.quantile(spread[spread > 0], 0.001)) / 2 if (spread > 0).any() else 0.1, largest * _SCALE_FLOOR
+    )
+    steps = np.geomspace(lowest, largest * 1.5, STEPS).astype(np.float32)
+    return steps, both, ((both[1:] + both[:-1]) / 2).astype(np.float32)

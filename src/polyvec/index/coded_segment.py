@@ -1,0 +1,204 @@
+"""Documents in codes <-> one immutable file: residuals, centroid numbers, scales, and which documents each centroid has.
+
+Written as a stream, searched through a memory map. Needs the codec that made it. docs/format.md is the specification.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from polyvec.errors import IndexCorruptError
+from polyvec.index import kernels
+from polyvec.index.codec import Codec, CodedQuery, Codes
+from polyvec.index.format import BlockFile, BlockWriter
+from polyvec.index.segment import SegmentInfo, checked_offsets
+
+POSTINGS_FROM = 1 << 14  # tokens: smaller segments are scored whole, so that small additions stay small on disk
+
+Float = npt.NDArray[np.float32]
+Int64 = npt.NDArray[np.int64]
+Int32 = npt.NDArray[np.int32]
+
+
+class CodedSegmentWriter:
+    """Streams documents into a new file. Memory: 12 bytes a document, 3 to 9 a token, no vectors."""
+
+    def __init__(self, path: Path, codec: Codec, codec_checksum: str, threads: int) -> None:
+        self._codec, self._threads = codec, threads
+        self._codec_checksum = int(codec_checksum, 16)
+        self._file = BlockWriter(path)
+        self._file.begin("residuals", np.uint8, codec.packed_width)
+        self._doclens: list[Int64] = []
+        self._codes: list[npt.NDArray[np.generic]] = []
+        self._scales: list[npt.NDArray[np.uint8]] = []
+        self._other_ids: list[Int32] | None = []
+
+    def append(self, vectors: Float, doclens: Int64, token_ids: Int32 | None = None) -> None:
+        """Encode and add documents. vectors: (T, dim) · doclens: (n,), adding up to T · token_ids: (T,), or None where unknown."""
+        if int(doclens.sum()) != len(vectors):
+            raise ValueError(f"doclens add up to {int(doclens.sum())}, but there are {len(vectors)} token vectors")
+        self.append_codes(self._codec.encode(vectors, token_ids, threads=self._threads), doclens, token_ids)
+
+    def append_codes(self, codes: Codes, doclens: Int64, token_ids: Int32 | None) -> None:
+        """Add documents that this codec has encoded before."""
+        self._file.append(codes.packed)
+        self._doclens.append(doclens)
+        self._codes.append(codes.centroids.astype(self._codec.code_dtype))
+        self._scales.append(codes.scales)
+        if token_ids is None or self._other_ids is None:
+            self._other_ids = None
+        else:
+            self._other_ids.append(token_ids[self._codec.owner[codes.centroids] < 0])
+
+    def finish(self) -> SegmentInfo:
+        """Make the file durable. Raises StorageError where the disk is full."""
+        doclens = np.concatenate(self._doclens) if self._doclens else np.empty(0, np.int64)
+        offsets = np.concatenate([[0], np.cumsum(doclens)]).astype(np.int64)
+        codes = np.concatenate(self._codes) if self._codes else np.empty(0, self._codec.code_dtype)
+        self._block("codes", codes)
+        self._block("scales", np.concatenate(self._scales) if self._scales else np.empty(0, np.uint8))
+        self._block("offsets", offsets)
+        self._block("codec", np.array([self._codec_checksum], np.int64))
+        if self._other_ids is not None:
+            others = np.concatenate(self._other_ids) if self._other_ids else np.empty(0, np.int32)
+            unowned = np.concatenate([[0], np.cumsum(self._codec.owner[codes] < 0)])
+            self._block("other_ids", others.astype(np.uint16) if len(others) and others.max() < 1 << 16 else others)
+            self._block("other_offsets", unowned[offsets].astype(np.int32 if unowned[-1] < 1 << 31 else np.int64))
+        if len(codes) >= POSTINGS_FROM:
+            stream, starts = self._postings(codes, doclens)
+            self._block("postings", stream)
+            self._block("posting_starts", starts.astype(np.uint32 if len(stream) < 1 << 32 else np.int64))
+        size, checksum = self._file.finish()
+        return SegmentInfo(len(doclens), int(offsets[-1]), size, checksum)
+
+    def abort(self) -> None:
+        """Remove what was written; safe to call twice."""
+        self._file.abort()
+
+    def _block(self, name: str, array: npt.NDArray[np.generic]) -> None:
+        self._file.begin(name, array.dtype)
+        self._file.append(array)
+
+    def _postings(self, codes: npt.NDArray[np.generic], doclens: Int64) -> tuple[npt.NDArray[np.uint8], Int64]:
+        """The documents of each centroid, each once."""
+        documents = np.repeat(np.arange(len(doclens)), doclens)
+        pairs = np.unique(codes.astype(np.int64) * len(doclens) + documents)
+        centroids = pairs // len(doclens)
+        lengths = np.bincount(centroids, minlength=len(self._codec.centroids)).astype(np.int64)
+        return kernels.encode_postings(pairs % len(doclens), lengths)
+
+
+class CodedSegment:
+    """An open file of codes; safe to share between threads. Raises IndexCorruptError where its parts do not fit."""
+
+    def __init__(self, path: Path, codec: Codec, codec_checksum: str) -> None:
+        self._file = BlockFile(path)
+        self.path, self._codec = path, codec
+        made_by = self._file.array("codec", np.int64)
+        if len(made_by) != 1 or int(made_by[0]) != int(codec_checksum, 16):
+            raise IndexCorruptError(f"{path} was made with another codec than the one that the catalog lists.")
+        self._packed = self._file.array("residuals", np.uint8, codec.packed_width)
+        self._codes = self._file.array("codes", codec.code_dtype)
+        self._scales = self._file.array("scales", np.uint8)
+        self._offsets: Int64 = checked_offsets(self._file, len(self._packed))
+        tokens, documents = len(self._packed), len(self._offsets) - 1
+        if len(self._codes) != tokens or len(self._scales) != tokens:
+            raise IndexCorruptError(f"{path} is damaged: it has codes for other tokens than its own.")
+        self._other_ids = self._other_offsets = self._postings = self._starts = None
+        if "other_ids" in self._file.blocks:
+            self._other_ids = self._any("other_ids")
+            self._other_offsets = self._any("other_offsets")
+            if len(self._other_offsets) != documents + 1 or self._other_offsets[-1] != len(self._other_ids):
+                raise IndexCorruptError(f"{path} is damaged: its token ids do not cover its documents.")
+        if "postings" in self._file.blocks:
+            self._postings = self._file.array("postings", np.uint8)
+            self._starts = self._any("posting_starts").astype(np.int64)
+            rising = bool((np.diff(self._starts) >= 0).all())
+            if len(self._starts) != len(codec.centroids) + 1 or self._starts[-1] != len(self._postings) or not rising:
+                raise IndexCorruptError(f"{path} is damaged: its postings do not cover the centroids.")
+
+    def _any(self, name: str) -> npt.NDArray[np.generic]:
+        """A block of whole numbers of whichever width it was written with."""
+        kind = self._file.blocks[name].dtype if name in self._file.blocks else np.dtype(np.int64)
+        if kind.kind not in "iu":
+            raise IndexCorruptError(f"{self.path} is damaged: block {name!r} holds no whole numbers.")
+        return self._file.array(name, kind)
+
+    @property
+    def n_documents(self) -> int:
+        """Documents in the segment, deleted ones included."""
+        return len(self._offsets) - 1
+
+    @property
+    def n_tokens(self) -> int:
+        """Tokens in the segment, those of deleted documents included."""
+        return len(self._packed)
+
+    @property
+    def doclens(self) -> Int64:
+        """(n_documents,) int64: token vectors of each document."""
+        return np.diff(self._offsets)
+
+    @property
+    def checksum(self) -> str:
+        """The checksum of the header, as the catalog records it."""
+        return f"{self._file.checksum:08x}"
+
+    @property
+    def has_postings(self) -> bool:
+        """Whether candidates can be gathered; small segments are scored whole."""
+        return self._postings is not None
+
+    def score(self, query: CodedQuery, positions: Int64 | None, threads: int) -> Float:
+        """(n,) float32 MaxSim of these positions, or of all. Raises IndexCorruptError where codes point nowhere."""
+        chosen = np.arange(self.n_documents, dtype=np.int64) if positions is None else positions
+        codec = self._codec
+        try:
+            return kernels.refine(
+                query.rows, query.scales, codec.centroids, codec.levels, self._codes, self._scales, self._packed,
+                self._offsets, chosen, codec.nbits, threads=threads,
+            )  # fmt: skip
+        except ValueError as error:
+            raise IndexCorruptError(f"{self.path} is damaged: {error}.") from error
+
+    def gather(
+        self,
+        numbers: npt.NDArray[np.int32],
+        values: Float,
+        missing: Float,
+        allowed: npt.NDArray[np.uint8] | None,
+        limit: int,
+    ) -> tuple[Int64, Float]:
+        """The `limit` positions with the best approximate scores, ascending, and those scores; see kernels.gather_definition."""
+        if self._postings is None or self._starts is None:
+            raise ValueError("this segment is small: it has no postings and is scored whole")
+        documents = self.n_documents
+        try:
+            return kernels.gather(numbers, values, missing, self._postings, self._starts, documents, allowed, limit)
+        except ValueError as error:
+            raise IndexCorruptError(f"{self.path} is damaged: {error}.") from error
+
+    def codes(self, position: int) -> Codes:
+        """One document as it is stored."""
+        rows = slice(int(self._offsets[position]), int(self._offsets[position + 1]))
+        return Codes(self._codes[rows].astype(np.uint32), self._scales[rows], self._packed[rows])
+
+    def decode(self, position: int) -> Float:
+        """(t, dim) float32 unit rows: one document's vectors as search sees them."""
+        return self._codec.decode(self.codes(position))
+
+    def token_ids(self, position: int) -> Int32 | None:
+        """(t,) int32: vocabulary ids of one document's tokens, None where they were not known."""
+        if self._other_ids is None or self._other_offsets is None:
+            return None
+        ids: Int32 = self._codec.owner[self.codes(position).centroids].copy()
+        begin, end = int(self._other_offsets[position]), int(self._other_offsets[position + 1])
+        ids[ids < 0] = self._other_ids[begin:end]
+        return ids
+
+    def verify(self) -> list[str]:
+        """Read every checksum; an empty list is good news."""
+        return self._file.verify()

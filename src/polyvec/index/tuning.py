@@ -1,0 +1,69 @@
+"""An index -> how much of the exact top 10 each setting of probing finds, measured on the index itself.
+
+Queries are stretches of stored documents, which are not counted as hits of their own. `SearchOptions.recall` picks the
+first setting that
+reached it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from polyvec.index.coded_segment import CodedSegment
+from polyvec.index.options import SearchOptions
+from polyvec.index.reader import Snapshot
+
+_QUERIES = 64
+_QUERY_TOKENS = 32
+_SEED = 5
+_SETTINGS = (
+    (4, 64),
+    (8, 128),
+    (16, 256),
+    (32, 512),
+    (64, 1024),
+    (128, 2048),
+    (256, 4096),
+    (512, 8192),
+)  # nprobe, candidates
+
+
+def measured_curve(snapshot: Snapshot) -> list[dict[str, float]]:
+    """One entry a setting, cheapest first: nprobe, candidates, recall. Empty where everything is scored anyway."""
+    parts = [live for live in snapshot.segments if isinstance(live.segment, CodedSegment) and live.segment.has_postings]
+    if not parts:
+        return []
+    part = max(parts, key=lambda live: live.segment.n_documents)
+    positions = np.arange(len(part.rows)) if part.alive is None else part.alive
+    chosen = np.random.default_rng(_SEED).choice(positions, size=min(_QUERIES, len(positions)), replace=False)
+    queries = [(int(part.rows[i]), part.segment.decode(int(i))[:_QUERY_TOKENS]) for i in chosen]
+    queries = [(row, vectors) for row, vectors in queries if len(vectors)]
+    exact = [_found(snapshot, row, vectors, SearchOptions(k=11, exact=True)) for row, vectors in queries]
+    curve = []
+    for nprobe, candidates in _SETTINGS:
+        options = SearchOptions(k=11, nprobe=nprobe, candidates=candidates)
+        shares = [
+            len(wanted & _found(snapshot, row, vectors, options)) / max(len(wanted), 1)
+            for (row, vectors), wanted in zip(queries, exact, strict=True)
+        ]
+        curve.append({"nprobe": nprobe, "candidates": candidates, "recall": round(float(np.mean(shares)), 4)})
+        if curve[-1]["recall"] >= 0.9999:
+            break
+    return curve
+
+
+def with_recall(options: SearchOptions, curve: list[dict[str, float]]) -> SearchOptions:
+    """The options with the cheapest measured setting that reaches `recall`; exact where none does, or none was measured."""
+    if options.recall is None or options.exact:
+        return options
+    for entry in curve:
+        if entry["recall"] >= options.recall:
+            return replace(options, nprobe=int(entry["nprobe"]), candidates=int(entry["candidates"]))
+    return replace(options, exact=True)
+
+
+def _found(snapshot: Snapshot, row: int, vectors: np.typing.NDArray[np.float32], options: SearchOptions) -> set[int]:
+    rows, _ = snapshot.search(vectors, options)
+    return set([other for other in rows.tolist() if other != row][:10])

@@ -1,0 +1,213 @@
+"""Kernels of the index: every one equals its NumPy definition, for any input, and refuses what does not fit."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from polyvec.index import kernels
+
+SIZES = st.integers(0, 12)
+SEEDS = st.integers(0, 1 << 30)
+NBITS = st.sampled_from([1, 2, 4, 8])
+BLOCKS = st.integers(1, 4)
+
+
+def coded(seed: int, q: int, doclens: list[int], nbits: int, blocks: int, k: int = 7, code_dtype: type = np.uint16):
+    """Arguments of refine: everything random, extreme values included."""
+    rng = np.random.default_rng(seed)
+    p, tokens = 32 * blocks, sum(doclens)
+    offsets = np.concatenate([[0], np.cumsum(doclens)]).astype(np.int64)
+    packed = rng.integers(0, 256, (tokens, p * nbits // 8), dtype=np.uint8)
+    if nbits == 8:
+        packed[packed == 128] = 127  # -128 is never written
+        packed[rng.random(tokens) < 0.1] = 0
+    return {
+        "query": rng.integers(-127, 128, (q, p)).astype(np.int8),
+        "query_scales": rng.random(q).astype(np.float32),
+        "centroids": rng.integers(-127, 128, (k, p)).astype(np.int8),
+        "levels": rng.integers(-127, 128, (256, 16)).astype(np.int8),
+        "codes": rng.integers(0, k, tokens).astype(code_dtype),
+        "scales": rng.integers(0, 256, tokens).astype(np.uint8),
+        "packed": packed,
+        "offsets": offsets,
+        "which": rng.permutation(len(doclens)).astype(np.int64),
+        "nbits": nbits,
+    }
+
+
+@pytest.mark.parametrize("kernel", kernels.codes_kernels())
+@given(
+    SEEDS, st.integers(1, 70), st.lists(st.integers(0, 80), max_size=8), NBITS, BLOCKS, st.booleans(), st.integers(1, 3)
+)
+@settings(max_examples=60)
+def test_refine_is_its_definition(kernel, seed, q, doclens, nbits, blocks, wide, threads):
+    job = coded(seed, q, doclens, nbits, blocks, code_dtype=np.uint32 if wide else np.uint16)
+    expected = kernels.refine_definition(**job)
+    found = kernels.refine(**job, threads=threads, kernel=kernel)
+    assert found.tobytes() == expected.tobytes()
+
+
+@given(SEEDS, st.integers(1, 40), NBITS)
+def test_packing_can_be_undone(seed, n, nbits):
+    codes = np.random.default_rng(seed).integers(0, 1 << nbits, (n, 64)).astype(np.uint8)
+    assert np.array_equal(kernels.unpack_codes(kernels.pack_codes(codes, nbits), nbits), codes)
+
+
+def test_a_token_of_zeros_scores_zero_and_an_empty_document_too():
+    job = coded(0, 3, [2, 0], 8, 1)
+    job["packed"][:] = 0
+    assert kernels.refine(**job).tolist() == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("which", np.array([2])),
+        ("which", np.array([-1])),
+        ("codes", np.full(5, 7, np.uint16)),
+        ("offsets", np.array([0, 3, 9])),
+        ("offsets", np.array([0, -3, 5])),
+        ("offsets", np.array([4, 3, 5])),
+        ("nbits", 3),
+        ("query", np.zeros((2, 31), np.int8)),
+        ("levels", np.zeros((256, 4), np.int8)),
+        ("scales", np.zeros(4, np.uint8)),
+        ("codes", np.zeros(5, np.int64)),
+        ("query_scales", np.zeros(1, np.float32)),
+    ],
+)
+@pytest.mark.parametrize("kernel", kernels.codes_kernels())
+def test_refine_refuses_what_points_nowhere(name, value, kernel):
+    job = coded(0, 2, [3, 2], 4, 1)
+    job["which"] = np.array([0, 1])
+    job[name] = value
+    with pytest.raises(ValueError, match=r"range|must|differ"):
+        kernels.refine(**job, kernel=kernel)
+
+
+@pytest.mark.parametrize("kernel", kernels.codes_kernels())
+@given(SEEDS, st.integers(1, 40), st.lists(st.integers(1, 9), min_size=1, max_size=12), BLOCKS, st.data())
+@settings(max_examples=60)
+def test_probe_is_its_definition(kernel, seed, q, sizes, blocks, data):
+    rng = np.random.default_rng(seed)
+    offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    spread = data.draw(st.sampled_from([1, 127]))  # small values make ties
+
+    def rows(n: int) -> kernels.Int8:
+        return rng.integers(-spread, spread + 1, (n, 32 * blocks)).astype(np.int8)
+
+    query, parents, centroids = rows(q), rows(len(sizes)), rows(sum(sizes))
+    nprobe = data.draw(st.integers(1, sum(sizes)))
+    parent_probe = data.draw(st.integers(1, len(sizes) + 2))
+    expected = kernels.probe_definition(query, parents, offsets, centroids, nprobe, parent_probe)
+    found = kernels.probe(query, parents, offsets, centroids, nprobe, parent_probe, threads=2, kernel=kernel)
+    assert np.array_equal(found[0], expected[0])
+    assert np.array_equal(found[1], expected[1])
+
+
+@given(SEEDS, st.integers(1, 12), st.integers(1, 400), st.integers(1, 20), st.booleans(), st.integers(0, 50))
+def test_gather_is_its_definition(seed, q, documents, centroids, filtered, limit):
+    rng = np.random.default_rng(seed)
+    lists = [np.sort(rng.permutation(documents)[: rng.integers(0, documents + 1)]) for _ in range(centroids)]
+    lengths = np.array([len(one) for one in lists], np.int64)
+    stream, starts = kernels.encode_postings(np.concatenate(lists).astype(np.int64), lengths)
+    nprobe = int(rng.integers(1, centroids + 1))
+    numbers = np.stack([rng.permutation(centroids)[:nprobe] for _ in range(q)]).astype(np.int32)
+    values = -np.sort(-rng.integers(0, 9, (q, nprobe)).astype(np.float32) / 8, axis=1)
+    missing = np.ascontiguousarray(values[:, -1])
+    allowed = rng.integers(0, 2, documents).astype(np.uint8) if filtered else None
+    arguments = (numbers, values, missing, stream, starts, documents, allowed, limit)
+    expected, found = kernels.gather_definition(*arguments), kernels.gather(*arguments)
+    assert np.array_equal(found[0], expected[0])
+    assert found[1].tobytes() == expected[1].tobytes()
+
+
+@given(SEEDS, st.lists(st.integers(0, 6), max_size=20), st.sampled_from([40, 1 << 20, 1 << 40]))
+def test_postings_can_be_read_back(seed, lengths, largest):
+    rng = np.random.default_rng(seed)
+    lists = [np.unique(rng.integers(0, largest, n)) for n in lengths]
+    stream, starts = kernels.encode_postings(
+        np.concatenate([*lists, np.empty(0, np.int64)]).astype(np.int64),
+        np.array([len(one) for one in lists], np.int64),
+    )
+    for i, one in enumerate(lists):
+        assert np.array_equal(kernels.decode_postings(stream, starts, i), one)
+
+
+@pytest.mark.parametrize(
+    ("stream", "starts", "number"),
+    [
+        ([0x80], [0, 1], 0),  # ends inside a number
+        ([0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x01], [0, 9], 0),
+        ([9], [0, 1], 0),  # no such document
+        ([1], [0, 2], 0),
+        ([1], [1, 0], 0),
+        ([1], [-1, 1], 0),
+        ([1], [0, 1], 1),  # no such centroid
+        ([1], [0, 1], -1),
+    ],
+)
+def test_damaged_postings_are_noticed(stream, starts, number):
+    one = np.ones(1, np.float32)
+    arguments = (
+        np.array([[number]], np.int32),
+        one[None],
+        one,
+        np.array(stream, np.uint8),
+        np.array(starts),
+        5,
+        None,
+        3,
+    )
+    with pytest.raises(ValueError, match="out of range"):
+        kernels.gather(*arguments)
+    good = (np.array([[0]], np.int32), one[None], one, np.array([1], np.uint8), np.array([0, 1]), 5, None, 3)
+    assert kernels.gather(*good)[0].tolist() == [1]  # nothing is left behind
+
+
+@pytest.mark.parametrize("kernel", kernels.assign_kernels())
+@given(SEEDS, st.integers(0, 60), st.lists(st.integers(1, 40), min_size=1, max_size=5), st.integers(1, 40))
+@settings(max_examples=60)
+def test_assign_is_its_definition(kernel, seed, n, sizes, d):
+    rng = np.random.default_rng(seed)
+    offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    groups = rng.integers(0, len(sizes), n).astype(np.int32)
+    # whole numbers: sums are exact in any order, and ties are many
+    vectors = rng.integers(-3, 4, (n, d)).astype(np.float32)
+    centroids = rng.integers(-3, 4, (sum(sizes), d)).astype(np.float32)
+    expected = kernels.assign_definition(vectors, groups, centroids, offsets)
+    assert np.array_equal(kernels.assign(vectors, groups, centroids, offsets, threads=2, kernel=kernel), expected)
+
+
+def test_every_assign_kernel_finds_the_same():
+    rng = np.random.default_rng(3)
+    vectors, centroids = rng.standard_normal((3000, 65), np.float32), rng.standard_normal((900, 65), np.float32)
+    groups, offsets = rng.integers(0, 3, 3000).astype(np.int32), np.array([0, 17, 500, 900])
+    found = [
+        kernels.assign(vectors, groups, centroids, offsets, threads=t, kernel=k)
+        for k in kernels.assign_kernels()
+        for t in (1, 3)
+    ]
+    for one in found[1:]:
+        assert np.array_equal(one, found[0])
+
+
+@given(SEEDS, st.integers(0, 40), st.sampled_from([1, 2, 4]), BLOCKS)
+@settings(max_examples=60)
+def test_quantise_is_its_definition(seed, n, nbits, blocks):
+    rng = np.random.default_rng(seed)
+    residuals = (rng.standard_normal((n, 32 * blocks)) * rng.choice([0, 0.01, 1, 9], (n, 1))).astype(np.float32)
+    points = np.sort(rng.standard_normal(1 << nbits)).astype(np.float32)
+    thresholds = ((points[1:] + points[:-1]) / 2).astype(np.float32)
+    steps = np.geomspace(0.01, 10, 256).astype(np.float32)
+    codes, scales = kernels.quantise_definition(residuals, steps, points, thresholds)
+    found_scales, packed = kernels.quantise(residuals, steps, points, thresholds, threads=2)
+    assert np.array_equal(found_scales, scales)
+    assert np.array_equal(packed, kernels.pack_codes(codes, nbits))
+
+
+def test_peak_is_measured():
+    assert kernels.int8_peak() > 1e8

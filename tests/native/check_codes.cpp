@@ -1,0 +1,214 @@
+// Runs the kernels of the index on random shapes, in buffers of exactly the right size: every codes and assign kernel that was
+// compiled in against the scalar one, bit for bit; and with numbers that point nowhere, which must be refused. Built with
+// sanitizers by tests/test_native_sanitized.py. Prints what it ran; exits 1 on a difference.
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <random>
+#include <vector>
+
+#include "kernels/assign.hpp"
+#include "kernels/codes.hpp"
+#include "kernels/gather.hpp"
+#include "kernels/probe.hpp"
+#include "kernels/quantise.hpp"
+
+using namespace polyvec;
+
+namespace polyvec {
+#if defined(POLYVEC_X86)
+bool cpu_has_avx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
+bool cpu_has_avx512() { return true; }  // this build runs those intrinsics through SIMDe
+bool cpu_has_avx512_vnni() { return true; }
+#endif
+}  // namespace polyvec
+
+namespace {
+
+std::mt19937 generator(7);
+std::size_t below(std::size_t n) { return generator() % n; }
+
+template <class T>
+std::vector<T> bytes(std::size_t n, int low = -127, int high = 127) {
+  std::vector<T> found(n);
+  for (T& value : found) value = static_cast<T>(low + static_cast<int>(below(static_cast<std::size_t>(high - low + 1))));
+  return found;
+}
+
+struct Case {
+  std::size_t q, p, documents, tokens, centroids;
+  unsigned nbits;
+  std::vector<std::int8_t> query, centroid_rows, levels;
+  std::vector<float> query_scales;
+  std::vector<std::uint16_t> codes;
+  std::vector<std::uint8_t> scales, packed;
+  std::vector<std::int64_t> offsets{0}, which;
+
+  Case() {
+    q = 1 + below(70), p = 32 * (1 + below(4)), documents = 1 + below(6), centroids = 1 + below(9);
+    nbits = 1u << below(4);
+    for (std::size_t i = 0; i < documents; ++i) offsets.push_back(offsets.back() + static_cast<std::int64_t>(below(70)));
+    tokens = static_cast<std::size_t>(offsets.back());
+    query = bytes<std::int8_t>(q * p), centroid_rows = bytes<std::int8_t>(centroids * p), levels = bytes<std::int8_t>(256 * 16);
+    query_scales.assign(q, 0.25f);
+    codes = bytes<std::uint16_t>(tokens, 0, static_cast<int>(centroids) - 1);
+    scales = bytes<std::uint8_t>(tokens, 0, 255);
+    packed = nbits == 8 ? bytes<std::uint8_t>(tokens * p, 129, 255) : bytes<std::uint8_t>(tokens * p * nbits / 8, 0, 255);
+    for (std::size_t i = below(8); i > 0; --i) which.push_back(static_cast<std::int64_t>(below(documents)));
+  }
+
+  bool scores(const CodesKernel& kernel, std::vector<float>& found) const {
+    const auto line = [](std::size_t size) { return (size + 63) / 64 * 64; };
+    void* packed_query = std::aligned_alloc(64, line(kernel.packed_bytes(q, p)));
+    void* scratch = std::aligned_alloc(64, line(kernel.scratch_bytes(q, p)));
+    kernel.pack(query.data(), q, p, packed_query);
+    found.assign(which.size(), 0.0f);
+    const CodedJob job{packed_query, query_scales.data(), q, p, centroid_rows.data(), centroids, levels.data(), codes.data(), 2,
+                       scales.data(), packed.data(), offsets.data(), tokens, documents, which.data(), nbits, found.data()};
+    const bool sound = kernel.score(job, 0, which.size() / 2, scratch) && kernel.score(job, which.size() / 2, which.size(), scratch);
+    std::free(packed_query);
+    std::free(scratch);
+    return sound;
+  }
+
+  std::vector<std::int32_t> probed(const CodesKernel& kernel) const {
+    const auto line = [](std::size_t size) { return (size + 63) / 64 * 64; };
+    void* packed_query = std::aligned_alloc(64, line(kernel.packed_bytes(q, p)));
+    void* scratch = std::aligned_alloc(64, line(kernel.scratch_bytes(q, p)));
+    kernel.pack(query.data(), q, p, packed_query);
+    std::vector<std::int32_t> of_parents(centroids * q);
+    kernel.dots(packed_query, q, p, centroid_rows.data(), centroids, of_parents.data(), scratch);
+    std::free(packed_query);
+    std::free(scratch);
+    std::vector<std::int64_t> parts(centroids + 1);  // every centroid is its own parent
+    for (std::size_t i = 0; i <= centroids; ++i) parts[i] = static_cast<std::int64_t>(i);
+    const std::size_t nprobe = 1 + centroids / 2;
+    std::vector<std::int32_t> found(2 * q * nprobe);
+    const ProbeJob job{query.data(), of_parents.data(), q, p, parts.data(), centroids, centroid_rows.data(), nprobe, 1, found.data(),
+                       found.data() + q * nprobe};
+    probe(job, kernel, 0, q);
+    return found;
+  }
+};
+
+int differs(const char* what, const char* kernel, int number) {
+  std::printf("%s by %s differs in case %d\n", what, kernel, number);
+  return 1;
+}
+
+int check_codes(int number, const std::vector<const CodesKernel*>& kernels) {
+  Case one;
+  std::vector<float> expected, found;
+  if (!one.scores(codes_scalar(), expected)) return differs("soundness", "scalar", number);
+  const std::vector<std::int32_t> places = one.probed(codes_scalar());
+  for (const CodesKernel* kernel : kernels) {
+    if (!one.scores(*kernel, found) || found != expected) {
+      return differs("refine", kernel->name, number);
+    }
+    if (one.probed(*kernel) != places) return differs("probe", kernel->name, number);
+  }
+  if (one.tokens && !one.which.empty()) {  // now with one number that points nowhere, unless by chance nobody reads it
+    const std::size_t kind = below(3);
+    if (kind == 0 && one.nbits < 8) one.codes[below(one.tokens)] = static_cast<std::uint16_t>(one.centroids + below(60000));
+    if (kind == 1) one.offsets[below(one.offsets.size())] = static_cast<std::int64_t>(generator()) - 2147483648LL;
+    if (kind == 2) one.which[below(one.which.size())] = static_cast<std::int64_t>(generator()) - 2147483648LL;
+    const bool sound = one.scores(codes_scalar(), expected);
+    for (const CodesKernel* kernel : kernels) {
+      if (one.scores(*kernel, found) != sound) return differs("soundness", kernel->name, number);
+    }
+  }
+  return 0;
+}
+
+int check_assign(int number, const std::vector<const AssignKernel*>& kernels) {
+  const std::size_t n = 1 + below(40), d = 1 + below(70), groups = 1 + below(4);
+  std::vector<std::int64_t> offsets{0}, starts, order(n);
+  std::vector<float> vectors(n * d), centroids, packed;
+  for (std::size_t g = 0; g < groups; ++g) offsets.push_back(offsets.back() + 1 + static_cast<std::int64_t>(below(40)));
+  centroids.resize(static_cast<std::size_t>(offsets.back()) * d);
+  for (float& value : vectors) value = static_cast<float>(generator()) / 2147483648.0f - 1.0f;
+  for (float& value : centroids) value = static_cast<float>(generator()) / 2147483648.0f - 1.0f;
+  for (std::size_t g = 0; g < groups; ++g) {
+    starts.push_back(static_cast<std::int64_t>(packed.size() / (kAssignLanes * d)));
+    const std::size_t size = static_cast<std::size_t>(offsets[g + 1] - offsets[g]), blocks = (size + kAssignLanes - 1) / kAssignLanes;
+    std::vector<float> part(blocks * kAssignLanes * d);
+    pack_centroids(centroids.data(), static_cast<std::size_t>(offsets[g]), size, d, part.data());
+    packed.insert(packed.end(), part.begin(), part.end());
+  }
+  std::vector<std::int32_t> group(n);
+  for (std::size_t i = 0; i < n; ++i) group[i] = static_cast<std::int32_t>(i * groups / n), order[i] = static_cast<std::int64_t>(i);
+  std::vector<std::int64_t> expected(n), found(n);
+  AssignJob job{vectors.data(), order.data(), group.data(), d, packed.data(), starts.data(), offsets.data(), expected.data()};
+  assign_scalar().assign(job, 0, n);
+  job.nearest = found.data();
+  for (const AssignKernel* kernel : kernels) {
+    kernel->assign(job, 0, n);
+    if (found != expected) return differs("assign", kernel->name, number);
+  }
+  return 0;
+}
+
+int check_gather(int number) {
+  const std::size_t q = 1 + below(5), nprobe = 1 + below(4), centroids = nprobe + below(4), documents = 1 + below(300);
+  std::vector<std::uint8_t> stream = bytes<std::uint8_t>(below(400), 0, number % 2 ? 255 : 2);
+  std::vector<std::int64_t> starts{0};
+  for (std::size_t i = 0; i < centroids; ++i) {
+    const std::size_t left = stream.size() - static_cast<std::size_t>(starts.back());
+    starts.push_back(starts.back() + static_cast<std::int64_t>(below(left + 1)));
+  }
+  if (number % 3 == 0) starts[below(starts.size())] += static_cast<std::int64_t>(below(7)) - 3;
+  std::vector<std::int32_t> numbers = bytes<std::int32_t>(q * nprobe, 0, static_cast<int>(centroids) - (number % 5 != 0));
+  const std::vector<float> values(q * nprobe, 1.0f), missing(q, 0.5f);
+  const std::vector<std::uint8_t> allowed = bytes<std::uint8_t>(documents, 0, 1);
+  const GatherJob job{numbers.data(), values.data(), missing.data(), q, nprobe, stream.data(), stream.size(), starts.data(), centroids,
+                      documents, number % 2 ? allowed.data() : nullptr, 1 + below(20)};
+  std::vector<Candidate> best, again;
+  const bool sound = gather(job, best);
+  if (gather(job, again) != sound || (sound && (again.size() != best.size() || best.size() > job.limit))) {
+    return differs("gather", "a second call", number);
+  }
+  return 0;
+}
+
+int check_quantise(int number) {
+  const std::size_t n = 1 + below(40), p = 32 * (1 + below(4));
+  const unsigned nbits = 1u << below(3);
+  std::vector<float> residuals(n * p), steps(256), points(std::size_t{1} << nbits), thresholds(points.size() - 1);
+  for (float& value : residuals) value = static_cast<float>(generator()) / 2147483648.0f - 1.0f;
+  for (std::size_t i = 0; i < 256; ++i) steps[i] = 0.01f * static_cast<float>(i + 1);
+  for (std::size_t i = 0; i < points.size(); ++i) points[i] = static_cast<float>(i) - static_cast<float>(points.size()) / 2 + 0.5f;
+  for (std::size_t i = 0; i < thresholds.size(); ++i) thresholds[i] = points[i] + 0.5f;
+  std::vector<std::uint8_t> scales(n), packed(n * p * nbits / 8), again(packed.size());
+  std::vector<float> scratch(quantise_scratch_floats(p));
+  QuantiseJob job{residuals.data(), p, steps.data(), points.data(), thresholds.data(), nbits, scales.data(), packed.data()};
+  quantise(job, 0, n, scratch.data());
+  job.packed = again.data();
+  quantise(job, 0, n / 2, scratch.data());
+  quantise(job, n / 2, n, scratch.data());
+  return again == packed ? 0 : differs("quantise", "parts", number);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const int cases = argc > 1 ? std::atoi(argv[1]) : 200;
+  std::vector<const CodesKernel*> kernels;
+  std::vector<const AssignKernel*> assigners;
+#if defined(POLYVEC_X86)
+  if (cpu_has_avx2()) kernels.push_back(&codes_avx2()), assigners.push_back(&assign_avx2());
+#endif
+#if defined(POLYVEC_X86) && defined(POLYVEC_SIMDE)
+  kernels.push_back(&codes_avx512()), assigners.push_back(&assign_avx512());
+#endif
+#if defined(POLYVEC_NEON)
+  kernels.push_back(&codes_neon()), assigners.push_back(&assign_neon());
+#endif
+  for (int i = 0; i < cases; ++i) {
+    if (check_codes(i, kernels) || check_assign(i, assigners) || check_gather(i) || check_quantise(i)) return 1;
+  }
+  std::printf("%d cases, scalar", cases);
+  for (const CodesKernel* kernel : kernels) std::printf(" = %s", kernel->name);
+  std::printf("\n");
+  return 0;
+}
