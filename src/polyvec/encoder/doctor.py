@@ -84,8 +84,6 @@ def examine(encoder: Encoder) -> Report:
 def _facts(encoder: Encoder) -> list[Fact]:
     loaded, layout, model = encoder.loaded, encoder.layout, encoder.model
     markers, lengths, skips = _WHERE[loaded.kind]
-    if loaded.located.is_default:
-        markers, lengths, skips = "polyvec (measured)", "polyvec (measured)", "polyvec (measured)"
     config = model[0].config
     given = encoder.options.given()
     said = {"document_length": lengths, "query_augmentation": lengths, "skiplist": skips}

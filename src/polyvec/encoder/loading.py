@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Kind = Literal["native", "pylate", "stanford", "jina", "plain", "memory"]
-_DEFAULT_DOCUMENT_LENGTH = 512  # docs/decisions/encoder-default-model.md: better than the 256 its card names
 _HEADS_SEED = 0
 
 
@@ -118,8 +117,7 @@ def _load_plain(
     from polyvec.encoder.heads import MatryoshkaHeads
     from polyvec.encoder.strict import assemble, build_transformer
 
-    length = _DEFAULT_DOCUMENT_LENGTH if located.is_default else None
-    transformer = build_transformer(located.folder, backend=backend, dtype=dtype, document_length=length)
+    transformer = build_transformer(located.folder, backend=backend, dtype=dtype)
     modules: list[Any] = [transformer]
     unusual = ["it has no projection: token vectors are its hidden states"]
     if heads is not None:

@@ -30,9 +30,8 @@ def apply_options(loaded: Loaded, options: EncoderOptions) -> None:
     backbone, mask = loaded.model[0], mask_of(loaded.model)
     if options.dim is not None:
         choose_dim(loaded, options.dim, truncate=options.truncate)
-    rule = options.skiplist or ("unicode" if loaded.located.is_default else None)
-    if rule is not None:
-        mask.skiplist_words = skiplist_pieces(loaded.model.tokenizer, rule)
+    if options.skiplist is not None:
+        mask.skiplist_words = skiplist_pieces(loaded.model.tokenizer, options.skiplist)
         mask.resolve_with_tokenizer(loaded.model.tokenizer)
     limit = max_length(loaded.model)
     if options.document_length is not None:

@@ -20,7 +20,8 @@ def skiplist_pieces(tokenizer: Any, rule: Skiplist) -> list[str]:
     """The vocabulary pieces that a rule drops, sorted by id.
 
     none: nothing · stanford: for each ASCII punctuation character, the first piece the tokenizer makes of it, as
-    published ColBERT code does · unicode: every piece made of punctuation of any script (general category P) only.
+    published ColBERT code does · unicode: every piece made only of punctuation of any
+    script (general category P) or of spaces.
     """
     if rule == "none":
         return []
@@ -37,7 +38,7 @@ def _stanford(tokenizer: Any) -> set[int]:
 
 def _unicode(tokenizer: Any) -> set[int]:
     byte_level = "Ġ" in tokenizer.get_vocab() or "Ċ" in tokenizer.get_vocab()
-    return {i for piece, i in tokenizer.get_vocab().items() if _is_punctuation(_surface(tokenizer, piece, byte_level))}
+    return {i for piece, i in tokenizer.get_vocab().items() if _says_nothing(_surface(tokenizer, piece, byte_level))}
 
 
 def _surface(tokenizer: Any, piece: str, byte_level: bool) -> str:
@@ -47,5 +48,5 @@ def _surface(tokenizer: Any, piece: str, byte_level: bool) -> str:
     return piece.removeprefix(_CONTINUATION).lstrip(_WORD_START)
 
 
-def _is_punctuation(text: str) -> bool:
-    return bool(text) and all(unicodedata.category(char).startswith("P") for char in text)
+def _says_nothing(text: str) -> bool:
+    return all(char.isspace() or unicodedata.category(char).startswith("P") for char in text)

@@ -62,7 +62,11 @@ def build_encoder(folder: Path, *, backend: str, device: str | None, dtype: str)
     """A MultiVectorEncoder from a folder with modules.json, every weight accounted for."""
     from sentence_transformers import MultiVectorEncoder
 
-    model = _strict_encoder()(
+    from polyvec.encoder.packed import is_packed, unpacked_backbone
+
+    if is_packed(folder) and backend != "torch":
+        raise ModelError(f"backend={backend!r}: {folder.name} is packed; write it unpacked first (Encoder().save).")
+    model = _strict_encoder(unpacked_backbone(folder, dtype) if is_packed(folder) else None)(
         str(folder),
         device=device,
         local_files_only=True,
@@ -113,11 +117,11 @@ def _is_stanford(config: Any) -> bool:
     return "HF_ColBERT" in (config.architectures or [])
 
 
-def _strict_encoder() -> Any:
+def _strict_encoder(ready: tuple[Any, Any] | None = None) -> Any:
     from sentence_transformers import MultiVectorEncoder
     from sentence_transformers.base.modules import Transformer
 
-    strict = _strict_transformer()
+    strict = _strict_transformer(ready)
 
     class StrictEncoder(MultiVectorEncoder):  # type: ignore[misc]
         def _load_module_class_from_ref(self, class_ref: str, *args: Any, **kwargs: Any) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,16 @@ import numpy as np
 import numpy.typing as npt
 
 from polyvec.errors import InputError
+from polyvec.training.passages import as_passages
 from polyvec.training.recipe import Batches, Data
 from polyvec.training.rows import language, read_rows
 
-_FIELDS = {"parallel": ("en", "text"), "pairs": ("query", "document"), "scored": ("query", "documents", "scores")}
+_FIELDS = {
+    "parallel": ("en", "text"),
+    "pairs": ("query", "document"),
+    "passages": ("query", "document"),
+    "scored": ("query", "documents", "scores"),
+}
 _POOL = 16  # batches that are sorted by length together
 
 
@@ -42,7 +48,7 @@ class Source:
         fields = _FIELDS.get(data.kind, (data.text_field,))
         if not path.is_file():
             raise InputError(f"{path} is missing. Correct the path in the recipe.")
-        self._rows = _cached(path, fields, data.group_field, cache)
+        self._rows = _cached(path, data, fields, cache)
         codes = np.array(self._rows["lang"])
         self.languages, self._code = np.unique(codes, return_inverse=True)
         self._members = [np.flatnonzero(self._code == i) for i in range(len(self.languages))]
@@ -149,7 +155,7 @@ def _cycle(rows: npt.NDArray[np.int64], generator: np.random.Generator) -> Itera
 
 def _distinct(rows: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
     """Without rows that repeat another's query, document or group: they would be false negatives."""
-    if kind not in ("parallel", "pairs"):
+    if kind not in ("parallel", "passages", "pairs"):
         return rows
     seen: set[str] = set()
     kept = []
@@ -167,17 +173,17 @@ def estimated_tokens(text: str) -> int:
     return 3 + (len(text) - dense) // 4 + dense * 2 // 3
 
 
-def _cached(path: Path, fields: tuple[str, ...], group_field: str, cache: Path) -> Any:
+def _cached(path: Path, data: Data, fields: tuple[str, ...], cache: Path) -> Any:
     import datasets
 
     if next(iter(read_rows(path)), None) is None:
         raise InputError(f"{path} has no rows. Expected JSON lines with {', '.join(fields)}.")
     state = path.stat()
-    stamp = {"path": str(path), "fields": fields, "group": group_field, "state": f"{state.st_size}-{state.st_mtime_ns}"}
+    stamp = {"data": asdict(data), "fields": fields, "state": f"{state.st_size}-{state.st_mtime_ns}"}
     bars = datasets.are_progress_bars_disabled()
     datasets.disable_progress_bars()
     try:
-        return datasets.Dataset.from_generator(
+        rows = datasets.Dataset.from_generator(
             _normalised, gen_kwargs=stamp, cache_dir=str(cache), keep_in_memory=False
         )
     except datasets.exceptions.DatasetGenerationError as error:
@@ -186,16 +192,28 @@ def _cached(path: Path, fields: tuple[str, ...], group_field: str, cache: Path) 
     finally:
         if not bars:
             datasets.enable_progress_bars()
+    if not len(rows):
+        wanted = f" in {', '.join(data.languages)}" if data.languages else ""
+        raise InputError(f"{path} gives no rows{wanted}. Change the recipe's languages or kind, or leave the file out.")
+    return rows
 
 
-def _normalised(path: str, fields: tuple[str, ...], group: str, state: str) -> Iterator[dict[str, Any]]:
-    for number, row in enumerate(read_rows(Path(path)), start=1):
+def _normalised(data: dict[str, Any], fields: tuple[str, ...], state: str) -> Iterator[dict[str, Any]]:
+    path, group = Path(data["path"]), data["group_field"]
+    rows: Iterator[dict[str, Any]] = read_rows(path)
+    if data["kind"] == "passages":
+        rows, group = as_passages(rows, data["passage_tokens"], group, str(path)), "group"
+    wanted = {language(code) for code in data["languages"]}
+    for number, row in enumerate(rows, start=1):
         missing = [name for name in fields if not row.get(name)]
         if missing:
             raise InputError(f"{path}, row {number}: {missing[0]} is missing or empty. Expected {', '.join(fields)}.")
+        code = language(row.get("lang") or "und")
+        if wanted and code not in wanted:
+            continue
         longest = max(estimated_tokens(text) for name in fields for text in _texts(row[name]))
         kept = {name: row[name] for name in fields}
-        kept |= {"lang": language(row.get("lang") or "und"), "group": str(row.get(group) or "") if group else ""}
+        kept |= {"lang": code, "group": str(row.get(group) or "") if group else ""}
         text = kept["group"] or str(kept[fields[1 % len(fields)]])
         yield kept | {"length": longest, "text_id": zlib.crc32(text.encode())}
 

@@ -46,7 +46,10 @@ class Pairs(Stage):
         self._weights = settings.head_weights or tuple(1.0 for _ in self.student.heads.sizes)
 
     def loss(self, batch: Batch) -> Tensor:
-        """Contrast of the batch; a translation is read from the other language's side in every other batch."""
+        """Contrast of the batch; every other translation is read from the other language's side.
+
+        So a question of either language has negatives of both, and its own language is no sign of an answer.
+        """
         queries, documents = self._sides(batch)
         small = self._recipe.batches.micro_rows
         if small and len(batch.rows) > small:
@@ -54,13 +57,14 @@ class Pairs(Stage):
         return self._contrast(self.encoded(queries), self.encoded(documents))
 
     def _sides(self, batch: Batch) -> tuple[list[Piece], list[Piece]]:
-        first, second = ("query", "document") if "query" in batch.rows[0] else ("text", "en")
-        if first == "text" and batch.number % 2:
-            first, second = second, first
+        names = ("query", "document") if "query" in batch.rows[0] else ("text", "en")
+        sides = [(row[names[0]], row[names[1]]) for row in batch.rows]
+        if names[0] == "text":
+            sides = [side if (batch.number + i) % 2 else side[::-1] for i, side in enumerate(sides)]
         settings = self._recipe.batches
         return (
-            self.student.pieces([row[first] for row in batch.rows], "query", settings.query_tokens),
-            self.student.pieces([row[second] for row in batch.rows], "document", settings.document_tokens),
+            self.student.pieces([side[0] for side in sides], "query", settings.query_tokens),
+            self.student.pieces([side[1] for side in sides], "document", settings.document_tokens),
         )
 
     def encoded(self, pieces: Sequence[Piece]) -> Encoded:

@@ -25,14 +25,21 @@ if typing.TYPE_CHECKING:
     from collections.abc import Mapping
 
 Stage = Literal["start", "mlm", "transfer", "pairs", "distill"]
-Kind = Literal["text", "parallel", "pairs", "scored"]
+Kind = Literal["text", "parallel", "passages", "pairs", "scored"]
+_TAKES = {
+    "mlm": {"text", "parallel", "pairs"},
+    "transfer": {"parallel"},
+    "pairs": {"parallel", "passages", "pairs"},
+    "distill": {"scored"},
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Data:
     """One dataset of the mix: a file of rows.
 
-    kind: text (field text) · parallel (en and text) · pairs (query and document) · scored (query, documents, scores).
+    kind: text (field text) · parallel (en and text) · passages (the same, consecutive rows joined, a sentence asks for
+    them) · pairs (query and document) · scored (query, documents, scores).
     """
 
     path: str
@@ -40,7 +47,9 @@ class Data:
     weight: float = 1.0  # share of batches
     name: str = ""  # the file's own, by default
     text_field: str = "text"  # of kind text
-    group_field: str = ""  # rows of the same group are no negatives of each other
+    group_field: str = ""  # rows of the same group are no negatives of each other; of kind passages: the document
+    languages: tuple[str, ...] = ()  # only these; empty: all
+    passage_tokens: int = 128  # of kind passages: the longest, estimated
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,8 +170,7 @@ def as_recipe(values: Mapping[str, Any], where: str = "recipe") -> Recipe:
         raise InputError(
             f"{where}: model.head_weights has {len(weights)} numbers, expected one for each of {len(sizes)} heads."
         )
-    for kind, allowed in {"mlm": {"text", "parallel", "pairs"}, "transfer": {"parallel"}, "pairs": {"parallel", "pairs"},
-                          "distill": {"scored"}}.items():  # fmt: skip
+    for kind, allowed in _TAKES.items():
         wrong = [one.path for one in recipe.data if recipe.stage == kind and one.kind not in allowed]
         if wrong:
             raise InputError(

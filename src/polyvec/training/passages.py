@@ -1,0 +1,93 @@
+"""Translations, row by row -> questions for passages: a sentence, and the passage it stands in, in another language or its own.
+
+Consecutive rows of a document become passages. What has no questions in a language can still teach to find passages in
+it, and answers in one language for questions in another. Knows nothing about models.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from typing import Any
+
+from polyvec.errors import InputError
+from polyvec.training.rows import language
+
+_BETWEEN = re.compile(r"(?<=[.!?؟…।])\s+|(?<=[。！？])|\n+")
+_SHORTEST = 12  # estimated bytes of meaning: letters of an alphabet count 1, of a dense script 3
+_TURNS = (
+    "to_english",
+    "from_english",
+    "to_english",
+    "from_english",
+    "within",
+)  # what one passage after the other is for
+
+
+def as_passages(rows: Iterable[dict[str, Any]], tokens: int, group_field: str, where: str) -> Iterator[dict[str, Any]]:
+    """Rows of `en`, `text`, `lang` -> rows of `query`, `document`, `lang`, `group`.
+
+    Passages hold between a third of `tokens` (estimated) and all of them. A question is one sentence of its passage: in
+    the other language, or in the same, and then the passage lacks it. Repeatable: the same rows give the same questions.
+    Raises InputError for a row without the two sides.
+    """
+    number = 0
+    for (code, group), members in groupby(
+        _checked(rows, group_field, where), key=lambda row: (row["lang"], row["group"])
+    ):
+        chooser = random.Random(f"{code}/{group}")
+        for window in _windows(members, tokens, chooser):
+            turn = _TURNS[number % len(_TURNS)]
+            number += 1
+            for query, document in _questions(window, turn, chooser):
+                yield {"query": query, "document": document, "lang": code, "group": f"{group}/{number}"}
+
+
+def _checked(rows: Iterable[dict[str, Any]], group_field: str, where: str) -> Iterator[dict[str, Any]]:
+    for number, row in enumerate(rows, start=1):
+        missing = [name for name in ("en", "text") if not row.get(name)]
+        if missing:
+            raise InputError(f"{where}, row {number}: {missing[0]} is missing or empty. Expected en, text.")
+        group = str(row.get(group_field) or "") if group_field else str(number)
+        yield {"en": row["en"], "text": row["text"], "lang": language(row.get("lang") or "und"), "group": group}
+
+
+def _windows(members: Iterable[dict[str, Any]], tokens: int, chooser: random.Random) -> Iterator[list[dict[str, Any]]]:
+    window: list[dict[str, Any]] = []
+    size, goal = 0, chooser.uniform(tokens / 3, tokens)
+    for row in members:
+        window.append(row)
+        size += len(row["en"]) // 4 + 1
+        if size >= goal:
+            yield window
+            window, size, goal = [], 0, chooser.uniform(tokens / 3, tokens)
+    if window:
+        yield window
+
+
+def _questions(window: list[dict[str, Any]], turn: str, chooser: random.Random) -> Iterator[tuple[str, str]]:
+    """Up to three sentences of a passage, with the passage."""
+    asked, answering = ("en", "text") if turn == "from_english" else ("text", "en")
+    if turn == "within":
+        answering = asked
+    parts = [sentence for row in window for sentence in sentences(row[asked])]
+    whole = " ".join(row[answering] for row in window)
+    if len(parts) < 2:
+        return
+    for sentence in chooser.sample(parts, min(3, len(parts))):
+        if turn != "within":
+            yield sentence, whole
+        elif len(parts) > 2:
+            yield sentence, " ".join(part for part in parts if part != sentence)
+
+
+def sentences(text: str) -> list[str]:
+    """The sentences of a text that are long enough to mean something."""
+    found = [part.strip() for part in _BETWEEN.split(text)]
+    return [part for part in found if _weight(part) >= _SHORTEST]
+
+
+def _weight(text: str) -> int:
+    return sum((3 if character >= "⺀" else 1) for character in text if character.isalpha())
