@@ -30,6 +30,7 @@ from polyvec.errors import (
 )
 from polyvec.incoming import encoded_documents, paired_vectors
 from polyvec.index.catalog import CATALOG_FILE
+from polyvec.index.drift import codec_facts
 from polyvec.index.folder import OPEN_ATTEMPTS, make_folder, open_folder
 from polyvec.index.options import Mode
 from polyvec.index.reader import Snapshot
@@ -86,8 +87,7 @@ class Index:
         """Make a new, empty index.
 
         encoder: the model that turns texts into token vectors · dim: of the token vectors, for an index of vectors only ·
-        nbits: bits a dimension; 16, fp16, is the only
-        choice in this version.
+        nbits: bits a dimension, 1, 2, 4 or 8 once `compact` has trained a codec on what there is; 16 keeps fp16.
         Raises StorageError where something is in the way or the folder cannot be written, InputError for bad options.
         """
         return cls._create(Path(path), encoder, dim, nbits, state="ready")
@@ -169,7 +169,8 @@ class Index:
             for attempt in range(OPEN_ATTEMPTS):
                 self._catalog.refresh()
                 try:
-                    self._snapshot = Snapshot.open(self.path, self._catalog, int(self._catalog.meta()["dim"]))
+                    dim = int(self._catalog.meta()["dim"])
+                    self._snapshot = Snapshot.open(self.path, self._catalog, dim, before=self._snapshot)
                     break
                 except IndexCorruptError:
                     if attempt == OPEN_ATTEMPTS - 1:
@@ -234,6 +235,7 @@ class Index:
             "vector_bytes": vector_bytes,
             "size_bytes": sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file()),
             "bytes_per_token": round(vector_bytes / counts["tokens"], 2) if counts["tokens"] else None,
+            "codec": codec_facts(self._snapshot.codec, self._catalog.meta().get("codec")),
         }
 
     def verify(self) -> list[str]:
@@ -310,7 +312,7 @@ class Index:
     def compact(self, *, retrain: bool = False) -> None:
         """Merge segments into one, put vectors into codes where nbits is below 16, and erase what was deleted from disk.
 
-        retrain: fit the codec anew to what the index holds by now; see `info()["drift"]`.
+        retrain: fit the codec anew to what the index holds by now; see `info()["codec"]["drift"]`.
         """
         with self._lock:
             writer = self._open_writer()

@@ -47,6 +47,12 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON,
     "--filter", "condition", metavar="JSON", help='Metadata filter, \'{"lang": "de", "year": {"$gte": 2000}}\'.'
 )
 @click.option("--explain", is_flag=True, help="Show which query token met which document token.")
+@click.option("--exact", is_flag=True, help="Score every document; nothing is left to probing.")
+@click.option(
+    "--recall", type=float, metavar="R", help="Probe as much as finds this share of the exact top 10, such as 0.99."
+)
+@click.option("--nprobe", type=int, metavar="N", help="Centroids that each query token looks into.  [default: 32]")
+@click.option("--candidates", type=int, metavar="N", help="Documents scored in full.  [default: 512]")
 @click.option("--threads", type=int, default=None, help="Threads to search with.  [default: all cores]")
 @_json_option
 def search(
@@ -59,6 +65,10 @@ def search(
     mode: str,
     condition: str | None,
     explain: bool,
+    exact: bool,
+    recall: float | None,
+    nprobe: int | None,
+    candidates: int | None,
     threads: int | None,
     as_json: bool,
 ) -> None:
@@ -68,10 +78,13 @@ def search(
     """
     from polyvec.collection import Index
     from polyvec.data import write_run
+    from polyvec.index.options import SearchOptions
 
     wanted = _wanted(query, queries)
+    knobs = {"exact": exact or None, "recall": recall, "nprobe": nprobe, "candidates": candidates}
+    options = SearchOptions(**{name: value for name, value in knobs.items() if value is not None})  # type: ignore[arg-type]
     with Index.open(index_path) as index:
-        answers = _answers(index, wanted, k=k, mode=mode, filter=_filter(condition), threads=threads)
+        answers = _answers(index, wanted, k=k, mode=mode, options=options, filter=_filter(condition), threads=threads)
         if run_path is not None:
             results = ((asked.id, [(hit.id, hit.score) for hit in hits]) for asked, hits, _ in answers)
             write_run(run_path, results, tag=tag)

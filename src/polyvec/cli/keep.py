@@ -25,7 +25,9 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="Print one J
 @_index_argument
 @click.option("--model", metavar="M", help="Checkpoint folder or hub name. Default: the model that ships with polyvec.")
 @click.option("--dim", type=int, metavar="D", help="Which Matryoshka head to use. Default: the model's own.")
-@click.option("--nbits", type=int, default=None, metavar="B", help="Bits a dimension; 16 (fp16) for now.")
+@click.option(
+    "--nbits", type=int, default=None, metavar="B", help="Bits a dimension: 1, 2, 4, 8, or 16 for fp16.  [default: 4]"
+)
 @_json_option
 def index(docs: Path, index_path: Path, model: str | None, dim: int | None, nbits: int | None, as_json: bool) -> None:
     """Index documents: DOCS to a new INDEX.
@@ -111,14 +113,15 @@ def delete(index_path: Path, ids: tuple[str, ...], as_json: bool) -> None:
 
 @click.command()
 @_index_argument
+@click.option("--retrain", is_flag=True, help="Fit the codec anew to what INDEX holds by now.")
 @_json_option
-def compact(index_path: Path, as_json: bool) -> None:
+def compact(index_path: Path, retrain: bool, as_json: bool) -> None:
     """Merge the segments of INDEX and erase deleted documents from disk."""
     from polyvec.collection import Index
 
     with Index.open(index_path) as opened:
         before = opened.info()["size_bytes"]
-        opened.compact()
+        opened.compact(retrain=retrain)
         after = opened.info()["size_bytes"]
     if as_json:
         print_json({"size_bytes_before": before, "size_bytes": after})

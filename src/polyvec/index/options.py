@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 from polyvec.errors import InputError
@@ -44,6 +45,19 @@ class SearchOptions:
     def scored(self) -> int:
         """Documents that are scored in full."""
         return max(512, 8 * self.k) if self.candidates is None else max(self.candidates, self.k)
+
+
+def with_recall(options: SearchOptions, curve: Sequence[dict[str, float]]) -> SearchOptions:
+    """The options with the cheapest measured setting that reaches `recall`; exact where none does, or none was measured.
+
+    curve: as polyvec.index.tuning measures it, cheapest first.
+    """
+    if options.recall is None or options.exact:
+        return options
+    for entry in curve:
+        if entry["recall"] >= options.recall:
+            return replace(options, nprobe=int(entry["nprobe"]), candidates=int(entry["candidates"]))
+    return replace(options, exact=True)
 
 
 def _counts(value: Any) -> bool:

@@ -1,8 +1,7 @@
 """What an open reader sees: the segments of one moment, less the rows deleted by then, searched as one.
 
 Turns query vectors into rows and scores: probe, gather, refine where documents are many and in codes; otherwise all are
-scored. Knows
-nothing about texts, models or hits.
+scored. Knows nothing about texts, models or hits.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from polyvec.index import kernels
 from polyvec.index.catalog import Catalog, SegmentRecord
 from polyvec.index.codec import Codec, CodedQuery
 from polyvec.index.coded_segment import CodedSegment
-from polyvec.index.options import SearchOptions
+from polyvec.index.options import SearchOptions, with_recall
 from polyvec.index.segment import Segment, top_k
 from polyvec.scoring import default_threads
 
@@ -47,19 +46,29 @@ class Snapshot:
     folder: Path
     segments: list[_LiveSegment] = field(default_factory=list)
     codec: Codec | None = None
+    codec_checksum: str = ""
     curve: list[dict[str, float]] = field(default_factory=list)  # what probing found of the exact top 10, by settings
 
     @classmethod
-    def open(cls, folder: Path, catalog: Catalog, dim: int) -> Snapshot:
-        """Map every live segment of the state that the catalog is pinned to."""
+    def open(cls, folder: Path, catalog: Catalog, dim: int, *, before: Snapshot | None = None) -> Snapshot:
+        """Map every live segment of the state that the catalog is pinned to. before: whose open files may be used again."""
         dead = catalog.deleted_rows()
         listed = catalog.meta().get("codec")
-        codec = None if listed is None else Codec.load(_existing(folder / SEGMENT_FOLDER / listed["file"]))
+        checksum = "" if listed is None else listed["checksum"]
+        codec = None
+        if listed is not None:
+            known = before is not None and before.codec_checksum == checksum
+            codec = (
+                before.codec if before and known else Codec.load(_existing(folder / SEGMENT_FOLDER / listed["file"]))
+            )
+        opened = {} if before is None else {(live.record.file, live.record.checksum): live for live in before.segments}
         live = []
         for record in catalog.segments():
             path = _existing(folder / SEGMENT_FOLDER / record.file)
             segment: Segment | CodedSegment
-            if record.coded:
+            if kept := opened.get((record.file, record.checksum)):
+                segment = kept.segment
+            elif record.coded:
                 if codec is None or listed is None:
                     raise IndexCorruptError(f"{path} is in codes, but the catalog lists no codec.")
                 segment = CodedSegment(path, codec, listed["checksum"])
@@ -74,7 +83,7 @@ class Snapshot:
             inside = dead[(dead >= record.first_row) & (dead <= record.last_row)]
             alive = np.flatnonzero(~np.isin(rows, inside)).astype(np.int64) if len(inside) else None
             live.append(_LiveSegment(record, segment, rows, alive))
-        return cls(folder, live, codec, [] if listed is None else listed.get("curve", []))
+        return cls(folder, live, codec, checksum, [] if listed is None else listed.get("curve", []))
 
     def search(
         self,
@@ -90,6 +99,7 @@ class Snapshot:
         Returns (n,) int64 rows and (n,) float32 scores, n <= options.k.
         """
         threads = default_threads() if threads is None else threads
+        options = with_recall(options, self.curve)
         coded = None if self.codec is None else self.codec.query(query)
         wanted = {id(live): _allowed(live, subset) for live in self.segments}
         chosen = self._candidates(coded, options, wanted, threads) if coded is not None and not options.exact else {}

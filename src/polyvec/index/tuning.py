@@ -1,13 +1,10 @@
 """An index -> how much of the exact top 10 each setting of probing finds, measured on the index itself.
 
-Queries are stretches of stored documents, which are not counted as hits of their own. `SearchOptions.recall` picks the
-first setting that
-reached it.
+Queries are stretches of stored documents, which are not counted as hits of their own. `options.with_recall` picks the
+first setting that reached what was asked for.
 """
 
 from __future__ import annotations
-
-from dataclasses import replace
 
 import numpy as np
 
@@ -52,16 +49,6 @@ def measured_curve(snapshot: Snapshot) -> list[dict[str, float]]:
         if curve[-1]["recall"] >= 0.9999:
             break
     return curve
-
-
-def with_recall(options: SearchOptions, curve: list[dict[str, float]]) -> SearchOptions:
-    """The options with the cheapest measured setting that reaches `recall`; exact where none does, or none was measured."""
-    if options.recall is None or options.exact:
-        return options
-    for entry in curve:
-        if entry["recall"] >= options.recall:
-            return replace(options, nprobe=int(entry["nprobe"]), candidates=int(entry["candidates"]))
-    return replace(options, exact=True)
 
 
 def _found(snapshot: Snapshot, row: int, vectors: np.typing.NDArray[np.float32], options: SearchOptions) -> set[int]:

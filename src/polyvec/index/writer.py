@@ -22,6 +22,7 @@ from polyvec.errors import InputError
 from polyvec.index.catalog import Catalog, SegmentRecord, StoredDocument
 from polyvec.index.codec import Codec
 from polyvec.index.coded_segment import CodedSegmentWriter
+from polyvec.index.drift import lost_by_coding, with_added
 from polyvec.index.lock import WriterLock
 from polyvec.index.merging import Source, segment_writer
 from polyvec.index.reader import SEGMENT_FOLDER, Snapshot
@@ -121,6 +122,7 @@ class Writer:
         file = f"{number:08d}.seg"
         codec = self._codec(meta)
         writer: SegmentWriter | CodedSegmentWriter | None = None
+        lost = np.zeros(2)
         row = first_row
         self._in_flight.clear()
         try:
@@ -128,7 +130,9 @@ class Writer:
                 for batch in _batches(arrivals):
                     if writer is None:
                         writer = segment_writer(self.folder / SEGMENT_FOLDER / file, dim, meta.get("codec"), codec)
-                    _append(writer, batch)
+                    vectors = _append(writer, batch)
+                    if codec is not None:
+                        lost += lost_by_coding(codec, vectors, _token_ids(batch))
                     stale = self.catalog.rows_of(arrival.document.id for arrival in batch)
                     self.catalog.delete_rows(stale.values())
                     self.catalog.insert_documents(_stored(batch, row))
@@ -144,6 +148,8 @@ class Writer:
                 writer = None
                 self.catalog.insert_segment(_record(number, file, info, np.arange(first_row, row), codec is not None))
                 self.catalog.set_meta({"next_segment": number + 1, "next_row": row})
+                if codec is not None:
+                    self.catalog.set_meta({"codec": with_added(meta["codec"], lost)})
         except BaseException:
             if writer is not None:
                 writer.abort()
@@ -264,11 +270,16 @@ def _batches(arrivals: Iterable[Arrival]) -> Iterator[list[Arrival]]:
         yield batch
 
 
-def _append(writer: SegmentWriter | CodedSegmentWriter, batch: list[Arrival]) -> None:
+def _append(writer: SegmentWriter | CodedSegmentWriter, batch: list[Arrival]) -> npt.NDArray[np.float32]:
     vectors = np.concatenate([arrival.vectors for arrival in batch])
     doclens = np.array([len(arrival.vectors) for arrival in batch], dtype=np.int64)
-    token_ids = [arrival.token_ids for arrival in batch if arrival.token_ids is not None]
-    writer.append(vectors, doclens, np.concatenate(token_ids) if len(token_ids) == len(batch) else None)
+    writer.append(vectors, doclens, _token_ids(batch))
+    return vectors
+
+
+def _token_ids(batch: list[Arrival]) -> npt.NDArray[np.int32] | None:
+    ids = [arrival.token_ids for arrival in batch if arrival.token_ids is not None]
+    return np.concatenate(ids) if len(ids) == len(batch) else None
 
 
 def _stored(batch: list[Arrival], row: int) -> Iterator[StoredDocument]:
