@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -21,19 +22,16 @@ import polyvec
 from polyvec.asking import asked_texts
 from polyvec.data import Document, as_documents
 from polyvec.errors import (
-    IndexCorruptError,
     IndexIncompleteError,
     InputError,
     ModelMismatchError,
-    PolyvecError,
     StorageError,
 )
 from polyvec.incoming import encoded_documents, paired_vectors
-from polyvec.index.catalog import CATALOG_FILE
-from polyvec.index.drift import codec_facts
-from polyvec.index.folder import OPEN_ATTEMPTS, make_folder, open_folder
+from polyvec.index.catalog import CATALOG_FILE, Catalog
+from polyvec.index.checking import index_facts, problems_of
+from polyvec.index.folder import View, make_folder, open_view
 from polyvec.index.options import Mode
-from polyvec.index.reader import Snapshot
 from polyvec.index.vectors import checked_vectors
 from polyvec.index.writer import AddReport, Arrival, Existing, Writer
 from polyvec.search import Asked, Hit, SearchOptions, allowed_rows, search_snapshot
@@ -43,6 +41,7 @@ if TYPE_CHECKING:
 
 NBITS = (1, 2, 4, 8, 16)  # bits a dimension of a stored token vector; 16: fp16, no compression
 DEFAULT_NBITS = 4
+_LOG_BYTES = 16 << 20  # of SQLite's log, from which it is begun anew when nobody reads an older state
 
 
 class Index:
@@ -52,26 +51,37 @@ class Index:
     `close()`. Safe to share between threads for searching.
     """
 
-    def __init__(self, path: Path, *, encoder: Encoder | None, resume: bool = False) -> None:
+    def __init__(
+        self, path: Path, *, encoder: Encoder | None, resume: bool = False, auto_refresh: bool = False
+    ) -> None:
         self.path = path
         self._given_encoder = encoder
         self._encoder: Encoder | None = None
         self._writer: Writer | None = None
-        self._lock = threading.RLock()
-        self._catalog, self._snapshot = open_folder(path)
-        self._meta = self._catalog.meta()
-        if self._meta["state"] != "ready" and not resume:
-            self.close()
-            raise IndexIncompleteError(
-                f"{path} is not complete: building it was interrupted. Run the same `polyvec index` command again to "
-                "resume, or delete the folder."
-            )
-        if encoder is not None:
-            try:
+        self._lock = threading.RLock()  # held while writing
+        self._view_lock = threading.RLock()  # held while the state to read changes hands
+        self._closed = self._stale = False
+        self._watch: Catalog | None = None
+        self._view = open_view(path)
+        try:
+            if self._meta["state"] != "ready" and not resume:
+                raise IndexIncompleteError(
+                    f"{path} is not complete: building it was interrupted. Run the same `polyvec index` command again to "
+                    "resume, or delete the folder."
+                )
+            if encoder is not None:
                 self._check_encoder(encoder)
-            except PolyvecError:
-                self.close()
-                raise
+            if auto_refresh:
+                self._watch = Catalog.open(path, pin=False)
+                self._seen = self._watch.changes()
+                self.refresh()  # nothing is missed between the state that is open and the number that is watched
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def _meta(self) -> dict[str, Any]:
+        return self._view.meta
 
     # -- opening and closing -------------------------------------------------------------------------------------------
 
@@ -140,20 +150,25 @@ class Index:
         return cls(path, encoder=encoder, resume=True)
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str], *, encoder: Encoder | None = None) -> Index:
-        """Open an index. encoder: to share one that is loaded already; otherwise the index loads its own on first use.
+    def open(cls, path: str | os.PathLike[str], *, encoder: Encoder | None = None, auto_refresh: bool = False) -> Index:
+        """Open an index.
 
+        encoder: to share one that is loaded already; otherwise the index loads its own on first use · auto_refresh: whether
+        every search looks at the newest committed state; otherwise `refresh()` moves on to it.
         Raises IndexMissingError, IndexIncompleteError, IndexCorruptError, or ModelMismatchError for another model.
         """
-        return cls(Path(path), encoder=encoder)
+        return cls(Path(path), encoder=encoder, auto_refresh=auto_refresh)
 
     def close(self) -> None:
         """Let go of files and the writer's lock; safe to call twice."""
         with self._lock:
+            self._closed = True
             if self._writer is not None:
                 self._writer.close()
                 self._writer = None
-            self._catalog.close()
+            if self._watch is not None:
+                self._watch.close()
+            self._view.retire()
 
     def __enter__(self) -> Index:
         return self
@@ -164,18 +179,32 @@ class Index:
         self.close()
 
     def refresh(self) -> None:
-        """Move on to the newest committed state, as another process may have written it."""
-        with self._lock:
-            for attempt in range(OPEN_ATTEMPTS):
-                self._catalog.refresh()
-                try:
-                    dim = int(self._catalog.meta()["dim"])
-                    self._snapshot = Snapshot.open(self.path, self._catalog, dim, before=self._snapshot)
-                    break
-                except IndexCorruptError:
-                    if attempt == OPEN_ATTEMPTS - 1:
-                        raise
-            self._meta = self._catalog.meta()
+        """Move on to the newest committed state, as another process may have written it. Searches under way keep theirs."""
+        with self._view_lock:
+            self._check_open()
+            before = self._view
+            self._view = open_view(self.path, before=before)
+            self._stale = False
+            before.retire()
+
+    @contextmanager
+    def _current(self) -> Iterator[View]:
+        """The state to read, kept open: with what this object wrote, and with auto_refresh what anybody did."""
+        with self._view_lock:
+            self._check_open()
+            if self._watch is not None and (now := self._watch.changes()) != self._seen:
+                self._seen, self._stale = now, True
+            if self._stale:
+                self.refresh()
+            view = self._view.__enter__()
+        try:
+            yield view
+        finally:
+            view.__exit__(None, None, None)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StorageError(f"{self.path}: the index is closed. Open it again with Index.open.")
 
     # -- what it is ----------------------------------------------------------------------------------------------------
 
@@ -190,57 +219,43 @@ class Index:
 
         Raises InputError for an index of vectors only, ModelMismatchError where the model's weights have changed.
         """
-        with self._lock:
-            if self._encoder is None:
-                self._encoder = self._given_encoder or self._load_encoder()
-            return self._encoder
+        if self._encoder is None:
+            with self._view_lock:
+                if self._encoder is None:
+                    self._encoder = self._given_encoder or self._load_encoder()
+        return self._encoder
 
     def __len__(self) -> int:
-        return self._catalog.counts()["documents"]
+        with self._current() as view:
+            return len(view.catalog)
 
     def __contains__(self, document_id: str) -> bool:
-        return bool(self._catalog.rows_of([document_id]))
+        with self._current() as view:
+            return bool(view.catalog.rows_of([document_id]))
 
     def get(self, ids: Iterable[str]) -> list[Document | None]:
         """The stored documents in the order asked for, None where an id is not stored."""
         wanted = list(ids)
-        rows = self._catalog.rows_of(wanted)
-        found = self._catalog.documents(rows.values())
+        with self._current() as view:
+            found = view.catalog.documents(view.catalog.rows_of(wanted).values())
         stored = {d.id: Document(d.id, d.text or "", d.metadata) for d in found.values()}
         return [stored.get(document_id) for document_id in wanted]
 
     def documents(self) -> Iterator[Document]:
         """Every stored document in the order of adding, streamed."""
-        return (Document(d.id, d.text or "", d.metadata) for d in self._catalog.all_documents())
+        with self._current() as view:
+            for d in view.catalog.all_documents():
+                yield Document(d.id, d.text or "", d.metadata)
 
     def info(self) -> dict[str, Any]:
-        """Counts, sizes in bytes, languages and model, as plain JSON values."""
-        records = self._catalog.segments()
-        encoder = self._meta["encoder"]
-        counts = self._catalog.counts()
-        vector_bytes = sum(record.size_bytes for record in records)
-        return {
-            "path": str(self.path),
-            "version": self._meta["version"],
-            "state": self._meta["state"],
-            "model": None if encoder is None else encoder["settings"]["model"] or "default",
-            "dim": self.dim,
-            "nbits": self._meta["nbits"],
-            "documents": counts["documents"],
-            "tokens": counts["tokens"],
-            "truncated_documents": counts["truncated"],
-            "deleted_rows": counts["deleted_rows"],
-            "languages": self._catalog.languages(),
-            "segments": len(records),
-            "vector_bytes": vector_bytes,
-            "size_bytes": sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file()),
-            "bytes_per_token": round(vector_bytes / counts["tokens"], 2) if counts["tokens"] else None,
-            "codec": codec_facts(self._snapshot.codec, self._catalog.meta().get("codec")),
-        }
+        """Counts, sizes in bytes, languages, model and codec, as plain JSON values."""
+        with self._current() as view:
+            return index_facts(self.path, view)
 
     def verify(self) -> list[str]:
         """Read every checksum and check every rule between the files; an empty list is good news."""
-        return self._catalog.verify() + self._snapshot.verify()
+        with self._current() as view:
+            return problems_of(view.catalog, view.snapshot)
 
     # -- writing -------------------------------------------------------------------------------------------------------
 
@@ -263,7 +278,8 @@ class Index:
             writer = self._open_writer()
             checked = writer.check(as_documents(documents), lambda document: document.id, existing, report)
             writer.add(encoded_documents(encoder, checked, progress), report, dim=self.dim)
-            self.refresh()
+            writer.keep_up(dim=self.dim, nbits=int(self._meta["nbits"]))
+            self._written(writer)
         return report
 
     def update(
@@ -297,7 +313,8 @@ class Index:
                 for document, array in pairs
             )
             writer.add(arrivals, report, dim=self.dim)
-            self.refresh()
+            writer.keep_up(dim=self.dim, nbits=int(self._meta["nbits"]))
+            self._written(writer)
         return report
 
     def delete(self, ids: Iterable[str]) -> int:
@@ -305,8 +322,9 @@ class Index:
         if isinstance(ids, str):
             raise InputError(f"delete({ids!r}): expected a list of ids, not one string.")
         with self._lock:
-            deleted = self._open_writer().delete(ids)
-            self.refresh()
+            writer = self._open_writer()
+            deleted = writer.delete(ids)
+            self._written(writer)
         return deleted
 
     def compact(self, *, retrain: bool = False) -> None:
@@ -317,9 +335,10 @@ class Index:
         with self._lock:
             writer = self._open_writer()
             writer.compact(dim=self.dim, nbits=int(self._meta["nbits"]), retrain=retrain)
-            self.refresh()
-            with self._catalog.unpinned():
-                writer.catalog.vacuum()
+            with self._view_lock:
+                self.refresh()
+                with self._view.catalog.unpinned():
+                    writer.catalog.vacuum()
 
     def finish(self) -> None:
         """Complete a resumable build: merge its segments, and let others open the index."""
@@ -373,11 +392,12 @@ class Index:
         """
         chosen = _chosen(options, k, mode)
         texts = [query] if isinstance(query, str) else list(query)
-        allowed = allowed_rows(self._catalog, subset, filter)
-        results = [
-            search_snapshot(self._snapshot, self._catalog, asked, chosen, allowed=allowed, threads=threads)
-            for asked in asked_texts(texts, chosen, lambda: self.encoder, self._snapshot)
-        ]
+        with self._current() as view:
+            allowed = allowed_rows(view.catalog, subset, filter)
+            results = [
+                search_snapshot(view.snapshot, view.catalog, asked, chosen, allowed=allowed, threads=threads)
+                for asked in asked_texts(texts, chosen, lambda: self.encoder, view.snapshot)
+            ]
         return results[0] if isinstance(query, str) else results
 
     def search_vectors(
@@ -397,18 +417,13 @@ class Index:
         chosen = _chosen(options, k, None)
         single = isinstance(query, np.ndarray) and query.ndim == 2
         arrays: list[Any] = [query] if single else list(query)  # type: ignore[arg-type]
-        allowed = allowed_rows(self._catalog, subset, filter)
-        results = [
-            search_snapshot(
-                self._snapshot,
-                self._catalog,
-                Asked(vectors=checked_vectors(array, dim=self.dim, name=f"query {i}")),
-                chosen,
-                allowed=allowed,
-                threads=threads,
-            )
-            for i, array in enumerate(arrays)
-        ]
+        asked = [Asked(vectors=checked_vectors(one, dim=self.dim, name=f"query {i}")) for i, one in enumerate(arrays)]
+        with self._current() as view:
+            allowed = allowed_rows(view.catalog, subset, filter)
+            results = [
+                search_snapshot(view.snapshot, view.catalog, one, chosen, allowed=allowed, threads=threads)
+                for one in asked
+            ]
         return results[0] if single else results
 
     # -- inside --------------------------------------------------------------------------------------------------------
@@ -417,6 +432,15 @@ class Index:
         if self._writer is None:
             self._writer = Writer(self.path)
         return self._writer
+
+    def _written(self, writer: Writer) -> None:
+        """What was committed is read from now on; SQLite's log begins anew where it has grown long."""
+        self._stale = True
+        if writer.catalog.log_bytes() > _LOG_BYTES:
+            with self._view_lock:
+                self.refresh()
+                writer.catalog.checkpoint()
+                self._view.catalog.refresh()  # the same state, now read from the database itself
 
     def _load_encoder(self) -> Encoder:
         if self._meta["encoder"] is None:

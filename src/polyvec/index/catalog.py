@@ -14,7 +14,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice, pairwise
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from polyvec.index.keywords import match_expression, tokenize
 APPLICATION_ID = 0x504F4C59  # "POLY", in the header of the database file
 CATALOG_VERSION = 1
 CATALOG_FILE = "catalog.sqlite"
+_LAST_ROW = (1 << 63) - 1
 _CHUNK = 500  # bound parameters a statement; SQLite's own limit was 999 for long
 
 _SCHEMA = """
@@ -102,6 +103,9 @@ class Catalog:
     """
 
     def __init__(self, connection: sqlite3.Connection, path: Path, *, pinned: bool) -> None:
+        self.committing = (
+            False  # whether a transaction that failed did so in its last step: it may come back after a crash
+        )
         self._connection = connection
         self._pinned = pinned
         self._lock = threading.RLock()
@@ -125,8 +129,11 @@ class Catalog:
         return catalog
 
     @classmethod
-    def open(cls, folder: Path, *, write: bool = False) -> Catalog:
-        """Open the catalog of an index: pinned to the present state (read), or ready for transactions (write)."""
+    def open(cls, folder: Path, *, write: bool = False, pin: bool = True) -> Catalog:
+        """Open the catalog of an index: pinned to the present state (read), or ready for transactions (write).
+
+        pin: False for a reader that only asks for `changes`.
+        """
         path = folder / CATALOG_FILE
         if not path.is_file():
             what = "there is no such folder" if not folder.exists() else f"it holds no {CATALOG_FILE}"
@@ -144,7 +151,7 @@ class Catalog:
                 f"{folder} was written by a newer polyvec (catalog version {version}, this one reads up to "
                 f"{CATALOG_VERSION}). Upgrade polyvec."
             )
-        catalog = cls(connection, path, pinned=not write)
+        catalog = cls(connection, path, pinned=pin and not write)
         if catalog._pinned:
             catalog.refresh()
         return catalog
@@ -178,9 +185,12 @@ class Catalog:
         """Commit everything inside at once, durably, or nothing of it."""
         with self._lock, _clear_errors(self.path):
             self._connection.execute("BEGIN IMMEDIATE")
+            self.committing = False
             try:
                 yield
+                self.committing = True
                 self._connection.execute("COMMIT")
+                self.committing = False
             except BaseException:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
@@ -283,13 +293,28 @@ class Catalog:
         )
         return np.array([row for row, _ in found], np.int64), np.array([score for _, score in found], np.float64)
 
+    def __len__(self) -> int:
+        return int(self._rows("SELECT count(*) FROM documents")[0][0])
+
     def counts(self) -> dict[str, int]:
-        """Live documents, their tokens, how many were truncated, and how many rows are dead."""
-        documents, tokens, truncated = self._rows(
-            "SELECT count(*), coalesce(sum(n_tokens), 0), coalesce(sum(truncated), 0) FROM documents"
+        """Live documents, their tokens, how many were truncated, bytes of their texts, and how many rows are dead."""
+        documents, tokens, truncated, text_bytes = self._rows(
+            "SELECT count(*), coalesce(sum(n_tokens), 0), coalesce(sum(truncated), 0), "
+            "coalesce(sum(length(CAST(text AS BLOB))), 0) FROM documents"
         )[0]
         deleted = self._rows("SELECT count(*) FROM deleted_rows")[0][0]
-        return {"documents": documents, "tokens": tokens, "truncated": truncated, "deleted_rows": deleted}
+        return {
+            "documents": documents,
+            "tokens": tokens,
+            "truncated": truncated,
+            "text_bytes": text_bytes,
+            "deleted_rows": deleted,
+        }
+
+    def token_counts(self, first: int, last: int) -> npt.NDArray[np.int64]:
+        """(n,) int64: token vectors of each live document with a row from first to last, by row."""
+        query = "SELECT n_tokens FROM documents WHERE row BETWEEN ? AND ? ORDER BY row"
+        return np.array([n for (n,) in self._rows(query, (first, last))], dtype=np.int64)
 
     def languages(self) -> dict[str, int]:
         """How many live documents carry each `lang`, most first."""
@@ -344,34 +369,20 @@ class Catalog:
                 "DELETE FROM deleted_rows WHERE row BETWEEN ? AND ?", (record.first_row, record.last_row)
             )
 
-    def deleted_rows(self) -> npt.NDArray[np.int64]:
-        """(n,) int64, ascending: rows that segments still hold but no document owns."""
-        return np.array([row for (row,) in self._rows("SELECT row FROM deleted_rows ORDER BY row")], dtype=np.int64)
+    def deleted_rows(self, first: int = 0, last: int = _LAST_ROW) -> npt.NDArray[np.int64]:
+        """(n,) int64, ascending: rows from first to last that segments still hold but no document owns."""
+        query = "SELECT row FROM deleted_rows WHERE row BETWEEN ? AND ? ORDER BY row"
+        return np.array([row for (row,) in self._rows(query, (first, last))], dtype=np.int64)
+
+    def count_deleted(self, first: int, last: int) -> int:
+        """How many rows from first to last are dead; costs by that number, not by the size of the index."""
+        return int(self._rows("SELECT count(*) FROM deleted_rows WHERE row BETWEEN ? AND ?", (first, last))[0][0])
+
+    def row_numbers(self) -> npt.NDArray[np.int64]:
+        """(n,) int64, ascending: the rows of all live documents."""
+        return np.array([row for (row,) in self._rows("SELECT row FROM documents ORDER BY row")], dtype=np.int64)
 
     # -- upkeep --------------------------------------------------------------------------------------------------------
-
-    def verify(self) -> list[str]:
-        """SQLite's own full check and the rules between our tables; an empty list is good news."""
-        problems = [f"{self.path}: {line}" for (line,) in self._rows("PRAGMA integrity_check") if line != "ok"]
-        with_text = self._rows("SELECT count(*) FROM documents WHERE text IS NOT NULL")[0][0]
-        in_keywords = self._rows("SELECT count(*) FROM keywords_docsize")[0][0]
-        if with_text != in_keywords:
-            problems.append(f"{self.path}: {with_text} documents with text, but {in_keywords} in the keyword index")
-        records = self.segments()
-        for before, after in pairwise(records):
-            if after.first_row <= before.last_row:
-                problems.append(f"{self.path}: segments {before.file} and {after.file} cover the same rows")
-        held = {int(row) for record in records for row in record.row_numbers()}
-        dead = set(self.deleted_rows().tolist())
-        live = {row for (row,) in self._rows("SELECT row FROM documents")}
-        for name, rows in (
-            ("documents without token vectors", live - held),
-            ("token vectors without a document", held - live - dead),
-            ("rows both live and deleted", live & dead),
-        ):
-            if rows:
-                problems.append(f"{self.path}: {len(rows)} {name}, first row {min(rows)}")
-        return problems
 
     def vacuum(self) -> None:
         """Give free pages back to the disk and empty SQLite's log, so that deleted text is gone from both.
@@ -384,6 +395,49 @@ class Catalog:
             self._connection.execute("PRAGMA busy_timeout = 100")
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             self._connection.execute("PRAGMA busy_timeout = 30000")
+
+    def log_bytes(self) -> int:
+        """Size of SQLite's log; it grows while readers stay at states that it holds."""
+        log = self.path.with_name(self.path.name + "-wal")
+        return log.stat().st_size if log.exists() else 0
+
+    def checkpoint(self) -> None:
+        """Copy the log into the database as far as readers allow, without waiting for them."""
+        with self._lock, _clear_errors(self.path):
+            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+
+    def changes(self) -> int:
+        """A number that differs from the one before where another connection has committed since; not for pinned readers."""
+        return int(self._rows("PRAGMA data_version")[0][0])
+
+    def integrity(self) -> list[str]:
+        """SQLite's own full check; an empty list is good news."""
+        return [f"{self.path}: {line}" for (line,) in self._rows("PRAGMA integrity_check") if line != "ok"]
+
+    def keyword_rows(self) -> npt.NDArray[np.int64]:
+        """(n,) int64, ascending: the rows that keyword search can find."""
+        return np.array([row for (row,) in self._rows("SELECT id FROM keywords_docsize ORDER BY id")], dtype=np.int64)
+
+    def text_rows(self) -> npt.NDArray[np.int64]:
+        """(n,) int64, ascending: the rows of live documents with a text."""
+        rows = self._rows("SELECT row FROM documents WHERE text IS NOT NULL ORDER BY row")
+        return np.array([row for (row,) in rows], dtype=np.int64)
+
+    def rebuild_keywords(self) -> None:
+        """Make the keyword index anew from the stored texts; call inside a transaction."""
+        self._connection.execute("INSERT INTO keywords (keywords) VALUES ('delete-all')")
+        texts = (document for document in self.all_documents() if document.text is not None)
+        self._connection.executemany(
+            "INSERT INTO keywords (rowid, tokens) VALUES (?, ?)", ((d.row, _keyword_text(d)) for d in texts)
+        )
+
+    def set_deleted(self, rows: Iterable[int]) -> None:
+        """Mark rows that no document owns as dead; call inside a transaction."""
+        self._connection.executemany("INSERT OR IGNORE INTO deleted_rows VALUES (?)", [(int(row),) for row in rows])
+
+    def unset_deleted(self, rows: Iterable[int]) -> None:
+        """Take the mark off rows that documents own; call inside a transaction."""
+        self._connection.executemany("DELETE FROM deleted_rows WHERE row = ?", [(int(row),) for row in rows])
 
     def _rows(self, query: str, parameters: Sequence[Any] = ()) -> list[Any]:
         with self._lock, _clear_errors(self.path):

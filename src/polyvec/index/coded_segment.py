@@ -181,9 +181,9 @@ class CodedSegment:
         except ValueError as error:
             raise IndexCorruptError(f"{self.path} is damaged: {error}.") from error
 
-    def codes(self, position: int) -> Codes:
-        """One document as it is stored."""
-        rows = slice(int(self._offsets[position]), int(self._offsets[position + 1]))
+    def codes(self, position: int, end: int | None = None) -> Codes:
+        """One document as it is stored, or those up to position `end`, one after another."""
+        rows = slice(int(self._offsets[position]), int(self._offsets[position + 1 if end is None else end]))
         return Codes(self._codes[rows].astype(np.uint32), self._scales[rows], self._packed[rows])
 
     def decode(self, position: int) -> Float:

@@ -84,10 +84,16 @@ class Source:
                 all_ids = np.concatenate(known) if len(known) == len(ids) else None
                 lengths = segment.doclens[positions]
                 if keep_codes and isinstance(segment, CodedSegment) and isinstance(writer, CodedSegmentWriter):
-                    writer.append_codes(_joined([segment.codes(int(p)) for p in positions]), lengths, all_ids)
+                    parts = [segment.codes(int(run[0]), int(run[-1]) + 1) for run in _runs(positions)]
+                    writer.append_codes(_joined(parts), lengths, all_ids)
                 else:
                     vectors = np.concatenate([segment.decode(int(position)) for position in positions])
                     writer.append(vectors, lengths, all_ids)
+
+
+def _runs(positions: Int64) -> list[Int64]:
+    """Ascending positions in parts without gaps."""
+    return np.split(positions, np.flatnonzero(np.diff(positions) != 1) + 1)
 
 
 def _first(ids: Int32 | None, count: int) -> Int32 | None:

@@ -6,6 +6,7 @@ scored. Knows nothing about texts, models or hits.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,6 +36,11 @@ class _LiveSegment:
     rows: npt.NDArray[np.int64]  # row of each position, ascending
     alive: npt.NDArray[np.int64] | None  # positions not deleted; None: all of them
 
+    @property
+    def n_dead(self) -> int:
+        """Documents of the segment that are deleted."""
+        return 0 if self.alive is None else len(self.rows) - len(self.alive)
+
 
 @dataclass
 class Snapshot:
@@ -50,9 +56,19 @@ class Snapshot:
     curve: list[dict[str, float]] = field(default_factory=list)  # what probing found of the exact top 10, by settings
 
     @classmethod
-    def open(cls, folder: Path, catalog: Catalog, dim: int, *, before: Snapshot | None = None) -> Snapshot:
-        """Map every live segment of the state that the catalog is pinned to. before: whose open files may be used again."""
-        dead = catalog.deleted_rows()
+    def open(
+        cls,
+        folder: Path,
+        catalog: Catalog,
+        dim: int,
+        *,
+        before: Snapshot | None = None,
+        records: Sequence[SegmentRecord] | None = None,
+    ) -> Snapshot:
+        """Map every live segment of the state that the catalog is pinned to, or those of `records` alone.
+
+        before: whose open files may be used again.
+        """
         listed = catalog.meta().get("codec")
         checksum = "" if listed is None else listed["checksum"]
         codec = None
@@ -63,10 +79,11 @@ class Snapshot:
             )
         opened = {} if before is None else {(live.record.file, live.record.checksum): live for live in before.segments}
         live = []
-        for record in catalog.segments():
+        for record in catalog.segments() if records is None else records:
             path = _existing(folder / SEGMENT_FOLDER / record.file)
             segment: Segment | CodedSegment
-            if kept := opened.get((record.file, record.checksum)):
+            kept = opened.get((record.file, record.checksum))
+            if kept:
                 segment = kept.segment
             elif record.coded:
                 if codec is None or listed is None:
@@ -80,8 +97,11 @@ class Snapshot:
                     f"{segment.checksum}, expected {record.n_documents} with {record.checksum}."
                 )
             rows = record.row_numbers()
-            inside = dead[(dead >= record.first_row) & (dead <= record.last_row)]
-            alive = np.flatnonzero(~np.isin(rows, inside)).astype(np.int64) if len(inside) else None
+            if kept and kept.n_dead == catalog.count_deleted(record.first_row, record.last_row):  # the dead stay dead
+                live.append(kept)
+                continue
+            dead = catalog.deleted_rows(record.first_row, record.last_row)
+            alive = np.flatnonzero(~np.isin(rows, dead)).astype(np.int64) if len(dead) else None
             live.append(_LiveSegment(record, segment, rows, alive))
         return cls(folder, live, codec, checksum, [] if listed is None else listed.get("curve", []))
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -18,23 +19,23 @@ import numpy as np
 import numpy.typing as npt
 
 from polyvec.data import Document
-from polyvec.errors import InputError
+from polyvec.errors import InputError, PolyvecError
 from polyvec.index.catalog import Catalog, SegmentRecord, StoredDocument
 from polyvec.index.codec import Codec
-from polyvec.index.coded_segment import CodedSegmentWriter
 from polyvec.index.drift import lost_by_coding, with_added
 from polyvec.index.lock import WriterLock
-from polyvec.index.merging import Source, segment_writer
+from polyvec.index.merging import Source
+from polyvec.index.new_segment import NewSegment, unused_file
 from polyvec.index.reader import SEGMENT_FOLDER, Snapshot
-from polyvec.index.segment import SegmentInfo, SegmentWriter
 from polyvec.index.tuning import measured_curve
+from polyvec.index.upkeep import BUFFER_TOKENS, absorbed, merge_due, training_due
 
 log = logging.getLogger(__name__)
 
 Existing = Literal["error", "replace", "skip"]
 T = TypeVar("T")
 _CHECK_CHUNK = 256  # ids looked up at once
-_FLUSH_TOKENS = 65_536  # tokens buffered before they go to the segment file
+_GRACE_SECONDS = 2.0  # that a replaced file stays for readers which are about to open it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,15 +71,18 @@ class Writer:
         self._lock = WriterLock(folder)
         try:
             self.catalog = Catalog.open(folder, write=True)
-            self._sweep()
+            self.sweep()
         except BaseException:
             self._lock.close()
             raise
         self._in_flight: set[str] = set()
         self._opened_codec: tuple[str, Codec] | None = None
+        self._snapshot: Snapshot | None = None
+        self._retired: list[tuple[float, str]] = []  # when a file was replaced, and its name
 
     def close(self) -> None:
         """Let go of the catalog and the lock."""
+        self._remove_retired(0)
         self.catalog.close()
         self._lock.close()
 
@@ -113,51 +117,53 @@ class Writer:
                 yield item
 
     def add(self, arrivals: Iterable[Arrival], report: AddReport, *, dim: int) -> None:
-        """Store a stream of documents as one segment and commit; memory does not grow with the stream.
+        """Store a stream of documents and commit; memory does not grow with the stream.
 
+        A small stream is written together with the small segments before it, any other as a segment of its own.
         Raises whatever the stream raises, after undoing everything of this call.
         """
         meta = self.catalog.meta()
-        number, first_row = meta["next_segment"], meta["next_row"]
-        file = f"{number:08d}.seg"
-        codec = self._codec(meta)
-        writer: SegmentWriter | CodedSegmentWriter | None = None
+        row = meta["next_row"]
+        new = NewSegment(self.folder, self.catalog, dim, meta.get("codec"), self._codec(meta))
         lost = np.zeros(2)
-        row = first_row
         self._in_flight.clear()
         try:
             with self.catalog.transaction():
-                for batch in _batches(arrivals):
-                    if writer is None:
-                        writer = segment_writer(self.folder / SEGMENT_FOLDER / file, dim, meta.get("codec"), codec)
-                    vectors = _append(writer, batch)
-                    if codec is not None:
-                        lost += lost_by_coding(codec, vectors, _token_ids(batch))
+                batches = _batches(arrivals)
+                ready = list(islice(batches, 2))
+                for number, batch in enumerate(chain(ready, batches)):
                     stale = self.catalog.rows_of(arrival.document.id for arrival in batch)
                     self.catalog.delete_rows(stale.values())
+                    if number == 0 and len(ready) == 1 and meta["state"] == "ready":
+                        small = absorbed(self.catalog.segments(), _tokens(batch))
+                        new.take(small, Source(self._opened(small, dim)))
+                    lost += self._append(new, batch, row)
                     self.catalog.insert_documents(_stored(batch, row))
                     self._in_flight.difference_update(arrival.document.id for arrival in batch)
                     row += len(batch)
                     report.replaced += len(stale)
                     report.added += len(batch) - len(stale)
-                    report.tokens += sum(len(arrival.vectors) for arrival in batch)
+                    report.tokens += _tokens(batch)
                     report.truncated += sum(arrival.truncated for arrival in batch)
-                if writer is None:
+                if not ready:
                     return
-                info = writer.finish()
-                writer = None
-                self.catalog.insert_segment(_record(number, file, info, np.arange(first_row, row), codec is not None))
-                self.catalog.set_meta({"next_segment": number + 1, "next_row": row})
-                if codec is not None:
+                new.list()
+                self.catalog.set_meta({"next_row": row})
+                if new.codec is not None:
                     self.catalog.set_meta({"codec": with_added(meta["codec"], lost)})
         except BaseException:
-            if writer is not None:
-                writer.abort()
-            with contextlib.suppress(OSError):
-                (self.folder / SEGMENT_FOLDER / file).unlink()
+            new.abort()
             raise
         finally:
             self._in_flight.clear()
+        self._retire(new.replaced)
+
+    def _append(self, new: NewSegment, batch: list[Arrival], row: int) -> npt.NDArray[np.float64]:
+        """Add a batch to a segment; what coding loses of it, as polyvec.index.drift counts."""
+        vectors = np.concatenate([arrival.vectors for arrival in batch])
+        doclens = np.array([len(arrival.vectors) for arrival in batch], dtype=np.int64)
+        new.append(vectors, doclens, _token_ids(batch), row)
+        return np.zeros(2) if new.codec is None else lost_by_coding(new.codec, vectors, _token_ids(batch))
 
     def delete(self, ids: Iterable[str]) -> int:
         """Delete documents by id and commit; ids that are not stored are passed over. Returns how many were deleted."""
@@ -180,44 +186,86 @@ class Writer:
         records, meta = self.catalog.segments(), self.catalog.meta()
         coded = nbits < 16
         done = len(records) <= 1 and all(record.coded == coded for record in records)
-        if done and not retrain and not len(self.catalog.deleted_rows()):
-            return
-        snapshot = Snapshot.open(self.folder, self.catalog, dim)
-        number = meta["next_segment"]
-        file = f"{number:08d}.seg"
-        source = Source(snapshot)
-        listed, codec = meta.get("codec"), self._codec(meta)
-        info = None
+        if not done or retrain or self.catalog.count_deleted(0, meta["next_row"]):
+            self._rewrite(records, dim, train=nbits if coded and (retrain or meta.get("codec") is None) else None)
+            self._measure(dim)
+        self._remove_retired(0)
+        self.sweep()
+
+    def keep_up(self, *, dim: int, nbits: int) -> None:
+        """Train a codec where it is time, and merge segments, as polyvec.index.upkeep says.
+
+        What went before is committed, so a failure (a full disk) is logged, and tried again after the next addition.
+        """
         try:
-            if coded and source.tokens and (codec is None or retrain):
-                codec = source.train(nbits)
-                codec_file = f"{number:08d}.codec"
-                size, checksum = codec.save(self.folder / SEGMENT_FOLDER / codec_file)
-                listed = {
-                    "file": codec_file,
-                    "checksum": checksum,
-                    "size_bytes": size,
-                    "error": codec.error,
-                    "tokens": source.tokens,
-                }
-            if source.tokens:
-                writer = segment_writer(self.folder / SEGMENT_FOLDER / file, dim, listed, codec)
-                try:
-                    source.copy_into(writer, keep_codes=not retrain)
-                    info = writer.finish()
-                except BaseException:
-                    writer.abort()
-                    raise
+            self._keep_up(dim, nbits)
+            self._remove_retired(_GRACE_SECONDS)
+        except (PolyvecError, OSError, MemoryError) as error:
+            log.warning("%s: what was written is stored, but could not be put in order: %s", self.folder, error)
+
+    def _keep_up(self, dim: int, nbits: int) -> None:
+        records, meta = self.catalog.segments(), self.catalog.meta()
+        if meta["state"] != "ready":  # a build in parts is put into codes once, from everything, by its last step
+            return
+        listed = meta.get("codec")
+        if (
+            nbits < 16
+            and training_due(listed, sum(record.n_tokens for record in records))
+            and training_due(listed, Source(self._opened(records, dim)).tokens)
+        ):
+            self._rewrite(records, dim, train=nbits)
+            self._measure(dim)
+            return
+        while due := merge_due(records, [self.catalog.count_deleted(r.first_row, r.last_row) for r in records]):
+            self._rewrite(due, dim)
+            records = self.catalog.segments()
+
+    def _rewrite(self, records: list[SegmentRecord], dim: int, *, train: int | None = None) -> None:
+        """Write the live documents of neighbouring segments as one, in a transaction of its own.
+
+        train: bits of a new codec to train on them, for which they have to be all there are.
+        """
+        source = Source(self._opened(records, dim))
+        meta = self.catalog.meta()
+        listed, codec = meta.get("codec"), self._codec(meta)
+        trained = None
+        if train is not None and source.tokens:
+            codec = source.train(train)
+            _, trained = unused_file(self.folder, meta["next_segment"], "codec")
+            size, checksum = codec.save(trained)
+            listed = {
+                "file": trained.name,
+                "checksum": checksum,
+                "size_bytes": size,
+                "error": codec.error,
+                "tokens": source.tokens,
+            }
+        new = NewSegment(self.folder, self.catalog, dim, listed, codec)
+        try:
+            new.take(records, source, keep_codes=trained is None)
             with self.catalog.transaction():
-                self.catalog.remove_segments(records)
-                if info is not None:
-                    self.catalog.insert_segment(_record(number, file, info, source.rows, codec is not None))
-                self.catalog.set_meta({"next_segment": number + 1, "codec": listed})
-        finally:
-            self._sweep()
-        if listed is not None and info is not None:
-            curve = measured_curve(Snapshot.open(self.folder, self.catalog, dim))
+                new.list()
+                if trained is not None:
+                    self.catalog.set_meta({"codec": listed})
+        except BaseException:
+            new.abort()
+            if trained is not None and not self.catalog.committing:
+                trained.unlink(missing_ok=True)
+            raise
+        self._retire(records)
+        if trained is not None and meta.get("codec"):
+            self._retired.append((time.monotonic(), meta["codec"]["file"]))
+
+    def _measure(self, dim: int) -> None:
+        """Store what probing finds in the index as it is now."""
+        if listed := self.catalog.meta().get("codec"):
+            curve = measured_curve(self._opened(self.catalog.segments(), dim))
             self.set_meta({"codec": {**listed, "curve": curve}})
+
+    def _opened(self, records: list[SegmentRecord], dim: int) -> Snapshot:
+        """These segments as they are now; files that are open already are not opened again."""
+        self._snapshot = Snapshot.open(self.folder, self.catalog, dim, before=self._snapshot, records=records)
+        return self._snapshot
 
     def _codec(self, meta: dict[str, Any]) -> Codec | None:
         """The codec that the catalog names, read once."""
@@ -228,53 +276,54 @@ class Writer:
             self._opened_codec = (listed["file"], Codec.load(self.folder / SEGMENT_FOLDER / listed["file"]))
         return self._opened_codec[1]
 
-    def _sweep(self) -> None:
-        """Remove files that no committed transaction lists: what a killed writer left, and what compaction retired."""
+    def _retire(self, records: list[SegmentRecord]) -> None:
+        """Remember files that no transaction lists any more."""
+        self._retired += [(time.monotonic(), record.file) for record in records]
+
+    def _remove_retired(self, seconds: float) -> None:
+        """Remove files retired so long ago, so that a reader that has just read the list still finds them."""
+        before = time.monotonic() - seconds
+        for when, file in self._retired:
+            if when <= before:
+                with contextlib.suppress(OSError):
+                    (self.folder / SEGMENT_FOLDER / file).unlink(missing_ok=True)
+        self._retired = [(when, file) for when, file in self._retired if when > before]
+
+    def sweep(self) -> int:
+        """Remove files that no committed transaction lists, as a killed writer leaves them. Returns how many.
+
+        A commit goes first: one that failed in its last step could come back from SQLite's log after a crash, and list its
+        file, until another is written over it there.
+        """
+        meta = self.catalog.meta()
         listed = {record.file for record in self.catalog.segments()}
-        if codec := self.catalog.meta().get("codec"):
+        if codec := meta.get("codec"):
             listed.add(codec["file"])
-        for path in (self.folder / SEGMENT_FOLDER).iterdir():
-            if path.name not in listed:
-                log.debug("sweeping %s", path)
-                path.unlink(missing_ok=True)
-
-
-def _record(number: int, file: str, info: SegmentInfo, rows: npt.NDArray[np.int64], coded: bool) -> SegmentRecord:
-    """What the catalog keeps of a segment that holds these rows, ascending."""
-    first, last = int(rows[0]), int(rows[-1])
-    return SegmentRecord(
-        segment=number,
-        file=file,
-        first_row=first,
-        last_row=last,
-        rows=None if last - first + 1 == len(rows) else rows,
-        n_documents=info.n_documents,
-        n_tokens=info.n_tokens,
-        size_bytes=info.size_bytes,
-        checksum=info.checksum,
-        coded=coded,
-    )
+        orphans = [path for path in (self.folder / SEGMENT_FOLDER).iterdir() if path.name not in listed]
+        if orphans:
+            self.set_meta({"next_segment": meta["next_segment"] + 1})
+        for path in orphans:
+            log.debug("sweeping %s", path)
+            path.unlink(missing_ok=True)
+        return len(orphans)
 
 
 def _batches(arrivals: Iterable[Arrival]) -> Iterator[list[Arrival]]:
-    """Group the stream so that a batch holds about _FLUSH_TOKENS token vectors."""
+    """Group the stream so that a batch holds about BUFFER_TOKENS token vectors."""
     batch: list[Arrival] = []
     tokens = 0
     for arrival in arrivals:
         batch.append(arrival)
         tokens += len(arrival.vectors)
-        if tokens >= _FLUSH_TOKENS:
+        if tokens >= BUFFER_TOKENS:
             yield batch
             batch, tokens = [], 0
     if batch:
         yield batch
 
 
-def _append(writer: SegmentWriter | CodedSegmentWriter, batch: list[Arrival]) -> npt.NDArray[np.float32]:
-    vectors = np.concatenate([arrival.vectors for arrival in batch])
-    doclens = np.array([len(arrival.vectors) for arrival in batch], dtype=np.int64)
-    writer.append(vectors, doclens, _token_ids(batch))
-    return vectors
+def _tokens(batch: list[Arrival]) -> int:
+    return sum(len(arrival.vectors) for arrival in batch)
 
 
 def _token_ids(batch: list[Arrival]) -> npt.NDArray[np.int32] | None:

@@ -1,0 +1,70 @@
+"""When an index is put in order by itself: which segments a writing call merges, and when a codec is trained.
+
+Pure decisions over token counts, so that the same calls end in the same files on every machine. docs/living-index.md states
+them for users. Knows nothing about files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from polyvec.index.catalog import SegmentRecord
+from polyvec.index.codec_training import centroid_count
+from polyvec.index.drift import NOTICED, drift_of
+
+BUFFER_TOKENS = 65_536  # a call of at most this many tokens is written together with the small segments before it
+MERGED_TOKENS = 1 << 24  # automatic merging makes no segment larger than this; `compact` does
+TRAIN_FROM = 1 << 17  # tokens: an index of codes trains its codec once it holds as many, 32 MB of fp16 at dim 128
+GROWTH = 8  # times: a codec is trained anew when the index has grown so much since
+_SETTLED = centroid_count(1 << 62)  # centroids that no growth adds to
+
+
+def absorbed(records: Sequence[SegmentRecord], tokens: int) -> list[SegmentRecord]:
+    """The newest segments that an addition of `tokens` tokens is written together with: none larger than what is merged already.
+
+    Equal additions merge as a binary counter counts: n of them are in at most log2(n) + 1 segments, and each is copied
+    at most log2(n) times.
+    """
+    return _tail(records, tokens, BUFFER_TOKENS)
+
+
+def merge_due(records: Sequence[SegmentRecord], dead: Sequence[int]) -> list[SegmentRecord]:
+    """Neighbouring segments to write anew as one after a commit; empty where all is well.
+
+    dead: rows deleted in each segment. The newest segments are merged by the rule of `absorbed`; then a segment
+    that is more than half dead is written alone.
+    """
+    if records:
+        tail = [*_tail(records[:-1], records[-1].n_tokens, MERGED_TOKENS), records[-1]]
+        if len(tail) > 1:
+            return tail
+    for record, count in zip(records, dead, strict=True):
+        if 2 * count > record.n_documents:
+            return [record]
+    return []
+
+
+def training_due(listed: dict[str, Any] | None, tokens: int) -> bool:
+    """Whether to train a codec on `tokens` live tokens. listed: what the catalog keeps of the present one.
+
+    The first at TRAIN_FROM tokens; a new one after GROWTH-fold growth, until no growth adds centroids; and one where what
+    was added since is at least as much as the codec was trained on and fits it badly.
+    """
+    if listed is None:
+        return tokens >= TRAIN_FROM
+    trained = max(int(listed["tokens"]), 1)
+    if centroid_count(trained) < _SETTLED and tokens >= GROWTH * max(trained, TRAIN_FROM // GROWTH):
+        return True
+    added = listed.get("added", {"tokens": 0})["tokens"]
+    return bool(added >= max(trained, TRAIN_FROM) and drift_of(listed) > NOTICED)
+
+
+def _tail(records: Sequence[SegmentRecord], tokens: int, most: int) -> list[SegmentRecord]:
+    chosen: list[SegmentRecord] = []
+    for record in reversed(records):
+        if record.n_tokens > tokens or record.n_tokens + tokens > most:
+            break
+        chosen.insert(0, record)
+        tokens += record.n_tokens
+    return chosen
