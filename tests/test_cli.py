@@ -75,7 +75,7 @@ def test_search_finds_and_reports_json(run: Any, indexed: Path) -> None:
     answer = run("search", indexed, "why does dough get bigger?", "--json", "--explain", "-k", 2).json
     assert answer["hits"][0]["id"] == "bread"
     hit = answer["hits"][0]
-    assert set(hit) == {"id", "score", "rank", "text", "metadata", "explanation"}
+    assert set(hit) == {"id", "score", "normalised_score", "rank", "text", "metadata", "explanation"}
     assert hit["metadata"] == {"title": "Bread", "lang": "en"}
     assert sum(m["similarity"] for m in hit["explanation"]["matches"]) == pytest.approx(hit["score"], rel=5e-3)
 

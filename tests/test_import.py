@@ -28,6 +28,7 @@ ORDER = [
     "asking",
     "collection",
     "building",
+    "repairing",
     "evaluation",
     "training",
     "integrations",

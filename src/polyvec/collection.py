@@ -358,6 +358,7 @@ class Index:
         mode: Mode | None = ...,
         filter: Mapping[str, Any] | None = ...,
         subset: Sequence[str] | None = ...,
+        min_score: float | None = ...,
         options: SearchOptions | None = ...,
         threads: int | None = ...,
     ) -> list[Hit]: ...
@@ -370,6 +371,7 @@ class Index:
         mode: Mode | None = ...,
         filter: Mapping[str, Any] | None = ...,
         subset: Sequence[str] | None = ...,
+        min_score: float | None = ...,
         options: SearchOptions | None = ...,
         threads: int | None = ...,
     ) -> list[list[Hit]]: ...
@@ -381,16 +383,17 @@ class Index:
         mode: Mode | None = None,
         filter: Mapping[str, Any] | None = None,
         subset: Sequence[str] | None = None,
+        min_score: float | None = None,
         options: SearchOptions | None = None,
         threads: int | None = None,
     ) -> list[Hit] | list[list[Hit]]:
         """The best documents for a question in any language; a list of questions gives a list of lists.
 
         k: hits to return, default SearchOptions.k · mode: "late" (MaxSim), "keyword" (BM25, needs no model) or "hybrid" ·
-        filter: on metadata, see polyvec.index.filters · subset: ids to choose from · options: how to search · threads: default
-        all cores. Raises InputError for an empty query.
+        filter: on metadata, see polyvec.index.filters · subset: ids to choose from · min_score: least normalised score of a hit,
+        from 0 to 1 · options: how to search · threads: default all cores. Raises InputError for an empty query.
         """
-        chosen = _chosen(options, k, mode)
+        chosen = _chosen(options, k=k, mode=mode, min_score=min_score)
         texts = [query] if isinstance(query, str) else list(query)
         with self._current() as view:
             allowed = allowed_rows(view.catalog, subset, filter)
@@ -407,6 +410,7 @@ class Index:
         k: int | None = None,
         filter: Mapping[str, Any] | None = None,
         subset: Sequence[str] | None = None,
+        min_score: float | None = None,
         options: SearchOptions | None = None,
         threads: int | None = None,
     ) -> list[Hit] | list[list[Hit]]:
@@ -414,7 +418,7 @@ class Index:
 
         Raises InputError for a wrong dim, no rows, NaN or infinity.
         """
-        chosen = _chosen(options, k, None)
+        chosen = _chosen(options, k=k, min_score=min_score)
         single = isinstance(query, np.ndarray) and query.ndim == 2
         arrays: list[Any] = [query] if single else list(query)  # type: ignore[arg-type]
         asked = [Asked(vectors=checked_vectors(one, dim=self.dim, name=f"query {i}")) for i, one in enumerate(arrays)]
@@ -467,6 +471,5 @@ class Index:
             )
 
 
-def _chosen(options: SearchOptions | None, k: int | None, mode: Mode | None) -> SearchOptions:
-    options = options or SearchOptions()
-    return replace(options, k=options.k if k is None else k, mode=options.mode if mode is None else mode)
+def _chosen(options: SearchOptions | None, **given: Any) -> SearchOptions:
+    return replace(options or SearchOptions(), **{name: value for name, value in given.items() if value is not None})

@@ -11,7 +11,7 @@ from polyvec.data import Document, Query, Run, as_documents
 from polyvec.errors import InputError
 from polyvec.explain import Explanation, explain
 from polyvec.scoring import maxsim
-from polyvec.search import Hit
+from polyvec.search import Hit, normalised_score
 
 if TYPE_CHECKING:
     from polyvec.encoder import Encoded, Encoder
@@ -50,6 +50,7 @@ def rerank(
                 rank=rank,
                 text=document.text,
                 metadata=document.metadata,
+                normalised_score=normalised_score(float(scores[i]), encoded_query.vectors),
                 _explain=_Explainer(query, encoded_query, document.encoded_text, encoded[i]),
             )
         )

@@ -21,7 +21,7 @@ from polyvec.index.reader import Snapshot
 if TYPE_CHECKING:
     from polyvec.explain import Explanation
 
-__all__ = ["Asked", "Hit", "SearchOptions", "allowed_rows", "search_snapshot"]
+__all__ = ["Asked", "Hit", "SearchOptions", "allowed_rows", "normalised_score", "search_snapshot"]
 
 _FUSION_DEPTH = 100  # hits of each kind that are fused, at least
 _FUSION_CONSTANT = 60
@@ -31,8 +31,10 @@ _FUSION_CONSTANT = 60
 class Hit:
     """One result, rank from 1; text is None where only vectors were stored. Higher scores are better.
 
-    score: MaxSim, the sum over query tokens (mode late); BM25 (keyword); the sum of reciprocal ranks (hybrid) ·
-    parts: what a hybrid score is made of, the late and keyword scores of the document where it has them.
+    score: MaxSim, the sum over query tokens (mode late); BM25 (keyword); what fusion makes of both (hybrid) ·
+    normalised_score: MaxSim as a share of the highest one that this query could get, in [0, 1], whatever else is found; None
+    in mode keyword · parts: what a hybrid score is made of: the document's MaxSim, and its BM25 where it has one ·
+    ranks: its places from 1 in the lists "late" and "keyword" that were fused, where it is in them.
     """
 
     id: str
@@ -40,7 +42,9 @@ class Hit:
     rank: int
     text: str | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
+    normalised_score: float | None = None
     parts: dict[str, float] = field(default_factory=dict)
+    ranks: dict[str, int] = field(default_factory=dict)
     _explain: Callable[[], Explanation] | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -66,8 +70,15 @@ class Hit:
 
     def to_dict(self) -> dict[str, Any]:
         """The hit as plain JSON values."""
-        shown = {"id": self.id, "score": self.score, "rank": self.rank, "text": self.text, "metadata": self.metadata}
-        return {**shown, "parts": self.parts} if self.parts else shown
+        shown = {
+            "id": self.id,
+            "score": self.score,
+            "normalised_score": self.normalised_score,
+            "rank": self.rank,
+            "text": self.text,
+            "metadata": self.metadata,
+        }
+        return {**shown, "parts": self.parts, "ranks": self.ranks} if self.parts else shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,49 +117,111 @@ def search_snapshot(
 
     Raises InputError where the mode needs a text and there is none.
     """
+    if options.mode != "keyword" and query.vectors is None:
+        raise InputError(f"mode={options.mode!r} needs token vectors of the query.")
+    if options.mode != "late" and query.text is None:
+        raise InputError(f"mode={options.mode!r} needs the query's text: ask with Index.search.")
     depth = options if options.mode != "hybrid" else replace(options, k=max(options.k, _FUSION_DEPTH))
-    ranked: dict[str, dict[int, float]] = {}
-    if options.mode in ("late", "hybrid"):
-        if query.vectors is None:
-            raise InputError(f"mode={options.mode!r} needs token vectors of the query.")
-        rows, scores = snapshot.search(query.vectors, depth, subset=allowed, threads=threads)
-        ranked["late"] = dict(zip(rows.tolist(), scores.tolist(), strict=True))
-    if options.mode in ("keyword", "hybrid"):
-        if query.text is None:
-            raise InputError(f"mode={options.mode!r} needs the query's text: ask with Index.search.")
-        rows, found = catalog.search_keywords(query.text, depth.k, subset=allowed)
-        ranked["keyword"] = dict(zip(rows.tolist(), found.tolist(), strict=True))
+    lists: dict[str, dict[int, float]] = {}
+    if query.vectors is not None and options.mode != "keyword":
+        lists["late"] = _scores(*snapshot.search(query.vectors, depth, subset=allowed, threads=threads))
+    if query.text is not None and options.mode != "late":
+        lists["keyword"] = _scores(*catalog.search_keywords(query.text, depth.k, subset=allowed))
+    found = _Found(list(lists.get(options.mode, {}).items()), lists)
     if options.mode == "hybrid":
-        return _hits(catalog, _fused(ranked)[: options.k], query, ranked)
-    return _hits(catalog, list(ranked[options.mode].items()), query, {})
+        assert query.vectors is not None
+        found = _fused(snapshot, query.vectors, lists, options, threads)
+    if query.vectors is not None and options.mode != "keyword":
+        late = found.parts.get("late") or lists["late"]
+        found.normalised = {row: normalised_score(late[row], query.vectors) for row, _ in found.ranked}
+    least = options.min_score
+    if least is not None:
+        found.ranked = [(row, score) for row, score in found.ranked if found.normalised[row] >= least]
+    return _hits(catalog, found, query, options.k)
 
 
-def _fused(ranked: dict[str, dict[int, float]]) -> list[tuple[int, float]]:
-    """Reciprocal rank fusion (Cormack, Clarke and Buettcher, SIGIR 2009): the sum of 1 / (60 + rank), ties by row."""
+def normalised_score(score: float, query: npt.NDArray[np.float32]) -> float:
+    """MaxSim as a share of what this query would get if every token met itself, cut to [0, 1].
+
+    query: (q, d) float32. With unit rows, which every model makes, that is the mean similarity of a query token's best match,
+    so it compares across queries of different lengths and never depends on other documents.
+    """
+    highest = float(np.linalg.norm(query, axis=1).sum())
+    return min(max(score / highest, 0.0), 1.0) if highest > 0 else 0.0
+
+
+@dataclass
+class _Found:
+    """Rows and scores, best first; the lists they come from, by name; for hybrid, the raw scores behind each row."""
+
+    ranked: list[tuple[int, float]]
+    lists: dict[str, dict[int, float]]
+    parts: dict[str, dict[int, float]] = field(default_factory=dict)
+    normalised: dict[int, float] = field(default_factory=dict)
+
+
+def _scores(rows: npt.NDArray[np.int64], scores: npt.NDArray[Any]) -> dict[int, float]:
+    return dict(zip(rows.tolist(), scores.tolist(), strict=True))
+
+
+def _fused(
+    snapshot: Snapshot,
+    query: npt.NDArray[np.float32],
+    lists: dict[str, dict[int, float]],
+    options: SearchOptions,
+    threads: int | None,
+) -> _Found:
+    """Both lists as one, ties by row. What only keywords found is scored by MaxSim too."""
+    others = np.array(sorted(lists["keyword"].keys() - lists["late"].keys()), np.int64)
+    late = dict(lists["late"])
+    if len(others):
+        whole = SearchOptions(k=len(others), exact=True)
+        late.update(_scores(*snapshot.search(query, whole, subset=others, threads=threads)))
+    parts = {"late": late, "keyword": lists["keyword"]}
+    fused = _by_weight(parts, options.weight) if options.fusion == "weight" else _by_rank(lists, options.weight)
+    return _Found(sorted(fused.items(), key=lambda item: (-item[1], item[0])), lists, parts)
+
+
+def _by_rank(lists: dict[str, dict[int, float]], weight: float) -> dict[int, float]:
+    """Reciprocal rank fusion (Cormack, Clarke and Buettcher, SIGIR 2009): the sum of 1 / (60 + rank), weighted."""
     scores: dict[int, float] = {}
-    for result in ranked.values():
-        for rank, row in enumerate(result, start=1):
-            scores[row] = scores.get(row, 0.0) + 1.0 / (_FUSION_CONSTANT + rank)
-    return sorted(scores.items(), key=lambda item: (-item[1], item[0]))
+    for name, share in (("late", 2 * weight), ("keyword", 2 * (1 - weight))):
+        for rank, row in enumerate(lists[name], start=1):
+            scores[row] = scores.get(row, 0.0) + share / (_FUSION_CONSTANT + rank)
+    return scores
 
 
-def _hits(
-    catalog: Catalog, ranked: list[tuple[int, float]], query: Asked, parts: dict[str, dict[int, float]]
-) -> list[Hit]:
-    documents = catalog.documents(row for row, _ in ranked)
-    hits: list[Hit] = []
-    for row, score in ranked:
-        document = documents.get(row)
-        if document is None:  # a compaction of this same Index in another thread moved the catalog on: it is deleted
-            continue
+def _by_weight(parts: dict[str, dict[int, float]], weight: float) -> dict[int, float]:
+    """Convex combination (Bruch, Gai and Ingber, TOIS 2023): MaxSim from the lowest candidate's 0 to the best one's 1, BM25
+    from 0 to 1, and a document without a word of the query has 0 there.
+    """
+    late, keyword = parts["late"], parts["keyword"]
+    lowest, highest = min(late.values(), default=0.0), max(late.values(), default=0.0)
+    width, best = highest - lowest, max(keyword.values(), default=0.0)
+    scores = {}
+    for row, score in late.items():
+        met = (score - lowest) / width if width > 0 else 1.0
+        words = keyword.get(row, 0.0) / best if best > 0 else 0.0
+        scores[row] = weight * met + (1 - weight) * words
+    return scores
+
+
+def _hits(catalog: Catalog, found: _Found, query: Asked, k: int) -> list[Hit]:
+    documents = catalog.documents(row for row, _ in found.ranked[:k])
+    places = {name: {row: n for n, row in enumerate(rows, start=1)} for name, rows in found.lists.items()}
+    hits = []
+    for rank, (row, score) in enumerate(found.ranked[:k], start=1):
+        document = documents[row]
         hits.append(
             Hit(
                 id=document.id,
                 score=score,
-                rank=len(hits) + 1,
+                rank=rank,
                 text=document.text,
                 metadata=document.metadata,
-                parts={name: scores[row] for name, scores in parts.items() if row in scores},
+                normalised_score=found.normalised.get(row),
+                parts={name: scores[row] for name, scores in found.parts.items() if row in scores},
+                ranks={name: rows[row] for name, rows in places.items() if row in rows} if found.parts else {},
                 _explain=_explainer(query, document),
             )
         )

@@ -81,15 +81,15 @@ def test_when_a_codec_is_trained() -> None:
     assert upkeep.training_due({"tokens": 100, "error": 0.1}, upkeep.TRAIN_FROM)
 
 
-def test_two_hundred_calls_make_a_few_files(tmp_path: Path) -> None:
-    vectors = arrays(200)
+def test_a_hundred_calls_make_a_few_files(tmp_path: Path) -> None:
+    vectors = arrays(100)
     with Index.create(tmp_path / "i", dim=DIM) as index:
         for number, one in enumerate(vectors):
             index.add_vectors([f"d{number}"], [one])
-        assert index.info()["segments"] == (200).bit_count()
+        assert index.info()["segments"] == (100).bit_count()
         assert [hit.id for hit in index.search_vectors(vectors[77], k=1)] == ["d77"]
         assert index.verify() == []
-    assert len(list((tmp_path / "i" / "segments").iterdir())) == (200).bit_count()
+    assert len(list((tmp_path / "i" / "segments").iterdir())) == (100).bit_count()
 
 
 def small_thresholds(patch: pytest.MonkeyPatch) -> None:

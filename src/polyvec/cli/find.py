@@ -17,7 +17,7 @@ from polyvec.errors import InputError
 if TYPE_CHECKING:
     from polyvec.collection import Index
     from polyvec.data import Query
-    from polyvec.search import Hit
+    from polyvec.search import Hit, SearchOptions
 
 _BATCH = 64  # queries encoded together when many are given
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, one line a query.")
@@ -41,8 +41,11 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON,
     type=click.Choice(["late", "keyword", "hybrid"]),
     default="late",
     show_default=True,
-    help="MaxSim, BM25, or both fused by rank.",
+    help="MaxSim, BM25, or both fused.",
 )
+@click.option("--fusion", type=click.Choice(["rank", "weight"]), help="How hybrid fuses.  [default: rank]")
+@click.option("--weight", type=float, metavar="W", help="Share of MaxSim in hybrid, 0 to 1.  [default: 0.5]")
+@click.option("--min-score", type=float, metavar="S", help="Leave out hits whose normalised score, 0 to 1, is below.")
 @click.option(
     "--filter", "condition", metavar="JSON", help='Metadata filter, \'{"lang": "de", "year": {"$gte": 2000}}\'.'
 )
@@ -63,6 +66,9 @@ def search(
     run_path: Path | None,
     tag: str,
     mode: str,
+    fusion: str | None,
+    weight: float | None,
+    min_score: float | None,
     condition: str | None,
     explain: bool,
     exact: bool,
@@ -81,10 +87,19 @@ def search(
     from polyvec.index.options import SearchOptions
 
     wanted = _wanted(query, queries)
-    knobs = {"exact": exact or None, "recall": recall, "nprobe": nprobe, "candidates": candidates}
-    options = SearchOptions(**{name: value for name, value in knobs.items() if value is not None})  # type: ignore[arg-type]
+    knobs: dict[str, Any] = {
+        "mode": mode,
+        "fusion": fusion,
+        "weight": weight,
+        "min_score": min_score,
+        "exact": exact or None,
+        "recall": recall,
+        "nprobe": nprobe,
+        "candidates": candidates,
+    }
+    options = SearchOptions(**{name: value for name, value in knobs.items() if value is not None})
     with Index.open(index_path) as index:
-        answers = _answers(index, wanted, k=k, mode=mode, options=options, filter=_filter(condition), threads=threads)
+        answers = _answers(index, wanted, k=k, options=options, filter=_filter(condition), threads=threads)
         if run_path is not None:
             results = ((asked.id, [(hit.id, hit.score) for hit in hits]) for asked, hits, _ in answers)
             write_run(run_path, results, tag=tag)
@@ -177,15 +192,15 @@ def _wanted(query: str | None, queries: Path | None) -> Iterator[Query]:
 
 
 def _answers(
-    index: Index, queries: Iterator[Query], *, k: int | None, **settings: Any
+    index: Index, queries: Iterator[Query], *, k: int | None, options: SearchOptions, **settings: Any
 ) -> Iterator[tuple[Query, list[Hit], float]]:
     """Answer queries in batches; somebody who types is answered at once."""
     size = 1 if sys.stdin.isatty() else _BATCH
-    if settings["mode"] != "keyword":
+    if options.mode != "keyword":
         _ = index.encoder  # loaded before the clock starts
     while batch := _take(queries, size):
         started = time.perf_counter()
-        results = index.search([query.text for query in batch], k=k, **settings)
+        results = index.search([query.text for query in batch], k=k, options=options, **settings)
         seconds = (time.perf_counter() - started) / len(batch)
         yield from ((query, hits, seconds) for query, hits in zip(batch, results, strict=True))
 

@@ -1,4 +1,4 @@
-"""Commands that make and keep an index: index, add, update, delete, compact, info, verify."""
+"""Commands that make and keep an index: index, add, update, delete, compact, info, verify, repair."""
 
 from __future__ import annotations
 
@@ -169,6 +169,31 @@ def verify(index_path: Path, as_json: bool) -> None:
         raise click.exceptions.Exit(1)
 
 
+@click.command()
+@_index_argument
+@_json_option
+def repair(index_path: Path, as_json: bool) -> None:
+    """Make a damaged INDEX sound: unreadable token vectors are made anew from the stored texts.
+
+    Documents that were added as vectors only cannot be made anew; their ids are reported. A damaged catalog.sqlite cannot be
+    repaired.
+    """
+    from polyvec.repairing import repair_index
+
+    with progress_bar("documents") as bar:
+        task = bar.add_task("encoding", total=None, done=0, rate="")
+        report = repair_index(index_path, progress=lambda n: bar.update(task, advance=n))
+    if as_json:
+        print_json({"actions": report.actions, "encoded": report.encoded, "lost": report.lost})
+        return
+    for action in report.actions:
+        console.print(f"[yellow]![/] {action}", soft_wrap=True)
+    for document_id in report.lost:
+        console.print(f"[bold red]✗[/] {document_id} is lost: only its vectors were stored")
+    done = f"{report.encoded:,} documents encoded again" if report.actions else "nothing was wrong"
+    console.print(f"[bold green]✓[/] {done}")
+
+
 @contextmanager
 def _counting(what: str, docs: Path) -> Iterator[tuple[Callable[[int], None], Callable[[int], None]]]:
     """A bar whose share is bytes read and whose rate is documents encoded a second."""
@@ -214,7 +239,7 @@ def _shown(name: str, value: Any) -> str:
     if name.endswith("bytes"):
         return human_bytes(value)
     if isinstance(value, dict):
-        return "  ".join(f"{key} {count:,}" for key, count in value.items()) or "-"
+        return "  ".join(f"{key.replace('_', ' ')} {_shown(key, one)}" for key, one in value.items()) or "-"
     if isinstance(value, int):
         return f"{value:,}"
     return "-" if value is None else str(value)

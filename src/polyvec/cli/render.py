@@ -64,6 +64,7 @@ def print_hits(query: str, hits: Sequence[Hit], explanations: Sequence[Explanati
             (f"{hit.lang or '--'}  ", "magenta"),
             (hit.title or hit.id, "bold"),
             (f"   {hit.id}" if hit.title else "", "dim"),
+            (_ranks(hit), "dim"),
         )
         console.print(head)
         if explanation is not None:
@@ -75,6 +76,11 @@ def print_hits(query: str, hits: Sequence[Hit], explanations: Sequence[Explanati
             console.print(Padding(body, (0, 4, 0, 5)))
     plural = "" if len(hits) == 1 else "s"
     console.print(Text(f"  {len(hits)} hit{plural} in {1000 * seconds:.0f} ms\n", style="dim"))
+
+
+def _ranks(hit: Hit) -> str:
+    """Where a hybrid hit stood in each list."""
+    return f"   {', '.join(f'{name} #{rank}' for name, rank in hit.ranks.items())}" if hit.ranks else ""
 
 
 def marked_text(explanation: Explanation, *, skip: int = 0, limit: int = _SNIPPET) -> Text:

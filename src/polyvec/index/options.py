@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 from polyvec.errors import InputError
 
 Mode = Literal["late", "keyword", "hybrid"]
+Fusion = Literal["rank", "weight"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +20,12 @@ class SearchOptions:
     """
 
     k: int = 10  # hits to return
-    mode: Mode = "late"  # late: MaxSim · keyword: BM25 · hybrid: both, fused by reciprocal rank
+    mode: Mode = "late"  # late: MaxSim · keyword: BM25 · hybrid: both, fused
+    fusion: Fusion = (
+        "rank"  # of hybrid: rank: reciprocal ranks · weight: scores, each scaled to [0, 1] among the candidates
+    )
+    weight: float = 0.5  # share of MaxSim in hybrid, from 0 to 1; keywords have the rest
+    min_score: float | None = None  # hits whose normalised score, in [0, 1], is below are left out; not for keyword
     exact: bool = False  # score every document that may be returned; no probing
     nprobe: int = 32  # centroids that each query token looks into
     candidates: int | None = None  # documents scored in full; None: 512, and 8 a hit
@@ -30,6 +36,17 @@ class SearchOptions:
     def __post_init__(self) -> None:
         if self.mode not in get_args(Mode):
             raise InputError(f"mode={self.mode!r}: expected one of {', '.join(get_args(Mode))}.")
+        if self.fusion not in get_args(Fusion):
+            raise InputError(f"fusion={self.fusion!r}: expected one of {', '.join(get_args(Fusion))}.")
+        for name in ("weight", "min_score"):
+            value = getattr(self, name)
+            if not _is_share(value) and not (name == "min_score" and value is None):
+                raise InputError(f"{name}={value!r}: expected a number from 0 to 1.")
+        if self.min_score is not None and self.mode == "keyword":
+            raise InputError(
+                "min_score is a share of the highest possible MaxSim, and mode='keyword' has none: BM25 knows no highest "
+                "score. Use mode='late' or 'hybrid', or leave min_score out."
+            )
         if not isinstance(self.exact, bool):
             raise InputError(f"exact={self.exact!r}: expected True or False.")
         for name, what in (("k", "hits"), ("nprobe", "centroids"), ("candidates", "documents")):
@@ -58,6 +75,10 @@ def with_recall(options: SearchOptions, curve: Sequence[dict[str, float]]) -> Se
         if entry["recall"] >= options.recall:
             return replace(options, nprobe=int(entry["nprobe"]), candidates=int(entry["candidates"]))
     return replace(options, exact=True)
+
+
+def _is_share(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 1
 
 
 def _counts(value: Any) -> bool:

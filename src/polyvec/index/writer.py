@@ -71,7 +71,7 @@ class Writer:
         self._lock = WriterLock(folder)
         try:
             self.catalog = Catalog.open(folder, write=True)
-            self.sweep()
+            self.swept = self.sweep()  # files that were removed
         except BaseException:
             self._lock.close()
             raise
