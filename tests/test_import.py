@@ -33,6 +33,7 @@ ORDER = [
     "training",
     "integrations",
     "demo",
+    "benchmarking",
     "cli",
     "__main__",
 ]

@@ -33,6 +33,7 @@ _COMMANDS = {
     "train": "polyvec.cli.train:train",
     "mine": "polyvec.cli.train:mine",
     "teach": "polyvec.cli.train:teach",
+    "bench": "polyvec.cli.bench:bench",
     "demo": "polyvec.cli.demo:demo",
     "encode": "polyvec.cli.model:encode",
     "convert": "polyvec.cli.model:convert",

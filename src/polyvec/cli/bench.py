@@ -1,0 +1,74 @@
+"""The bench command: speed and quality on this machine, or of one index against exact search; one JSON line a result."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from polyvec.cli.render import messages, print_json
+
+if TYPE_CHECKING:
+    from polyvec.benchmarking import AuditQuery
+    from polyvec.collection import Index
+
+
+@click.command()
+@click.option(
+    "--audit", "index_path", metavar="INDEX", type=click.Path(path_type=Path), help="Audit this index instead."
+)
+@click.option(
+    "--queries",
+    type=click.Path(path_type=Path, allow_dash=True),
+    help="Questions to audit with: .jsonl, .tsv or .txt, one a line. Default: stretches of stored documents.",
+)
+@click.option("-k", type=click.IntRange(min=1), default=10, show_default=True, help="Hits that an audit compares.")
+@click.option(
+    "--threads", type=click.IntRange(min=1), default=None, help="Threads an audit searches with.  [default: all cores]"
+)
+@click.option(
+    "--documents",
+    type=click.IntRange(min=100),
+    default=5_000,
+    show_default=True,
+    help="Documents of made-up vectors to time the engine with.",
+)
+@click.option("--model", metavar="M", help="Checkpoint folder or hub name. Default: the model that ships with polyvec.")
+def bench(
+    index_path: Path | None, queries: Path | None, k: int, threads: int | None, documents: int, model: str | None
+) -> None:
+    """Measure speed and quality on this machine, in about a minute; prints one JSON line a result.
+
+    With --audit INDEX: compare searching INDEX with scoring every document of it, at the defaults, at recall targets and over
+    a curve of settings: overlap@k and milliseconds a query. Ask with --queries in your users' own words where you can.
+    """
+    from polyvec.benchmarking import audit
+    from polyvec.benchmarking import bench as run_bench
+    from polyvec.collection import Index
+
+    if index_path is None:
+        if queries is not None:
+            raise click.UsageError("--queries is for --audit INDEX.")
+        from polyvec.encoder import Encoder
+
+        with tempfile.TemporaryDirectory() as folder:
+            for line in run_bench(Path(folder), encoder=Encoder(model), documents=documents):
+                print_json(line)
+        return
+    with Index.open(index_path) as index:
+        for line in audit(index, _asked(index, index_path, queries), k=k, threads=threads):
+            print_json(line)
+    if queries is None:
+        messages.print("[dim]Asked with stretches of stored documents; --queries takes real questions.[/]")
+
+
+def _asked(index: Index, path: Path, queries: Path | None) -> list[AuditQuery]:
+    from polyvec.benchmarking import AuditQuery, stretches
+    from polyvec.data import read_queries
+
+    if queries is None:
+        return stretches(path)
+    texts = [query.text for query in read_queries(queries)]
+    return [AuditQuery(vectors) for vectors in index.encoder.encode_query(texts)]
