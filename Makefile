@@ -7,7 +7,7 @@ NATIVE := $(wildcard native/*.cpp native/*.hpp native/*.h native/kernels/*) CMak
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test check bench docs native reproduce clean
+.PHONY: demo test check bench docs native reproduce crash clean
 
 demo: $(VENV)/.installed
 	$(VENV)/bin/polyvec demo
@@ -32,6 +32,10 @@ docs: $(VENV)/.installed-dev
 DATA ?= $(wildcard ../shared/data/eval)
 reproduce: $(VENV)/.installed
 	$(VENV)/bin/polyvec reproduce recipes/expected.toml $(if $(DATA),--data $(DATA))
+
+# Over a thousand kills of a writing process, and errors at every system call: about a quarter of an hour.
+crash: $(VENV)/.installed-dev
+	$(PY) -m tests.crash.harness
 
 bench: $(VENV)/.installed-dev
 	$(PY) benchmarks/maxsim.py

@@ -51,9 +51,10 @@ class WriterLock:
                 f"{folder} is being written by {holder or 'another process'}. Wait until it is done, or stop it."
             ) from error
         now = datetime.now(timezone.utc).isoformat(timespec="seconds")
-        os.truncate(self._descriptor, 0)
-        os.lseek(self._descriptor, 0, os.SEEK_SET)
-        os.write(self._descriptor, f"process {os.getpid()} on {socket.gethostname()} since {now}\n".encode())
+        with contextlib.suppress(OSError):  # a full disk: the name is a courtesy, the lock is held without it
+            os.truncate(self._descriptor, 0)
+            os.lseek(self._descriptor, 0, os.SEEK_SET)
+            os.write(self._descriptor, f"process {os.getpid()} on {socket.gethostname()} since {now}\n".encode())
 
     def close(self) -> None:
         """Let the next writer in."""

@@ -68,13 +68,13 @@ class Writer:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._lock = WriterLock(folder)
-        try:
+        with contextlib.ExitStack() as held:
+            self._lock = WriterLock(folder)
+            held.callback(self._lock.close)
             self.catalog = Catalog.open(folder, write=True)
+            held.callback(self.catalog.close)
             self.swept = self.sweep()  # files that were removed
-        except BaseException:
-            self._lock.close()
-            raise
+            held.pop_all()
         self._in_flight: set[str] = set()
         self._opened_codec: tuple[str, Codec] | None = None
         self._snapshot: Snapshot | None = None
