@@ -1,92 +1,174 @@
-"""A dataset and a list of settings -> quality beside what it costs: bytes a document, milliseconds a query."""
+"""A dataset and a list of settings -> quality beside what it costs: bytes a token, milliseconds a query."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
+from typing import Any
 
-from polyvec.evaluation.dataset import Dataset
-from polyvec.evaluation.evaluation import evaluate
-from polyvec.evaluation.report import _pyplot, _saved
+from polyvec.errors import InputError
+from polyvec.evaluation.job import Job, Progress, Workshop
+from polyvec.evaluation.report import pyplot, save
+from polyvec.search import SearchOptions
 
-
-@dataclass(frozen=True, kw_only=True)
-class Trial:
-    """One setting to try. dim: a Matryoshka head, None for the model's own · pool_factor: tokens pooled into one."""
-
-    dim: int | None = None
-    pool_factor: float = 1.0
+_COLOURS = ("#2f6fb0", "#c2571a", "#2a8a4a", "#8a4fb0", "#b0862f", "#3f8f8f", "#a03050")
+_MARKERS = "os^Dvp*"
 
 
 @dataclass(frozen=True, kw_only=True)
 class AblationRow:
-    """What a trial gave. value: the measure over all judged queries."""
+    """What a setting gave. probing: how it was searched · value: the measure over all judged queries · bytes_per_token: of the
+    vectors that are stored, bytes_per_document: the same a document, which pooling lowers too · search_ms: a query, all
+    threads at work.
+    """
 
     dim: int
+    nbits: int
     pool_factor: float
+    probing: str
     value: float
     tokens: int
     documents: int
+    bytes_per_token: float
     bytes_per_document: float
     search_ms: float
 
-    def to_dict(self) -> dict[str, float]:
+    def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
         return asdict(self)
 
+    @property
+    def label(self) -> str:
+        """The setting in a few words."""
+        pooled = "" if self.pool_factor == 1 else f", pooled {self.pool_factor:g}"
+        return f"{self.dim} x {self.nbits}{pooled}"
+
+
+def parse_probing(text: str, k: int) -> SearchOptions:
+    """ "exact", "32" (nprobe), "32:512" (nprobe:candidates) or "0.99" (recall) -> options. Raises InputError for other words."""
+    try:
+        if text == "exact":
+            return SearchOptions(k=k, exact=True)
+        if "." in text:
+            return SearchOptions(k=k, recall=float(text))
+        nprobe, _, candidates = text.partition(":")
+        return SearchOptions(k=k, nprobe=int(nprobe), candidates=int(candidates) if candidates else None)
+    except ValueError as error:
+        raise InputError(
+            f"probing {text!r}: expected exact, a number of centroids such as 32, centroids:documents such as 32:512, "
+            "or a recall such as 0.99."
+        ) from error
+
 
 def sweep(
-    dataset: Dataset,
-    trials: Sequence[Trial],
+    dataset: str,
     *,
+    split: str | None = None,
     model: str | None = None,
+    dims: Sequence[int | None] = (None,),
+    nbits: Sequence[int | None] = (None,),
+    pool_factors: Sequence[float] = (1.0,),
+    probings: Sequence[str] = ("exact",),
     measure: str = "nDCG@10",
-    progress: Callable[[str, int], None] | None = None,
-) -> list[AblationRow]:
-    """Evaluate each trial through an index of its own."""
-    from polyvec.encoder import Encoder
+    k: int = 100,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> Iterator[AblationRow]:
+    """Judge every combination. Texts are encoded once, and an index is built once for all ways to probe it.
 
-    rows = []
-    for trial in trials:
-        encoder = Encoder(model, dim=trial.dim, pool_factor=trial.pool_factor)
-        result = evaluate(dataset, encoder=encoder, measures=[measure], progress=progress)
-        rows.append(
-            AblationRow(
-                dim=encoder.dim,
-                pool_factor=trial.pool_factor,
+    dims, nbits: None for the default. Raises InputError for a setting that makes no sense, before any work.
+    """
+    jobs = [
+        (
+            probing,
+            Job(
+                dataset=dataset, split=split, model=model, dim=dim, nbits=bits, pool_factor=factor,
+                options=parse_probing(probing, k), measures=(measure,), threads=threads,
+            ),
+        )
+        for dim, factor, bits, probing in product(dims, pool_factors, nbits, probings)
+    ]  # fmt: skip
+    with Workshop([job for _, job in jobs], progress=progress) as workshop:
+        for probing, job in jobs:
+            result = workshop.do(job)
+            yield AblationRow(
+                dim=result.settings["dim"],
+                nbits=result.settings["nbits"],
+                pool_factor=job.pool_factor,
+                probing=probing,
                 value=result.measures[measure],
                 tokens=result.tokens,
                 documents=result.documents,
-                bytes_per_document=round(result.index_bytes / result.documents, 1),
+                bytes_per_token=result.bytes_per_token,
+                bytes_per_document=round(result.bytes_per_token * result.tokens / result.documents, 1),
                 search_ms=round(1000 * result.seconds["search"] / result.queries, 4),
             )
-        )
-    return rows
 
 
 def write_ablation(folder: Path, name: str, rows: Sequence[AblationRow], measure: str) -> None:
-    """Write ablation.jsonl and two plots, quality against bytes and against time, to a folder."""
+    """Write ablation.jsonl, ablation.md and three plots to a folder: quality against bytes a token, bytes a document, and time."""
     folder.mkdir(parents=True, exist_ok=True)
     lines = [json.dumps({"dataset": name, "measure": measure, **row.to_dict()}) for row in rows]
     (folder / "ablation.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    for file, label, cost in (
-        ("quality-bytes.png", "index bytes a document", [row.bytes_per_document for row in rows]),
-        ("quality-time.png", "search, ms a query", [row.search_ms for row in rows]),
-    ):
-        figure, axes = _pyplot().subplots(figsize=(6.5, 4), dpi=150)
-        for row, x in zip(rows, cost, strict=True):
-            axes.scatter([x], [row.value], color="#2f6fb0")
-            axes.annotate(
-                f"{row.dim}, pool {row.pool_factor:g}",
-                (x, row.value),
-                xytext=(5, 4),
-                textcoords="offset points",
-                fontsize=8,
+    (folder / "ablation.md").write_text(_markdown(rows, measure), encoding="utf-8")
+    best = {row.label: row for row in sorted(rows, key=lambda row: row.value)}  # by size, the probing that found most
+    _draw(folder / "quality-token.png", name, list(best.values()), "index bytes a token", "bytes_per_token", measure)
+    _draw(
+        folder / "quality-bytes.png", name, list(best.values()), "index bytes a document", "bytes_per_document", measure
+    )
+    _draw(folder / "quality-time.png", name, rows, "search, ms a query", "search_ms", measure)
+
+
+def _markdown(rows: Sequence[AblationRow], measure: str) -> str:
+    head = ["dim", "nbits", "pooling", "probing", measure, "tokens", "bytes a token", "bytes a document", "ms a query"]
+    lines = [head, ["---"] * len(head)]
+    for row in rows:
+        lines.append(
+            [
+                str(row.dim), str(row.nbits), f"{row.pool_factor:g}", row.probing, f"{row.value:.4f}", f"{row.tokens:,}",
+                f"{row.bytes_per_token:.1f}", f"{row.bytes_per_document:,.0f}", f"{row.search_ms:.2f}",
+            ]
+        )  # fmt: skip
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def _draw(path: Path, name: str, rows: Sequence[AblationRow], label: str, cost: str, measure: str) -> None:
+    """A point a row: colour for dims, marker for nbits and pooling; a line joins what differs in probing or bits alone."""
+    figure, axes = pyplot().subplots(figsize=(7.5, 4.6), dpi=150)
+    dims = sorted({row.dim for row in rows})
+    kinds = sorted({(row.nbits, row.pool_factor) for row in rows})
+    for dim in dims:
+        for kind in kinds:
+            points = sorted(
+                (getattr(row, cost), row.value) for row in rows if (row.dim, row.nbits, row.pool_factor) == (dim, *kind)
             )
-        axes.set_xlabel(label)
-        axes.set_ylabel(measure)
-        axes.set_title(name, loc="left", fontsize=10)
-        axes.margins(x=0.18, y=0.15)
-        _saved(figure, axes, folder / file)
+            if points:
+                axes.plot(
+                    *zip(*points, strict=True),
+                    color=_COLOURS[dims.index(dim) % len(_COLOURS)],
+                    marker=_MARKERS[kinds.index(kind) % len(_MARKERS)],
+                    linewidth=0.8,
+                    markersize=6,
+                    alpha=0.85,
+                )
+    axes.set_xscale("log")
+    axes.set_xlabel(label)
+    axes.set_ylabel(measure)
+    axes.set_title(name, loc="left", fontsize=10)
+    axes.grid(alpha=0.25, which="both", linewidth=0.5)
+    handles = [
+        axes.plot([], [], color=_COLOURS[i % len(_COLOURS)], linewidth=3, label=f"{dim} dims")[0]
+        for i, dim in enumerate(dims)
+    ]
+    handles += [
+        axes.plot(
+            [], [], color="#555555", linestyle="", marker=_MARKERS[i % len(_MARKERS)],
+            label=f"{bits} bits" + ("" if factor == 1 else f", pooled {factor:g}"),
+        )[0]
+        for i, (bits, factor) in enumerate(kinds)
+    ]  # fmt: skip
+    axes.legend(handles=handles, frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    save(figure, axes, path)

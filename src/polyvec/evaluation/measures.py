@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+import numpy as np
 
 from polyvec.data import Qrels, Run
 from polyvec.errors import InputError, MissingExtraError
@@ -30,9 +32,9 @@ def compute_measures(qrels: Qrels, run: Run, measures: Sequence[str]) -> dict[st
         for document_id, grade in grades.items()
     ]
     scored = [
-        ir_measures.ScoredDoc(query_id, document_id, score)
+        ir_measures.ScoredDoc(query_id, document_id, -float(rank))
         for query_id, scores in run.items()
-        for document_id, score in scores.items()
+        for rank, document_id in enumerate(ranked(scores), start=1)
     ]
     values = {query_id: dict.fromkeys(measures, 0.0) for query_id in qrels}
     names = dict(zip(map(str, wanted), measures, strict=True))
@@ -40,3 +42,11 @@ def compute_measures(qrels: Qrels, run: Run, measures: Sequence[str]) -> dict[st
         for metric in ir_measures.iter_calc(wanted, judgements, scored):
             values[metric.query_id][names[str(metric.measure)]] = float(metric.value)
     return values
+
+
+def ranked(scores: Mapping[str, float]) -> list[str]:
+    """Document ids best first, as trec_eval ranks them: scores as float32, ties by id, the later in the alphabet first.
+
+    ir-measures hands each measure to another program, and these break ties in different ways; ranks leave them no tie.
+    """
+    return sorted(scores, key=lambda document_id: (np.float32(scores[document_id]), document_id), reverse=True)

@@ -53,11 +53,11 @@ def write_report(
 
 def draw_languages(path: Path, result: EvaluationResult) -> Path:
     """A horizontal bar for each language, by the first measure."""
-    pyplot = _pyplot()
+    plots = pyplot()
     measure = next(iter(result.measures))
     languages = sorted(result.by_lang, key=lambda lang: result.by_lang[lang][measure])
     values = [result.by_lang[lang][measure] for lang in languages]
-    figure, axes = pyplot.subplots(figsize=(7.5, 0.9 + 0.32 * len(languages)), dpi=150)
+    figure, axes = plots.subplots(figsize=(7.5, 0.9 + 0.32 * len(languages)), dpi=150)
     bars = axes.barh(languages, values, color="#2f6fb0", height=0.7)
     axes.bar_label(bars, [f"{value:.3f}" for value in values], padding=4, fontsize=8)
     axes.axvline(
@@ -66,16 +66,16 @@ def draw_languages(path: Path, result: EvaluationResult) -> Path:
     axes.set_xlim(0, 1.08)
     axes.set_xlabel(measure)
     axes.legend(frameon=False, fontsize=8, loc="lower right")
-    return _saved(figure, axes, path)
+    return save(figure, axes, path)
 
 
 def draw_confusion(path: Path, confusion: dict[str, Counter[str]]) -> Path:
     """A square for each pair: the share of a query language's top hits that are in a document language."""
-    pyplot = _pyplot()
+    plots = pyplot()
     queries = sorted(confusion)
     targets = sorted({lang for row in confusion.values() for lang in row})
     shares = [[confusion[q][t] / max(1, sum(confusion[q].values())) for t in targets] for q in queries]
-    figure, axes = pyplot.subplots(figsize=(1.8 + 0.5 * len(targets), 1.4 + 0.42 * len(queries)), dpi=150)
+    figure, axes = plots.subplots(figsize=(1.8 + 0.5 * len(targets), 1.4 + 0.42 * len(queries)), dpi=150)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     for y, row in enumerate(shares):
         for x, share in enumerate(row):
@@ -86,26 +86,28 @@ def draw_confusion(path: Path, confusion: dict[str, Counter[str]]) -> Path:
     axes.set_yticks(range(len(queries)), queries)
     axes.set_xlabel("language of the hit (%)")
     axes.set_ylabel("language of the query")
-    return _saved(figure, axes, path)
+    return save(figure, axes, path)
 
 
-def _pyplot() -> Any:
+def pyplot() -> Any:
+    """Matplotlib without a display. Raises MissingExtraError where it is not installed."""
     try:
         import matplotlib
     except ImportError as error:
         raise MissingExtraError("Charts need matplotlib. Run: pip install 'polyvec[eval]'") from error
     matplotlib.use("Agg")
-    from matplotlib import pyplot
+    from matplotlib import pyplot as plots
 
-    return pyplot
+    return plots
 
 
-def _saved(figure: Any, axes: Any, path: Path) -> Path:
+def save(figure: Any, axes: Any, path: Path) -> Path:
+    """Write a figure without the frame's upper and right side, and let it go."""
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     figure.tight_layout()
     figure.savefig(path)
-    _pyplot().close(figure)
+    pyplot().close(figure)
     return path
 
 

@@ -1,95 +1,219 @@
-"""A list of expected results -> each command run again, each value compared.
+"""A list of expected results -> each command run again, each value compared, or the values written anew.
 
-The file is TOML: entries `[[result]]` with name, command, measure, value, tolerance, and lang where the value is one language's.
-DATA in a command stands for a folder of datasets; an entry whose data are not there is passed over, and so is a published
-figure, whose command needs weights or data from the network.
+The file is TOML: a table `about` (model, machine), and entries `[[result]]` as `Expected` has them. DATA in a command stands
+for a folder of datasets; an entry whose data are not there is passed over, and so is a published figure, whose command
+needs weights or data from the network.
 """
 
 from __future__ import annotations
 
 import json
+import platform
 import shlex
-import subprocess
 import sys
-from dataclasses import asdict, dataclass, fields
-from functools import cache
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from polyvec.errors import InputError
+import polyvec
+from polyvec.errors import InputError, PolyvecError
+from polyvec.evaluation.evaluation import EvaluationResult, Values
+from polyvec.evaluation.job import Job, Progress, Workshop
+from polyvec.evaluation.significance import compare
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
+BASELINE = "BM25"  # the system that others are compared with
+
 
 @dataclass(frozen=True, kw_only=True)
 class Expected:
-    """One line of the file. published: somebody else's figure, not run here."""
+    """One command and what it prints. name: the dataset, ": ", the system · languages: the measure by language of the query ·
+    tolerance: for the value, language_tolerance for each of the languages · bytes_per_token, against: facts beside the value,
+    written but not compared; against BM25 the mean difference, its 95 % interval and p · published: somebody else's figure.
+    """
 
     name: str
     command: str
+    dataset: str
     measure: str
     value: float
     tolerance: float
-    lang: str | None = None
+    languages: dict[str, float] = field(default_factory=dict)
+    language_tolerance: float = 0.05
+    bytes_per_token: float = 0.0
+    against: dict[str, float] = field(default_factory=dict)
     published: bool = False
     note: str = ""
+
+    @property
+    def system(self) -> str:
+        """What was judged."""
+        return self.name.removeprefix(f"{self.dataset}: ")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExpectedFile:
+    """A whole file. about: model and machine, as written by the last update · comment: the lines it begins with."""
+
+    comment: str
+    about: dict[str, str]
+    entries: list[Expected]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What running an entry gave."""
+    """What running an entry gave. found: the value, None where the command was not run or failed."""
 
-    name: str
+    entry: Expected
     state: Literal["same", "off", "passed over"]
-    found: float | None
-    note: str
+    found: float | None = None
+    note: str = ""
+    result: EvaluationResult | None = field(default=None, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
-        return asdict(self)
+        entry = self.entry
+        shown = {"name": entry.name, "state": self.state, "expected": entry.value, "found": self.found}
+        return {**shown, "measure": entry.measure, "command": entry.command, "note": self.note}
 
 
-def read_expected(path: Path) -> list[Expected]:
+def read_expected(path: Path) -> ExpectedFile:
     """Read and check the file. Raises InputError for a wrong, missing or unknown key."""
     try:
-        rows = tomllib.loads(path.read_text(encoding="utf-8"))["result"]
-        return [Expected(**row) for row in rows]
+        text = path.read_text(encoding="utf-8")
+        tables = tomllib.loads(text)
+        entries = [Expected(**row) for row in tables["result"]]
     except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
         known = ", ".join(field.name for field in fields(Expected))
         raise InputError(f"{path}: {error}. Expected entries [[result]] with {known}.") from error
+    lines = text.splitlines()
+    comment = lines[: next((i for i, line in enumerate(lines) if not line.startswith("#")), len(lines))]
+    return ExpectedFile(comment="\n".join(comment), about=tables.get("about", {}), entries=entries)
 
 
-def run_expected(entry: Expected, data: Path | None) -> Outcome:
-    """Run one entry's command and compare. A command that fails is off."""
+def rerun(
+    entries: Sequence[Expected],
+    data: Path | None,
+    job_of: Callable[[list[str]], Job],
+    *,
+    progress: Progress | None = None,
+) -> Iterator[Outcome]:
+    """Run every entry and compare, in the order of the file. job_of: reads the words of a command after `polyvec evaluate`.
+
+    A command that fails is off; one that is no `polyvec evaluate` raises InputError.
+    """
+    prepared = [_prepared(entry, data, job_of) for entry in entries]
+    jobs = [job for job in prepared if isinstance(job, Job)]
+    done: dict[Job, EvaluationResult] = {}
+    with Workshop(jobs, progress=progress) as workshop:
+        for entry, job in zip(entries, prepared, strict=True):
+            if isinstance(job, str):
+                yield Outcome(entry=entry, state="passed over", note=job)
+                continue
+            try:
+                if job not in done:
+                    done[job] = workshop.do(job)
+                yield _compared(entry, done[job])
+            except PolyvecError as error:
+                yield Outcome(entry=entry, state="off", note=str(error))
+
+
+def _prepared(entry: Expected, data: Path | None, job_of: Callable[[list[str]], Job]) -> Job | str:
+    """The job, or why there is none."""
     if entry.published:
-        return Outcome(name=entry.name, state="passed over", found=None, note="published; run it where the weights are")
+        return "published; run it where the weights are"
     words = shlex.split(entry.command)
+    if words[:2] != ["polyvec", "evaluate"]:
+        raise InputError(f"command {entry.command!r}: expected one that begins with `polyvec evaluate`.")
     if any("DATA" in word for word in words):
         if data is None:
-            return Outcome(name=entry.name, state="passed over", found=None, note="needs --data")
+            return "needs --data"
         words = [word.replace("DATA", str(data)) for word in words]
         absent = next((word for word in words if word.startswith(str(data)) and not Path(word).exists()), None)
         if absent is not None:
-            return Outcome(name=entry.name, state="passed over", found=None, note=f"{absent} is not there")
-    printed, error = _run(tuple(words))
-    if printed is None:
-        return Outcome(name=entry.name, state="off", found=None, note=error)
-    table = printed["by_lang"][entry.lang] if entry.lang else printed["measures"]
-    found = float(table[entry.measure])
-    state: Literal["same", "off"] = "same" if abs(found - entry.value) <= entry.tolerance else "off"
-    return Outcome(name=entry.name, state=state, found=found, note="")
+            return f"{absent} is not there"
+    return job_of(words[2:])
 
 
-@cache
-def _run(words: tuple[str, ...]) -> tuple[dict[str, Any] | None, str]:
-    """Run `polyvec ... --json` once, whatever the number of entries that look at it."""
-    if words[0] != "polyvec":
-        raise InputError(f"command {shlex.join(words)!r}: expected one that begins with polyvec.")
-    command = [sys.executable, "-m", "polyvec", *words[1:], "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        return None, done.stderr.strip()[-300:]
-    return json.loads(done.stdout), ""
+def _compared(entry: Expected, result: EvaluationResult) -> Outcome:
+    if entry.measure not in result.measures:
+        return Outcome(entry=entry, state="off", note=f"{entry.measure} is not among the measures of the command")
+    found = result.measures[entry.measure]
+    problems = [] if abs(found - entry.value) <= entry.tolerance else [f"off by {found - entry.value:+.4f}"]
+    for lang, value in entry.languages.items():
+        theirs = result.by_lang.get(lang, {}).get(entry.measure)
+        if theirs is None or abs(theirs - value) > entry.language_tolerance:
+            problems.append(f"{lang}: {value:.4f} expected, {'nothing' if theirs is None else f'{theirs:.4f}'} found")
+    state: Literal["same", "off"] = "off" if problems else "same"
+    return Outcome(entry=entry, state=state, found=found, note="; ".join(problems), result=result)
+
+
+def updated(file: ExpectedFile, outcomes: Sequence[Outcome], about: dict[str, str]) -> ExpectedFile:
+    """The file with the values found; entries without an outcome that was run keep theirs."""
+    baselines = {
+        one.entry.dataset: one.result.per_query
+        for one in outcomes
+        if one.result is not None and one.entry.system == BASELINE
+    }
+    new = {
+        one.entry.name: _updated(one, baselines.get(one.entry.dataset)) for one in outcomes if one.result is not None
+    }
+    return replace(file, about=about, entries=[new.get(entry.name, entry) for entry in file.entries])
+
+
+def _updated(outcome: Outcome, baseline: dict[str, Values] | None) -> Expected:
+    entry, result = outcome.entry, outcome.result
+    assert result is not None
+    assert outcome.found is not None
+    measure = entry.measure
+    against: dict[str, float] = {}
+    if baseline is not None and entry.system != BASELINE:
+        ours = {q: row[measure] for q, row in result.per_query.items()}
+        found = compare(ours, {q: row[measure] for q, row in baseline.items()})
+        against = {name: round(getattr(found, name), 4) for name in ("difference", "low", "high", "p")}
+    return replace(
+        entry,
+        value=round(outcome.found, 4),
+        languages={lang: round(row[measure], 4) for lang, row in result.by_lang.items()},
+        bytes_per_token=0.0 if result.settings.get("mode") == "keyword" else result.bytes_per_token,
+        against=against,
+    )
+
+
+def about_this(fingerprint: str) -> dict[str, str]:
+    """What an update writes about the model and the machine."""
+    import torch
+
+    parts = [_processor(), platform.machine(), f"Python {platform.python_version()}", f"torch {torch.__version__}"]
+    return {"model": fingerprint, "machine": ", ".join(parts), "polyvec": polyvec.__version__}
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown processor")
+
+
+def write_expected(path: Path, file: ExpectedFile) -> None:
+    """Write the file, keys that have their default value left out."""
+    parts = [file.comment, "\n[about]\n" + "".join(f"{name} = {_toml(value)}\n" for name, value in file.about.items())]
+    defaults = {one.name: one for one in fields(Expected)}
+    for entry in file.entries:
+        rows = [
+            f"{name} = {_toml(value)}"
+            for name, value in asdict(entry).items()
+            if value not in (defaults[name].default, {}) or name in ("value", "tolerance")
+        ]
+        parts.append("\n[[result]]\n" + "\n".join(rows) + "\n")
+    path.write_text("\n".join(part.rstrip("\n") for part in parts) + "\n", encoding="utf-8")
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{json.dumps(key)} = {_toml(one)}" for key, one in value.items()) + " }"
+    return str(value).lower() if isinstance(value, bool) else json.dumps(value, ensure_ascii=False)

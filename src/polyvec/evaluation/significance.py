@@ -6,12 +6,14 @@ difference, both over queries and with a fixed seed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from polyvec.data import Qrels, Run
 from polyvec.errors import InputError
+from polyvec.evaluation.measures import compute_measures
 
 ROUNDS = 10_000
 
@@ -62,3 +64,12 @@ def compare(
         high=float(high),
         p=(int(as_large) + 1) / (rounds + 1),
     )
+
+
+def compare_runs(qrels: Qrels, ours: Run, theirs: Run, measures: Sequence[str]) -> dict[str, Comparison]:
+    """Compare two runs on the same judgements, by measure."""
+    a, b = compute_measures(qrels, ours, measures), compute_measures(qrels, theirs, measures)
+    return {
+        name: compare({q: row[name] for q, row in a.items()}, {q: row[name] for q, row in b.items()})
+        for name in measures
+    }

@@ -53,6 +53,7 @@ class PolyvecModel:
         path = Path(self._folder.name) / "index.polyvec"
         self._index = Index.create(path, encoder=self.encoder, nbits=self.nbits)
         self._index.add(_documents(corpus))
+        self._index.compact()
 
     def search(
         self, queries: Any, *, top_k: int, top_ranked: dict[str, list[str]] | None = None, **settings: Any

@@ -1,0 +1,129 @@
+"""Texts -> token vectors, each text through the backbone once, whatever the heads and poolings it is looked at through.
+
+For sweeps and lists of results, where many settings meet the same texts. Memory grows with the texts; a single evaluation
+takes the plain encoder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from sentence_transformers.multi_vector_encoder.modules import BaseTokenPooling
+from torch import nn
+
+from polyvec.encoder import Encoded, Encoder
+from polyvec.encoder.heads import MatryoshkaHeads
+
+Vectors = npt.NDArray[np.float32]
+
+
+class Encodings:
+    """What one model makes of texts. dims: the heads that will be asked for, None for the model's own dim."""
+
+    def __init__(self, model: str | None, dims: Iterable[int | None] = (None,)) -> None:
+        self._model = model
+        self._kept: dict[tuple[int, str, str], Encoded] = {}
+        self._encoder = Encoder(model)
+        self._slices = _widened(self._encoder, sorted({self._encoder.dim if dim is None else dim for dim in dims}))
+        self._own = self._encoder.dim if self._slices is None else Encoder(model).dim
+        self._views: dict[tuple[int, float], Encoder] = {}
+        self._others: dict[int, Encoder] = {}
+
+    def encoder(self, dim: int | None = None, pool_factor: float = 1.0) -> Encoder:
+        """An encoder of this head and pooling that shares what was encoded before."""
+        key = (self._own if dim is None else dim, pool_factor)
+        if key not in self._views:
+            plain = Encoder(self._model, dim=dim, pool_factor=pool_factor)
+            self._views[key] = cast(Encoder, _View(plain, self, key[0]))
+        return self._views[key]
+
+    def vectors(
+        self, task: str, dim: int, texts: Iterable[str], progress: Callable[[int], None] | None
+    ) -> list[Encoded]:
+        """Token vectors of one head, not pooled; only texts that are new go through the model."""
+        wanted = list(texts)
+        wide = self._slices is not None and dim in self._slices
+        group = 0 if wide else dim
+        missing = list(dict.fromkeys(text for text in wanted if (group, task, text) not in self._kept))
+        encoder = self._encoder if wide else self._other(dim)
+        encode = encoder.encode_documents if task == "document" else encoder.encode_queries
+        for text, one in zip(missing, encode(missing, progress=progress), strict=True):
+            self._kept[group, task, text] = one
+        found = [self._kept[group, task, text] for text in wanted]
+        return [_sliced(one, self._slices[dim]) for one in found] if self._slices is not None and wide else found
+
+    def _other(self, dim: int) -> Encoder:
+        if dim not in self._others:
+            self._others[dim] = Encoder(self._model, dim=dim)
+        return self._others[dim]
+
+
+class _View:
+    """An Encoder in everything but where its vectors come from."""
+
+    def __init__(self, encoder: Encoder, encodings: Encodings, dim: int) -> None:
+        self._encoder, self._encodings, self._dim = encoder, encodings, dim
+        self._poolings = [module for module in encoder.model if isinstance(module, BaseTokenPooling)]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._encoder, name)
+
+    def encode_queries(self, texts: Iterable[str], **settings: Any) -> Iterator[Encoded]:
+        return self._encoded("query", texts, **settings)
+
+    def encode_documents(self, texts: Iterable[str], **settings: Any) -> Iterator[Encoded]:
+        return self._encoded("document", texts, **settings)
+
+    def _encoded(
+        self, task: str, texts: Iterable[str], *, progress: Callable[[int], None] | None = None
+    ) -> Iterator[Encoded]:
+        for one in self._encodings.vectors(task, self._dim, texts, progress):
+            yield self._pooled(one, task)
+
+    def _pooled(self, one: Encoded, task: str) -> Encoded:
+        poolings = [pooling for pooling in self._poolings if pooling.applies_to(task)]
+        if not poolings:
+            return one
+        rows = torch.from_numpy(one.vectors)
+        for pooling in poolings:
+            (rows,) = pooling.pool([rows], task=task)
+        vectors = torch.nn.functional.normalize(rows, dim=-1).numpy()
+        return Encoded(vectors, np.full(len(vectors), -1, np.int32), None, one.truncated)
+
+
+class _SideBySide(nn.Module):
+    """Unit vectors of several heads in one row, one after another."""
+
+    def __init__(self, heads: MatryoshkaHeads, sizes: Sequence[int]) -> None:
+        super().__init__()
+        self.heads, self.sizes = heads, sizes
+
+    def forward(self, features: dict[str, Any]) -> dict[str, Any]:
+        hidden = features["token_embeddings"]
+        parts = [nn.functional.normalize(self.heads.project(hidden, size).float(), dim=-1) for size in self.sizes]
+        features["token_embeddings"] = torch.cat(parts, dim=-1)
+        return features
+
+    def get_embedding_dimension(self) -> int:
+        return sum(self.sizes)
+
+
+def _widened(encoder: Encoder, dims: Sequence[int]) -> dict[int, slice] | None:
+    """Let the encoder make the vectors of several heads at once; None where its model has no such heads."""
+    for position, module in enumerate(encoder.model):
+        if isinstance(module, MatryoshkaHeads):
+            sizes = [dim for dim in dims if dim in module.sizes]
+            encoder.model[position] = _SideBySide(module, sizes)
+            ends = np.cumsum(sizes).tolist()
+            return {size: slice(end - size, end) for size, end in zip(sizes, ends, strict=True)}
+    return None
+
+
+def _sliced(one: Encoded, part: slice) -> Encoded:
+    rows = one.vectors[:, part]
+    unit = np.ascontiguousarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
+    return Encoded(unit, one.token_ids, one.offsets, one.truncated)

@@ -1,0 +1,152 @@
+"""One evaluation as it is asked for, and a workshop that does many, sharing datasets, encodings and indexes.
+
+A list of results or a sweep looks at the same texts many times: each is encoded once, and an index is built once for all
+ways to search it.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from polyvec.collection import DEFAULT_NBITS, Index
+from polyvec.errors import InputError
+from polyvec.evaluation.baselines import judge_baseline
+from polyvec.evaluation.dataset import Dataset, load_dataset
+from polyvec.evaluation.evaluation import (
+    DEFAULT_MEASURES,
+    DEFAULT_OPTIONS,
+    EvaluationResult,
+    build,
+    evaluate,
+    evaluate_index,
+)
+from polyvec.search import SearchOptions
+
+if TYPE_CHECKING:
+    from polyvec.evaluation.encodings import Encodings
+
+Progress = Callable[[str, int], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What to judge on which dataset: a model, an index, or a baseline. Raises InputError for more than one of them."""
+
+    dataset: str
+    split: str | None = None
+    model: str | None = None
+    index: Path | None = None
+    baseline: str | None = None  # bm25, dense:MODEL
+    dim: int | None = None
+    nbits: int | None = None
+    pool_factor: float = 1.0
+    options: SearchOptions = DEFAULT_OPTIONS
+    measures: tuple[str, ...] = DEFAULT_MEASURES
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        if sum(value is not None for value in (self.model, self.index, self.baseline)) > 1:
+            raise InputError("Give one of --model, --index and --baseline.")
+        if self.index is not None and (self.dim, self.nbits, self.pool_factor) != (None, None, 1.0):
+            raise InputError(
+                "--dim, --nbits and --pool-factor are for an index that is made; --index is judged as it is."
+            )
+
+    @property
+    def bits(self) -> int:
+        """Bits a dimension of the index that is made."""
+        return DEFAULT_NBITS if self.nbits is None else self.nbits
+
+
+def do(job: Job, data: Dataset, progress: Progress | None = None) -> EvaluationResult:
+    """Do one job; memory does not grow with the collection."""
+    if job.baseline is not None:
+        return judge_baseline(data, job.baseline, measures=job.measures, k=job.options.k)
+    if job.index is not None:
+        with Index.open(job.index) as index:
+            return evaluate(
+                data, index=index, measures=job.measures, options=job.options, threads=job.threads, progress=progress
+            )
+    from polyvec.encoder import Encoder
+
+    return evaluate(
+        data,
+        encoder=Encoder(job.model, dim=job.dim, pool_factor=job.pool_factor),
+        nbits=job.bits,
+        measures=job.measures,
+        options=job.options,
+        threads=job.threads,
+        progress=progress,
+    )
+
+
+class Workshop:
+    """Does jobs in the order given; usable as a context manager. jobs: all that will come, so that heads are known.
+
+    Neighbouring jobs that differ only in how they search share one index. Memory grows with the texts.
+    """
+
+    def __init__(self, jobs: Iterable[Job], *, progress: Progress | None = None) -> None:
+        self._progress = progress
+        self._dims: dict[str | None, set[int | None]] = {}
+        for job in jobs:
+            if job.index is None and job.baseline is None:
+                self._dims.setdefault(job.model, set()).add(job.dim)
+        self._datasets: dict[tuple[str, str | None], Dataset] = {}
+        self._encodings: dict[str | None, Encodings] = {}
+        self._made: tuple[tuple[object, ...], Index, dict[str, float]] | None = None
+        self._folder = tempfile.TemporaryDirectory(prefix="polyvec-evaluate-")
+
+    def __enter__(self) -> Workshop:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._put_away()
+        self._folder.cleanup()
+
+    def do(self, job: Job) -> EvaluationResult:
+        """The result of one job."""
+        key = (job.dataset, job.split)
+        if key not in self._datasets:
+            self._datasets[key] = load_dataset(job.dataset, split=job.split)
+        data = self._datasets[key]
+        if job.index is not None or job.baseline is not None:
+            return do(job, data, self._progress)
+        index, seconds = self._index(job, data)
+        return evaluate_index(
+            data,
+            index,
+            measures=job.measures,
+            options=job.options,
+            threads=job.threads,
+            progress=self._progress,
+            settings=index.encoder.settings(),
+            seconds=seconds,
+        )
+
+    def _index(self, job: Job, data: Dataset) -> tuple[Index, dict[str, float]]:
+        key = (job.dataset, job.model, job.dim, job.bits, job.pool_factor)
+        if self._made is not None and job.options.mode == "keyword" and self._made[0][:1] == key[:1]:
+            return self._made[1], self._made[2]  # any index of these documents has their words
+        if self._made is None or self._made[0] != key:
+            self._put_away()
+            if job.model not in self._encodings:
+                from polyvec.evaluation.encodings import Encodings
+
+                self._encodings[job.model] = Encodings(job.model, self._dims.get(job.model, {job.dim}))
+            encoder = self._encodings[job.model].encoder(job.dim, job.pool_factor)
+            path = Path(tempfile.mkdtemp(dir=self._folder.name)) / "index.polyvec"
+            self._made = (key, *build(data, encoder, path, nbits=job.bits, progress=self._progress))
+        return self._made[1], self._made[2]
+
+    def _put_away(self) -> None:
+        if self._made is not None:
+            self._made[1].close()
+            self._made = None
