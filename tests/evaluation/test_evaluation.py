@@ -15,6 +15,7 @@ from polyvec.errors import InputError
 from polyvec.evaluation.baselines import bm25_run
 from polyvec.evaluation.dataset import Dataset, load_dataset
 from polyvec.evaluation.evaluation import evaluate
+from polyvec.evaluation.job import Job, rival
 from polyvec.evaluation.measures import compute_measures
 from polyvec.evaluation.significance import compare
 from polyvec.search import SearchOptions
@@ -179,11 +180,15 @@ def test_command(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str
     write_run(run_out, {"q1": {"d4": 1.0}}, tag="worse")
     arguments = ["evaluate", str(folder), "--baseline", "bm25", "--compare", str(run_out), "--report", str(report)]
     assert main([*arguments, "--measures", "nDCG@10"]) == 0
-    assert "against" in capsys.readouterr().out
+    assert "less bm25.trec" in capsys.readouterr().out
     page = (report / "index.html").read_text(encoding="utf-8")
     assert "src='data:image/png;base64," in page
     assert "mars planet" in page
     assert (report / "by-language.png").stat().st_size > 1000
+    assert main([*arguments, "--measures", "nDCG@10", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["against"]["comparison"]["nDCG@10"]
+    assert found["ours"] > found["theirs"] == 0
+    assert main(["evaluate", str(folder), "--baseline", "bm25", "--against", "magic"]) == 2
     assert main(["evaluate", str(folder), "--baseline", "magic"]) == 2
     assert main(["evaluate", str(folder), "--measures", "Nope@3"]) == 2
     assert main(["evaluate", str(folder), "--baseline", "bm25", "--model", "x"]) == 2
@@ -199,3 +204,25 @@ def test_command(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str
 def test_documents_are_streamed_anew(folder: Path) -> None:
     dataset: Dataset = load_dataset(folder)
     assert [d.id for d in dataset.documents()] == [d.id for d in dataset.documents()] == ["d1", "d2", "d3", "d4"]
+
+
+def test_other_systems_in_the_same_table(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    job = Job(dataset=str(folder), measures=("RR@10",))
+    assert rival(job, "keyword").options.mode == "keyword"
+    assert (rival(job, "late:x").model, rival(job, "dense:x").baseline) == ("x", "dense:x")
+    path = tmp_path / "i.polyvec"
+    with Index.create(path, encoder=WordEncoder()) as index:  # type: ignore[arg-type]
+        index.add(load_dataset(folder).documents())
+    arguments = ["evaluate", str(folder), "--index", str(path), "--mode", "keyword", "--measures", "RR@10"]
+    against = ["--against", "keyword", "--against", "bm25"]
+    assert main([*arguments, *against, "--report", str(tmp_path / "report")]) == 0
+    shown = capsys.readouterr().out
+    assert "all queries, keyword" in shown
+    assert "less bm25" in shown
+    assert main([*arguments, *against, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["against"]
+    assert found["keyword"]["RR@10"]["difference"] == 0.0
+    assert found["bm25"]["RR@10"]["queries"] == 3
+    page = (tmp_path / "report" / "index.html").read_text(encoding="utf-8")
+    assert "Against other systems" in page
+    assert "bytes a token" in page

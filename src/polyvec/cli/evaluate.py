@@ -13,9 +13,13 @@ from rich.table import Table
 
 from polyvec.cli.render import console, human_bytes, messages, print_json, progress_bar
 
+PerQuery = dict[str, dict[str, float]]
+
 if TYPE_CHECKING:
+    from polyvec.evaluation.dataset import Dataset
     from polyvec.evaluation.evaluation import EvaluationResult
     from polyvec.evaluation.job import Job
+    from polyvec.evaluation.significance import Comparison
 
 
 @click.command()
@@ -60,46 +64,83 @@ if TYPE_CHECKING:
     "--run-out", type=click.Path(path_type=Path, allow_dash=True), help="Write the TREC run here; - is stdout."
 )
 @click.option("--compare", type=click.Path(path_type=Path), help="A TREC run to compare with, query by query.")
+@click.option(
+    "--against",
+    multiple=True,
+    metavar="SYSTEM",
+    help="Judge this too, in the same table: bm25, keyword, dense:MODEL, late:MODEL. Repeatable.",
+)
 @click.option("--report", type=click.Path(path_type=Path), help="Write a page with charts to this folder.")
 @click.option("--threads", type=int, default=None, help="Queries searched at a time.  [default: all cores]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
-def evaluate(run_out: Path | None, compare: Path | None, report: Path | None, as_json: bool, **asked: Any) -> None:
+def evaluate(
+    run_out: Path | None,
+    compare: Path | None,
+    against: tuple[str, ...],
+    report: Path | None,
+    as_json: bool,
+    **asked: Any,
+) -> None:
     """Judge a model on DATASET through an index, by language: a BEIR folder, or irds:ID.
 
     The index is made for the occasion, compressed as `polyvec index` would; --index takes one that is there.
     Known to ir_datasets (these need the network once): irds:beir/scifact/test, irds:miracl/de/dev, irds:mmarco/v2/fr/dev/small,
     irds:lotte/lifestyle/test/search, irds:msmarco-passage/dev/small.
     """
-    from polyvec.data import read_run, write_run
+    from polyvec.data import write_run
     from polyvec.evaluation.dataset import load_dataset
-    from polyvec.evaluation.job import do
-    from polyvec.evaluation.significance import compare_runs
+    from polyvec.evaluation.significance import compare_measures
 
     job = _job(**asked)
     data = load_dataset(job.dataset, split=job.split)
     with counting(data.name) as progress:
-        result = do(job, data, progress)
+        result, others = _judged(job, data, against, progress)
     if run_out is not None:
         write_run(run_out, result.run, tag="polyvec")
-    comparison = None
+    rivals = [
+        (name, values, compare_measures(result.per_query, values, job.measures)) for name, values in others.items()
+    ]
     if compare is not None:
-        found = compare_runs(data.qrels, result.run, read_run(compare), job.measures)
-        comparison = {name: one.to_dict() for name, one in found.items()}
+        values = _read_values(data, compare, job.measures)
+        rivals.append((compare.name, values, compare_measures(result.per_query, values, job.measures)))
     if report is not None:
         from polyvec.evaluation.report import write_report
 
-        page = write_report(report, data, result, comparison)
+        page = write_report(report, data, result, rivals)
         messages.print(f"[cyan]i[/] report: {page}")
     if as_json:
-        print_json({**result.to_dict(), **({"comparison": comparison} if comparison else {})})
+        shown = {name: {m: one.to_dict() for m, one in found.items()} for name, _, found in rivals}
+        if compare is not None:
+            shown = {**shown, "comparison": shown.pop(compare.name)}
+        print_json({**result.to_dict(), **({"against": shown} if shown else {})})
     elif run_out is None or str(run_out) != "-":
-        _print_result(result, comparison)
+        _print_result(result, rivals)
+
+
+def _judged(
+    job: Job, data: Dataset, against: Sequence[str], progress: Callable[[str, int], None]
+) -> tuple[EvaluationResult, dict[str, PerQuery]]:
+    """The result, and the other systems' values by query and measure."""
+    from polyvec.evaluation.job import Workshop, do, rival
+
+    if not against:
+        return do(job, data, progress), {}
+    rivals = {system: rival(job, system) for system in against}
+    with Workshop([job, *rivals.values()], progress=progress) as workshop:
+        return workshop.do(job), {system: workshop.do(one).per_query for system, one in rivals.items()}
+
+
+def _read_values(data: Dataset, run: Path, measures: Sequence[str]) -> PerQuery:
+    from polyvec.data import read_run
+    from polyvec.evaluation.measures import compute_measures
+
+    return compute_measures(data.qrels, read_run(run), measures)
 
 
 def job_of(words: Sequence[str]) -> Job:
     """What `polyvec evaluate WORDS` would judge. Raises click.UsageError for words that it does not take."""
     asked = dict(evaluate.make_context("evaluate", list(words)).params)
-    for name in ("run_out", "compare", "report", "as_json"):
+    for name in ("run_out", "compare", "against", "report", "as_json"):
         del asked[name]
     return _job(**asked)
 
@@ -153,7 +194,7 @@ def counting(name: str) -> Iterator[Callable[[str, int], None]]:
         yield report
 
 
-def _print_result(result: EvaluationResult, comparison: dict[str, Any] | None) -> None:
+def _print_result(result: EvaluationResult, rivals: Sequence[tuple[str, PerQuery, dict[str, Comparison]]]) -> None:
     names = list(result.measures)
     table = Table(title=f"{result.dataset}, {result.model}", title_justify="left", box=None, padding=(0, 2))
     table.add_column("queries in", style="magenta")
@@ -164,17 +205,19 @@ def _print_result(result: EvaluationResult, comparison: dict[str, Any] | None) -
     if len(result.by_lang) > 1:
         table.add_row("macro average", *(f"{result.macro[name]:.4f}" for name in names), style="bold")
     table.add_row("all queries", *(f"{result.measures[name]:.4f}" for name in names), style="bold")
+    for system, _, found in rivals:
+        table.add_row(f"all queries, {system}", *(f"{found[name].theirs:.4f}" for name in names))
     console.print(table)
     seconds = result.seconds
     console.print(
         f"  [dim]{result.queries:,} queries, {result.documents:,} documents, {result.tokens:,} token vectors, "
-        f"{human_bytes(result.index_bytes)}; encode {seconds['encode']:.1f} s, index {seconds['index']:.1f} s, "
-        f"search {seconds['search']:.1f} s[/]",
+        f"{human_bytes(result.index_bytes)}, {result.bytes_per_token:.1f} bytes a token; encode {seconds['encode']:.1f} s, "
+        f"index {seconds['index']:.1f} s, search {seconds['search']:.1f} s[/]",
         soft_wrap=True,
     )
-    for name, row in (comparison or {}).items():
-        console.print(
-            f"  {name}: {row['ours']:.4f} against {row['theirs']:.4f}, difference {row['difference']:+.4f} "
-            f"[{row['low']:+.4f}, {row['high']:+.4f}], p = {row['p']:.4f}",
-            markup=False,
-        )
+    for system, _, found in rivals:
+        console.print(f"  less {system}: mean difference, its 95 % interval, and p of a paired randomisation test")
+        for name, one in found.items():
+            console.print(
+                f"    {name}: {one.difference:+.4f} [{one.low:+.4f}, {one.high:+.4f}], p = {one.p:.4f}", markup=False
+            )

@@ -114,7 +114,7 @@ def reproduce(
     about = _about() if update else {}
     outcomes: list[Outcome] = []
     with counting(expected.name) as progress:
-        for outcome in rerun(chosen, data, job_of, progress=progress):
+        for outcome in rerun(chosen, data, job_of, unknown=update, progress=progress):
             outcomes.append(outcome)
             if update:  # at once, so that an interruption costs one command
                 write_expected(expected, updated(file, outcomes, about))
@@ -138,17 +138,16 @@ def _about() -> dict[str, str]:
 
 def _print_outcome(outcome: Outcome, update: bool) -> None:
     entry, found = outcome.entry, outcome.found
+    value = "nothing" if entry.value is None else f"{entry.value:.4f}"
     if outcome.state == "passed over":
         line = f"[dim]- {entry.name}: {outcome.note}[/]"
     elif found is None:
         line = f"[bold red]✗[/] {entry.name}: {outcome.note}"
     elif update:
-        line = f"[cyan]i[/] {entry.name}: {entry.measure} {entry.value:.4f}, now {found:.4f}"
+        line = f"[cyan]i[/] {entry.name}: {entry.measure} {value}, now {found:.4f}"
     else:
         mark = "[bold green]✓[/]" if outcome.state == "same" else "[bold red]✗[/]"
-        line = (
-            f"{mark} {entry.name}: {entry.measure} {entry.value:.4f} expected, {found:.4f} found [dim]{outcome.note}[/]"
-        )
+        line = f"{mark} {entry.name}: {entry.measure} {value} expected, {found:.4f} found [dim]{outcome.note}[/]"
     console.print(line, highlight=False, soft_wrap=True)
 
 

@@ -179,7 +179,7 @@ def evaluate_index(
     facts = index.info()
     return EvaluationResult(
         dataset=dataset.name,
-        model=str(facts["model"]),
+        model=str(facts["model"]) if options.mode == "keyword" else index.encoder.name,
         settings={
             **({"index": str(index.path)} if settings is None else settings),
             **_probing(options),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -61,6 +61,21 @@ class Job:
     def bits(self) -> int:
         """Bits a dimension of the index that is made."""
         return DEFAULT_NBITS if self.nbits is None else self.nbits
+
+
+def rival(job: Job, system: str) -> Job:
+    """The same dataset for another system: bm25, dense:MODEL, keyword (of the same index), or late:MODEL.
+
+    Raises InputError for another name.
+    """
+    kind, _, model = system.partition(":")
+    if system == "keyword":
+        return replace(job, baseline=None, options=SearchOptions(k=job.options.k, mode="keyword"))
+    if kind == "late" and model:
+        return replace(job, index=None, baseline=None, model=model, dim=None)
+    if system == "bm25" or (kind == "dense" and model):
+        return replace(job, index=None, model=None, dim=None, nbits=None, pool_factor=1.0, baseline=system)
+    raise InputError(f"system {system!r}: expected bm25, keyword, dense:MODEL or late:MODEL.")
 
 
 def do(job: Job, data: Dataset, progress: Progress | None = None) -> EvaluationResult:

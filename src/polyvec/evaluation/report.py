@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import html
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +17,32 @@ from polyvec.data import Document
 from polyvec.errors import MissingExtraError
 from polyvec.evaluation.dataset import Dataset
 from polyvec.evaluation.evaluation import EvaluationResult
+from polyvec.evaluation.significance import Comparison
 
 _WORST = 15  # queries shown
+_OPEN = 3  # of them that show their hits at once
 _TOP = 10  # hits looked at for the languages
 _SNIPPET = 220
+_COLOURS = ("#2f6fb0", "#d08a4a", "#7aa874", "#9a7bb5", "#b0a04a")
 
 
-def write_report(
-    folder: Path, dataset: Dataset, result: EvaluationResult, comparison: dict[str, Any] | None = None
-) -> Path:
-    """Write index.html and its charts to a folder and return the page's path. Raises MissingExtraError without matplotlib."""
+Rival = tuple[str, dict[str, dict[str, float]], dict[str, Comparison]]
+
+
+def write_report(folder: Path, dataset: Dataset, result: EvaluationResult, rivals: Sequence[Rival] = ()) -> Path:
+    """Write index.html and its charts to a folder and return the page's path.
+
+    rivals: other systems' names, values by query and measure, and how ours compare. Raises MissingExtraError without
+    matplotlib.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     documents = {document.id: document for document in dataset.documents()}
     measure = next(iter(result.measures))
     pictures = []
     if result.by_lang:
-        pictures.append(("By language of the query", draw_languages(folder / "by-language.png", result)))
+        pictures.append(
+            ("By language of the query", draw_languages(folder / "by-language.png", dataset, result, rivals))
+        )
         confusion = _confusion(dataset, result, documents)
         if any(len(row) for row in confusion.values()):
             pictures.append((f"Language of the first {_TOP} hits", draw_confusion(folder / "confusion.png", confusion)))
@@ -39,7 +50,7 @@ def write_report(
         f"<h1>{_text(dataset.name)}</h1><p class=sub>{_text(result.model)}, {result.queries:,} judged queries, "
         f"{result.documents:,} documents</p>",
         _measures(result),
-        _comparison(comparison),
+        _compared(rivals),
         *(f"<h2>{_text(title)}</h2><img alt='{_text(title)}' src='{_inline(path)}'>" for title, path in pictures),
         f"<h2>The worst queries by {_text(measure)}</h2>",
         _worst(dataset, result, documents, measure),
@@ -51,22 +62,44 @@ def write_report(
     return page
 
 
-def draw_languages(path: Path, result: EvaluationResult) -> Path:
-    """A horizontal bar for each language, by the first measure."""
-    plots = pyplot()
+def draw_languages(path: Path, dataset: Dataset, result: EvaluationResult, rivals: Sequence[Rival] = ()) -> Path:
+    """A horizontal bar for each language and system, by the first measure."""
     measure = next(iter(result.measures))
     languages = sorted(result.by_lang, key=lambda lang: result.by_lang[lang][measure])
-    values = [result.by_lang[lang][measure] for lang in languages]
-    figure, axes = plots.subplots(figsize=(7.5, 0.9 + 0.32 * len(languages)), dpi=150)
-    bars = axes.barh(languages, values, color="#2f6fb0", height=0.7)
-    axes.bar_label(bars, [f"{value:.3f}" for value in values], padding=4, fontsize=8)
-    axes.axvline(
-        result.macro[measure], color="#c2571a", linewidth=1.2, label=f"macro average {result.macro[measure]:.3f}"
-    )
-    axes.set_xlim(0, 1.08)
+    systems = [(result.model, {lang: result.by_lang[lang][measure] for lang in languages})]
+    systems += [(name, _by_language(dataset, values, measure)) for name, values, _ in rivals]
+    thick = 0.8 / len(systems)
+    row = 0.2 + 0.16 * len(systems)
+    figure, axes = pyplot().subplots(figsize=(7.5, 1.2 + row * max(len(languages), 2)), dpi=150)
+    for i, (name, values) in enumerate(systems):
+        places = [y + thick * ((len(systems) - 1) / 2 - i) for y in range(len(languages))]
+        bars = axes.barh(
+            places,
+            [values[lang] for lang in languages],
+            color=_COLOURS[i % len(_COLOURS)],
+            height=0.92 * thick,
+            label=name,
+        )
+        axes.bar_label(
+            bars, [f"{values[lang]:.3f}" for lang in languages], padding=3, fontsize=7 if len(systems) < 4 else 6
+        )
+    axes.set_yticks(range(len(languages)), languages)
+    if len(languages) > 1:
+        macro = result.macro[measure]
+        axes.axvline(macro, color="#999999", linewidth=1, linestyle=":", zorder=0, label=f"macro average {macro:.3f}")
+    axes.set_ylim(-0.6, len(languages) - 0.4)
+    axes.set_xlim(0, min(1.08, 1.15 * max(0.05, *(value for _, values in systems for value in values.values()))))
     axes.set_xlabel(measure)
-    axes.legend(frameon=False, fontsize=8, loc="lower right")
+    axes.legend(frameon=False, fontsize=8, loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderaxespad=0.2)
     return save(figure, axes, path)
+
+
+def _by_language(dataset: Dataset, values: dict[str, dict[str, float]], measure: str) -> dict[str, float]:
+    groups: dict[str, list[float]] = {}
+    for query in dataset.judged_queries():
+        if query.lang:
+            groups.setdefault(query.lang, []).append(values[query.id][measure])
+    return {lang: sum(group) / len(group) for lang, group in groups.items()}
 
 
 def draw_confusion(path: Path, confusion: dict[str, Counter[str]]) -> Path:
@@ -75,7 +108,7 @@ def draw_confusion(path: Path, confusion: dict[str, Counter[str]]) -> Path:
     queries = sorted(confusion)
     targets = sorted({lang for row in confusion.values() for lang in row})
     shares = [[confusion[q][t] / max(1, sum(confusion[q].values())) for t in targets] for q in queries]
-    figure, axes = plots.subplots(figsize=(1.8 + 0.5 * len(targets), 1.4 + 0.42 * len(queries)), dpi=150)
+    figure, axes = plots.subplots(figsize=(2 + 0.5 * max(len(targets), 6), 1.6 + 0.36 * max(len(queries), 4)), dpi=150)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     for y, row in enumerate(shares):
         for x, share in enumerate(row):
@@ -128,36 +161,40 @@ def _measures(result: EvaluationResult) -> str:
     return _table(["queries in", *names], [[label, *(f"{row[name]:.4f}" for name in names)] for label, row in rows])
 
 
-def _comparison(comparison: dict[str, Any] | None) -> str:
-    if not comparison:
+def _compared(rivals: Sequence[Rival]) -> str:
+    if not rivals:
         return ""
     rows = [
         [
             name,
-            f"{c['ours']:.4f}",
-            f"{c['theirs']:.4f}",
-            f"{c['difference']:+.4f}",
-            f"{c['low']:+.4f} to {c['high']:+.4f}",
-            f"{c['p']:.4f}",
+            measure,
+            f"{one.ours:.4f}",
+            f"{one.theirs:.4f}",
+            f"{one.difference:+.4f}",
+            f"{one.low:+.4f} to {one.high:+.4f}",
+            f"{one.p:.4f}",
         ]
-        for name, c in comparison.items()
+        for name, _, found in rivals
+        for measure, one in found.items()
     ]
-    head = ["measure", "this run", "other run", "difference", "95 % interval", "p"]
-    return "<h2>Against another run</h2>" + _table(head, rows)
+    head = ["against", "measure", "this run", "the other", "difference", "95 % interval", "p"]
+    note = "<p class=sub>Paired over queries: interval by bootstrap, p of a randomisation test.</p>"
+    return "<h2>Against other systems</h2>" + _table(head, rows) + note
 
 
 def _worst(dataset: Dataset, result: EvaluationResult, documents: dict[str, Document], measure: str) -> str:
     queries = sorted(dataset.judged_queries(), key=lambda query: result.per_query[query.id][measure])[:_WORST]
-    parts = []
+    parts: list[str] = []
     for query in queries:
         relevant = {d for d, grade in dataset.qrels[query.id].items() if grade > 0}
         hits = list(result.run.get(query.id, {}).items())[:3]
         shown = [_hit(documents.get(d), f"{score:.2f}", d in relevant) for d, score in hits] or ["<li>no hits</li>"]
         wanted = next((documents[d] for d in sorted(relevant) if d in documents), None)
+        value, lang = result.per_query[query.id][measure], _text(query.lang or "")
+        shown_first = " open" if len(parts) < _OPEN else ""
         parts.append(
-            f"<details><summary><b>{result.per_query[query.id][measure]:.3f}</b> <i>{_text(query.lang or '')}</i> "
-            f"<span dir=auto>{_text(query.text)}</span></summary><ol>{''.join(shown)}</ol>"
-            f"<p class=sub>wanted:</p><ul>{_hit(wanted, '', True)}</ul></details>"
+            f"<details{shown_first}><summary><b>{value:.3f}</b> <i>{lang}</i> <span dir=auto>{_text(query.text)}</span>"
+            f"</summary><ol>{''.join(shown)}</ol><p class=sub>wanted:</p><ul>{_hit(wanted, '', True)}</ul></details>"
         )
     return "\n".join(parts)
 
@@ -167,30 +204,30 @@ def _hit(document: Document | None, score: str, right: bool) -> str:
         return "<li class=sub>not in the collection</li>"
     text = document.text[:_SNIPPET] + ("…" if len(document.text) > _SNIPPET else "")
     mark = "<span class=right>relevant</span> " if right else ""
-    lang, title = str(document.metadata.get("lang", "")), str(document.metadata.get("title", document.id))
+    lang, title = str(document.metadata.get("lang", "")), str(document.metadata.get("title") or document.id)
     head = f"<i>{_text(lang)}</i> <b>{_text(title)}</b>"
     return f"<li>{mark}{score} {head}<br><span dir=auto>{_text(text)}</span></li>"
 
 
 def _cost(result: EvaluationResult) -> str:
+    seconds, queries = result.seconds, result.queries
+    settings = ", ".join(f"{name} {value}" for name, value in result.settings.items() if value is not None)
     rows = [
-        ["encode", f"{result.seconds['encode']:.1f} s"],
-        ["index", f"{result.seconds['index']:.1f} s"],
-        [
-            "search",
-            f"{result.seconds['search']:.2f} s, {1000 * result.seconds['search'] / result.queries:.2f} ms a query",
-        ],
-        ["token vectors", f"{result.tokens:,}"],
-        ["index", f"{result.index_bytes:,} bytes"],
-        ["settings", ", ".join(f"{name} = {value}" for name, value in result.settings.items())],
+        ["encode", f"{seconds['encode']:.1f} s"],
+        ["build the index", f"{seconds['index']:.1f} s"],
+        ["search", f"{seconds['search']:.2f} s, {1000 * seconds['search'] / queries:.2f} ms a query"],
+        ["token vectors", f"{result.tokens:,}, {result.tokens / max(result.documents, 1):,.0f} a document"],
+        ["token vectors on disk", f"{result.bytes_per_token:.1f} bytes a token"],
+        ["index on disk, with texts and keywords", f"{result.index_bytes:,} bytes"],
+        ["settings", settings],
     ]
-    return _table(["", ""], rows)
+    return _table(["what", "how much"], rows, "text")
 
 
-def _table(head: list[str], rows: list[list[str]]) -> str:
+def _table(head: list[str], rows: list[list[str]], kind: str = "numbers") -> str:
     cells = "".join(f"<th>{_text(name)}" for name in head)
     body = "".join("<tr>" + "".join(f"<td>{_text(value)}" for value in row) for row in rows)
-    return f"<div class=wide><table><tr>{cells}{body}</table></div>"
+    return f"<div class=wide><table class={kind}><tr>{cells}{body}</table></div>"
 
 
 def _inline(path: Path) -> str:
@@ -209,7 +246,8 @@ body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem aut
 h1 {{ margin-bottom: 0; }} h2 {{ margin-top: 2.2rem; font-size: 1.15rem; }} .sub {{ color: var(--soft); margin: .2rem 0; }}
 table {{ border-collapse: collapse; margin: 1rem 0; }}
 td, th {{ padding: .25rem .9rem .25rem 0; text-align: right; border-bottom: 1px solid var(--line); }}
-td:first-child, th:first-child {{ text-align: left; }} .wide {{ overflow-x: auto; }}
+td:first-child, th:first-child, .text td, .text th {{ text-align: left; vertical-align: top; }}
+td {{ font-variant-numeric: tabular-nums; }} .wide {{ overflow-x: auto; }}
 img {{ max-width: 100%; background: white; border-radius: 6px; }}
 details {{ border-bottom: 1px solid var(--line); padding: .35rem 0; }} summary {{ cursor: pointer; }} li {{ margin: .4rem 0; }}
 .right {{ background: #2a8a4a; color: white; border-radius: 4px; padding: 0 .4rem; font-size: .8rem; }}

@@ -27,12 +27,14 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+NO_VALUE = "has no value yet: run with --update"
 BASELINE = "BM25"  # the system that others are compared with
 
 
 @dataclass(frozen=True, kw_only=True)
 class Expected:
-    """One command and what it prints. name: the dataset, ": ", the system · languages: the measure by language of the query ·
+    """One command and what it prints. name: the dataset, ": ", the system · value: None until an update has run the command ·
+    languages: the measure by language of the query ·
     tolerance: for the value, language_tolerance for each of the languages · bytes_per_token, against: facts beside the value,
     written but not compared; against BM25 the mean difference, its 95 % interval and p · published: somebody else's figure.
     """
@@ -41,7 +43,7 @@ class Expected:
     command: str
     dataset: str
     measure: str
-    value: float
+    value: float | None = None
     tolerance: float
     languages: dict[str, float] = field(default_factory=dict)
     language_tolerance: float = 0.05
@@ -101,13 +103,17 @@ def rerun(
     data: Path | None,
     job_of: Callable[[list[str]], Job],
     *,
+    unknown: bool = False,
     progress: Progress | None = None,
 ) -> Iterator[Outcome]:
-    """Run every entry and compare, in the order of the file. job_of: reads the words of a command after `polyvec evaluate`.
+    """Run every entry and compare, in the order of the file.
 
+    job_of: reads the words of a command after `polyvec evaluate` · unknown: whether entries without a value are run too.
     A command that fails is off; one that is no `polyvec evaluate` raises InputError.
     """
-    prepared = [_prepared(entry, data, job_of) for entry in entries]
+    prepared = [
+        NO_VALUE if entry.value is None and not unknown else _prepared(entry, data, job_of) for entry in entries
+    ]
     jobs = [job for job in prepared if isinstance(job, Job)]
     done: dict[Job, EvaluationResult] = {}
     with Workshop(jobs, progress=progress) as workshop:
@@ -144,6 +150,8 @@ def _compared(entry: Expected, result: EvaluationResult) -> Outcome:
     if entry.measure not in result.measures:
         return Outcome(entry=entry, state="off", note=f"{entry.measure} is not among the measures of the command")
     found = result.measures[entry.measure]
+    if entry.value is None:
+        return Outcome(entry=entry, state="off", found=found, note=NO_VALUE, result=result)
     problems = [] if abs(found - entry.value) <= entry.tolerance else [f"off by {found - entry.value:+.4f}"]
     for lang, value in entry.languages.items():
         theirs = result.by_lang.get(lang, {}).get(entry.measure)
@@ -207,7 +215,7 @@ def write_expected(path: Path, file: ExpectedFile) -> None:
         rows = [
             f"{name} = {_toml(value)}"
             for name, value in asdict(entry).items()
-            if value not in (defaults[name].default, {}) or name in ("value", "tolerance")
+            if value not in (defaults[name].default, {}) or name == "tolerance"
         ]
         parts.append("\n[[result]]\n" + "\n".join(rows) + "\n")
     path.write_text("\n".join(part.rstrip("\n") for part in parts) + "\n", encoding="utf-8")

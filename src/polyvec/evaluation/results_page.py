@@ -21,7 +21,7 @@ _GROUPED = "/"  # xquad/de belongs to the group xquad
 
 def results_page(file: ExpectedFile) -> str:
     """Markdown."""
-    ours = [entry for entry in file.entries if not entry.published]
+    ours = [entry for entry in file.entries if not entry.published and entry.value is not None]
     theirs = [entry for entry in file.entries if entry.published]
     systems = list(dict.fromkeys(entry.system for entry in ours))
     about = "".join(f"- {name}: {value}\n" for name, value in file.about.items())
@@ -54,7 +54,7 @@ def _sets(entries: Sequence[Expected], systems: Sequence[str]) -> str:
         members = [one for one in _datasets(entries) if one.startswith(group + _GROUPED)]
         means = []
         for system in systems:
-            values = [one.value for one in entries if one.dataset in members and one.system == system]
+            values = [one.value or 0.0 for one in entries if one.dataset in members and one.system == system]
             means.append(f"**{sum(values) / len(values):.4f}**" if len(values) == len(members) else "")
         rows.append([f"**{group}, mean of {len(members)}**", *means])
     measures = dict.fromkeys(entry.measure for entry in entries)
@@ -62,8 +62,8 @@ def _sets(entries: Sequence[Expected], systems: Sequence[str]) -> str:
 
 
 def _cells(entries: Sequence[Expected], dataset: str, systems: Sequence[str]) -> list[str]:
-    values = {entry.system: entry.value for entry in entries if entry.dataset == dataset}
-    return [f"{values[system]:.4f}" if system in values else "" for system in systems]
+    values = {entry.system: f"{entry.value:.4f}" for entry in entries if entry.dataset == dataset}
+    return [values.get(system, "") for system in systems]
 
 
 def _differences(entries: Sequence[Expected]) -> str:

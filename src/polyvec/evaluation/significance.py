@@ -11,9 +11,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from polyvec.data import Qrels, Run
 from polyvec.errors import InputError
-from polyvec.evaluation.measures import compute_measures
 
 ROUNDS = 10_000
 
@@ -66,10 +64,11 @@ def compare(
     )
 
 
-def compare_runs(qrels: Qrels, ours: Run, theirs: Run, measures: Sequence[str]) -> dict[str, Comparison]:
-    """Compare two runs on the same judgements, by measure."""
-    a, b = compute_measures(qrels, ours, measures), compute_measures(qrels, theirs, measures)
+def compare_measures(
+    ours: Mapping[str, Mapping[str, float]], theirs: Mapping[str, Mapping[str, float]], measures: Sequence[str]
+) -> dict[str, Comparison]:
+    """Compare by measure. ours, theirs: values by query and measure, as `compute_measures` gives them."""
     return {
-        name: compare({q: row[name] for q, row in a.items()}, {q: row[name] for q, row in b.items()})
+        name: compare({q: row[name] for q, row in ours.items()}, {q: row[name] for q, row in theirs.items()})
         for name in measures
     }
