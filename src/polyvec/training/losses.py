@@ -7,6 +7,7 @@ texts.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,25 +22,59 @@ def maxsim_all(
     """(q, n) scores of every query with every document.
 
     queries: (q, s, d) · documents: (n, t, d), unit vectors · *_kept: (q, s) and (n, t) bool · normalise: mean over the
-    query's tokens.
+    query's tokens. A document of which nothing is kept scores -10,000 a token.
     """
-    q, s, d = queries.shape
-    n, t, _ = documents.shape
-    products = (queries.reshape(q * s, d) @ documents.reshape(n * t, d).T).view(q, s, n, t)
-    best = products.masked_fill(~document_kept[None, None], _OUT).amax(dim=3)
-    total = (best * query_kept[:, :, None]).sum(dim=1)
+    q = len(queries)
+    owner = query_kept.nonzero()[:, 0]
+    best = _BestMatch.apply(  # type: ignore[no-untyped-call]
+        queries[query_kept], documents[document_kept], document_kept.sum(dim=1).tolist()
+    )
+    total = torch.zeros(q, len(documents), dtype=best.dtype, device=best.device).index_add(0, owner, best)
     return total / query_kept.sum(dim=1).clamp(min=1)[:, None] if normalise else total
 
 
 def maxsim_both(queries: Tensor, query_kept: Tensor, documents: Tensor, document_kept: Tensor) -> tuple[Tensor, Tensor]:
-    """Two (q, n) matrices of mean scores from one product: queries looking into documents, and documents into queries."""
-    q, s, d = queries.shape
-    n, t, _ = documents.shape
-    products = (queries.reshape(q * s, d) @ documents.reshape(n * t, d).T).view(q, s, n, t)
-    seen = products.masked_fill(~(query_kept[:, :, None, None] & document_kept[None, None]), _OUT)
-    there = (seen.amax(dim=3) * query_kept[:, :, None]).sum(1) / query_kept.sum(1).clamp(min=1)[:, None]
-    back = (seen.amax(dim=1) * document_kept[None]).sum(2) / document_kept.sum(1).clamp(min=1)[None]
-    return there, back
+    """Two (q, n) matrices of mean scores: queries looking into documents, and documents into queries."""
+    there = maxsim_all(queries, query_kept, documents, document_kept, normalise=True)
+    back = maxsim_all(documents, document_kept, queries, query_kept, normalise=True)
+    return there, back.T
+
+
+class _BestMatch(torch.autograd.Function):
+    """(S, n): for each of S query tokens the largest dot product with a token of each document.
+
+    One document at a time: products stay in the cache, and only the place of each maximum is remembered. The general
+    operations on one (S, T) matrix took ten times as long, nearly all of it memory traffic of masks and gradients.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, queries: Tensor, documents: Tensor, lengths: list[int]) -> Tensor:
+        queries, documents = queries.float(), documents.float()
+        best = queries.new_full((len(lengths), len(queries)), _OUT)
+        place = torch.zeros(best.shape, dtype=torch.int64, device=best.device)
+        with torch.autocast(queries.device.type, enabled=False):  # scores are divided by small temperatures
+            for i, part in enumerate(torch.split(documents, lengths)):
+                if len(part) and len(queries):
+                    best[i], place[i] = (queries @ part.T).max(dim=1)
+        ctx.save_for_backward(queries, documents, place)
+        ctx.lengths = lengths
+        return best.T
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        queries, documents, place = ctx.saved_tensors
+        of_best = gradients[0].T.contiguous()
+        of_queries, of_documents = torch.zeros_like(queries), torch.zeros_like(documents)
+        start = 0
+        for i, length in enumerate(ctx.lengths):
+            part = slice(start, start + length)
+            start += length
+            if not length or not len(queries):
+                continue
+            spread = queries.new_zeros(len(queries), length).scatter_(1, place[i][:, None], of_best[i][:, None])
+            of_queries.addmm_(spread, documents[part])
+            of_documents[part] = spread.T @ queries
+        return of_queries, of_documents, None
 
 
 def over_heads(sizes: Sequence[int], weights: Sequence[float], loss: Callable[[int], Tensor]) -> Tensor:

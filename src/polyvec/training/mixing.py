@@ -17,13 +17,14 @@ import numpy as np
 import numpy.typing as npt
 
 from polyvec.errors import InputError
-from polyvec.training.passages import as_passages
+from polyvec.training.passages import as_joined, as_passages
 from polyvec.training.recipe import Batches, Data
 from polyvec.training.rows import language, read_rows
 
 _FIELDS = {
     "parallel": ("en", "text"),
     "pairs": ("query", "document"),
+    "joined": ("en", "text"),
     "passages": ("query", "document"),
     "scored": ("query", "documents", "scores"),
 }
@@ -155,7 +156,7 @@ def _cycle(rows: npt.NDArray[np.int64], generator: np.random.Generator) -> Itera
 
 def _distinct(rows: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
     """Without rows that repeat another's query, document or group: they would be false negatives."""
-    if kind not in ("parallel", "passages", "pairs"):
+    if kind not in ("parallel", "joined", "passages", "pairs"):
         return rows
     seen: set[str] = set()
     kept = []
@@ -202,7 +203,9 @@ def _normalised(data: dict[str, Any], fields: tuple[str, ...], state: str) -> It
     path, group = Path(data["path"]), data["group_field"]
     rows: Iterator[dict[str, Any]] = read_rows(path)
     if data["kind"] == "passages":
-        rows, group = as_passages(rows, data["passage_tokens"], group, str(path)), "group"
+        rows, group = as_passages(rows, data["passage_tokens"], group, str(path), data["turns"]), "group"
+    elif data["kind"] == "joined":
+        rows, group = as_joined(rows, data["passage_tokens"], group, str(path)), "group"
     wanted = {language(code) for code in data["languages"]}
     for number, row in enumerate(rows, start=1):
         missing = [name for name in fields if not row.get(name)]

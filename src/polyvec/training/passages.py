@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -17,32 +17,50 @@ from polyvec.training.rows import language
 
 _BETWEEN = re.compile(r"(?<=[.!?؟…।])\s+|(?<=[。！？])|\n+")
 _SHORTEST = 12  # estimated bytes of meaning: letters of an alphabet count 1, of a dense script 3
-_TURNS = (
-    "to_english",
-    "from_english",
-    "to_english",
-    "from_english",
-    "within",
-)  # what one passage after the other is for
+_WORDS_KEPT = (
+    0.5  # share of questions within a language whose sentence stays in the passage: words are found by themselves
+)
 
 
-def as_passages(rows: Iterable[dict[str, Any]], tokens: int, group_field: str, where: str) -> Iterator[dict[str, Any]]:
+def as_joined(rows: Iterable[dict[str, Any]], tokens: int, group_field: str, where: str) -> Iterator[dict[str, Any]]:
+    """Rows of `en`, `text`, `lang` -> fewer and longer rows of the same: consecutive rows of a document become one.
+
+    Rows hold between a third of `tokens` (estimated) and all of them. Raises InputError for a row without the two sides.
+    """
+    for window, code, group, _ in _passages(rows, tokens, group_field, where):
+        yield {side: " ".join(row[side] for row in window) for side in ("en", "text")} | {"lang": code, "group": group}
+
+
+def as_passages(
+    rows: Iterable[dict[str, Any]], tokens: int, group_field: str, where: str, turns: Sequence[str]
+) -> Iterator[dict[str, Any]]:
     """Rows of `en`, `text`, `lang` -> rows of `query`, `document`, `lang`, `group`.
 
+    turns: what one passage after the other is for: to_english and from_english ask in one language for a passage in the
+    other, within asks in the language of the passage.
+
     Passages hold between a third of `tokens` (estimated) and all of them. A question is one sentence of its passage: in
-    the other language, or in the same, and then the passage lacks it. Repeatable: the same rows give the same questions.
+    the other language, or in the same, and then half of the passages lack it. Repeatable: the same rows give the same questions.
     Raises InputError for a row without the two sides.
     """
-    number = 0
+    for number, (window, code, group, chooser) in enumerate(_passages(rows, tokens, group_field, where)):
+        for query, document in _questions(window, turns[number % len(turns)], chooser):
+            yield {"query": query, "document": document, "lang": code, "group": group}
+
+
+def _passages(
+    rows: Iterable[dict[str, Any]], tokens: int, group_field: str, where: str
+) -> Iterator[tuple[list[dict[str, Any]], str, str, random.Random]]:
+    """Stretches of documents, with their language, their name, and a source of chance.
+
+    A document is cut alike in every language, and stretches that say the same have the same name: they are no negatives.
+    """
     for (code, group), members in groupby(
         _checked(rows, group_field, where), key=lambda row: (row["lang"], row["group"])
     ):
         chooser = random.Random(f"{code}/{group}")
-        for window in _windows(members, tokens, chooser):
-            turn = _TURNS[number % len(_TURNS)]
-            number += 1
-            for query, document in _questions(window, turn, chooser):
-                yield {"query": query, "document": document, "lang": code, "group": f"{group}/{number}"}
+        for number, window in enumerate(_windows(members, tokens, random.Random(group))):
+            yield window, code, f"{group}/{number}", chooser
 
 
 def _checked(rows: Iterable[dict[str, Any]], group_field: str, where: str) -> Iterator[dict[str, Any]]:
@@ -77,7 +95,7 @@ def _questions(window: list[dict[str, Any]], turn: str, chooser: random.Random) 
     if len(parts) < 2:
         return
     for sentence in chooser.sample(parts, min(3, len(parts))):
-        if turn != "within":
+        if turn != "within" or chooser.random() < _WORDS_KEPT:
             yield sentence, whole
         elif len(parts) > 2:
             yield sentence, " ".join(part for part in parts if part != sentence)

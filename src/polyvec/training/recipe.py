@@ -25,11 +25,12 @@ if typing.TYPE_CHECKING:
     from collections.abc import Mapping
 
 Stage = Literal["start", "mlm", "transfer", "pairs", "distill"]
-Kind = Literal["text", "parallel", "passages", "pairs", "scored"]
+Kind = Literal["text", "parallel", "joined", "passages", "pairs", "scored"]
+Turn = Literal["to_english", "from_english", "within"]
 _TAKES = {
-    "mlm": {"text", "parallel", "pairs"},
-    "transfer": {"parallel"},
-    "pairs": {"parallel", "passages", "pairs"},
+    "mlm": {"text", "parallel", "joined", "pairs"},
+    "transfer": {"parallel", "joined"},
+    "pairs": {"parallel", "joined", "passages", "pairs"},
     "distill": {"scored"},
 }
 
@@ -38,8 +39,8 @@ _TAKES = {
 class Data:
     """One dataset of the mix: a file of rows.
 
-    kind: text (field text) · parallel (en and text) · passages (the same, consecutive rows joined, a sentence asks for
-    them) · pairs (query and document) · scored (query, documents, scores).
+    kind: text (field text) · parallel (en and text) · joined (the same, consecutive rows of a document as one) · passages (the
+    same, a sentence asks for them) · pairs (query and document) · scored (query, documents, scores).
     """
 
     path: str
@@ -47,9 +48,12 @@ class Data:
     weight: float = 1.0  # share of batches
     name: str = ""  # the file's own, by default
     text_field: str = "text"  # of kind text
-    group_field: str = ""  # rows of the same group are no negatives of each other; of kind passages: the document
+    group_field: str = (
+        ""  # rows of the same group are no negatives of each other; of kinds joined and passages: the document
+    )
     languages: tuple[str, ...] = ()  # only these; empty: all
-    passage_tokens: int = 128  # of kind passages: the longest, estimated
+    passage_tokens: int = 128  # of kinds joined and passages: the longest, estimated
+    turns: tuple[Turn, ...] = ("to_english", "from_english", "to_english", "from_english", "within")  # of kind passages
 
 
 @dataclass(frozen=True, kw_only=True)

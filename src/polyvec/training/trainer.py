@@ -90,8 +90,8 @@ class _Trainer(Trainer):  # type: ignore[misc]  # transformers has no types
         return inputs
 
     def compute_loss(self, model: Any, inputs: Batch, return_outputs: bool = False, **kwargs: Any) -> Any:
-        with torch.autocast("cuda", dtype=torch.bfloat16, enabled=self._recipe.optimiser.precision == "bf16" and
-                            torch.cuda.is_available()):  # fmt: skip
+        half = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[self._recipe.optimiser.precision]
+        with torch.autocast(self.args.device.type, dtype=half, enabled=half is not torch.float32):
             try:
                 loss = model(inputs)["loss"]
             except RuntimeError as error:
