@@ -7,7 +7,7 @@ NATIVE := $(wildcard native/*.cpp native/*.hpp native/*.h native/kernels/*) CMak
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test check bench docs native reproduce crash clean
+.PHONY: demo test check bench docs native reproduce results crash clean
 
 demo: $(VENV)/.installed
 	$(VENV)/bin/polyvec demo
@@ -36,6 +36,10 @@ reproduce: $(VENV)/.installed
 # Over a thousand kills of a writing process, and errors at every system call: about a quarter of an hour.
 crash: $(VENV)/.installed-dev
 	$(PY) -m tests.crash.harness
+
+# Writes the values found into the list and the tables from the list; after a new default model.
+results: $(VENV)/.installed
+	$(VENV)/bin/polyvec reproduce recipes/expected.toml $(if $(DATA),--data $(DATA)) --update --page docs/results.md
 
 bench: $(VENV)/.installed-dev
 	$(PY) benchmarks/maxsim.py

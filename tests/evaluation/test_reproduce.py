@@ -100,19 +100,21 @@ def test_update_writes_values_and_the_page(
     published = ENTRY.format(name="theirs", command="polyvec evaluate irds:x", value="0.531") + "published = true\n"
     expected.write_text(
         "# A comment that stays.\n\n"
-        + ENTRY.format(name="planets: late", command=late, value="0.0")
+        + ENTRY.format(name="planets: BM25", command=BM25, value="0.0")
+        + ENTRY.format(name="planets: late", command=late, value="0.0").replace("value = 0.0\n", "")
         + ENTRY.format(
             name="planets: keyword", command=late.split(" --dim", maxsplit=1)[0] + " --mode keyword", value="0.0"
         )
-        + ENTRY.format(name="planets: BM25", command=BM25, value="0.0")
         + published,
         encoding="utf-8",
     )
     arguments = ["reproduce", str(expected), "--data", str(folder.parent)]
     assert main([*arguments, "--json"]) == 1
-    assert list(words) == ["32 1"], "one index for both ways to search it"
+    assert list(words) == ["None 1"], "what has no value yet is not run"
+    words.clear()
     assert {one["state"] for one in json.loads(capsys.readouterr().out)} == {"off", "passed over"}
     assert main([*arguments, "--update", "--page", str(page)]) == 0
+    assert list(words) == ["32 1"], "one index for both ways to search it"
     assert main([*arguments, "--json"]) == 0
     file = read_expected(expected)
     assert file.comment == "# A comment that stays."
@@ -125,7 +127,7 @@ def test_update_writes_values_and_the_page(
     assert by_name["planets: BM25"].value == pytest.approx(2 / 3, abs=1e-4)
     assert by_name["theirs"].value == 0.531
     text = page.read_text(encoding="utf-8")
-    assert "| planets | 1.0000 |" in text
+    assert "| planets | 0.6667 | 1.0000 |" in text
     assert "`polyvec evaluate DATA/SET --measures R@100 --dim 32 --nbits 2`" in text
     assert "| planets | +0.3333 |" in text
     assert "| theirs | R@100 | 0.531 |" in text

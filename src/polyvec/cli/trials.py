@@ -117,13 +117,14 @@ def reproduce(
         for outcome in rerun(chosen, data, job_of, unknown=update, progress=progress):
             outcomes.append(outcome)
             if update:  # at once, so that an interruption costs one command
-                write_expected(expected, updated(file, outcomes, about))
+                file = updated(file, outcomes, about)
+                write_expected(expected, file)
             if not as_json:
                 _print_outcome(outcome, update)
     if as_json:
         print_json([outcome.to_dict() for outcome in outcomes])
     if page is not None:
-        page.write_text(results_page(updated(file, outcomes, about) if update else file), encoding="utf-8")
+        page.write_text(results_page(file), encoding="utf-8")
     if any(outcome.state == "off" and (not update or outcome.found is None) for outcome in outcomes):
         raise click.exceptions.Exit(1)
 

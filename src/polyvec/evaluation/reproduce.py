@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 import polyvec
 from polyvec.errors import InputError, PolyvecError
-from polyvec.evaluation.evaluation import EvaluationResult, Values
+from polyvec.evaluation.evaluation import EvaluationResult
 from polyvec.evaluation.job import Job, Progress, Workshop
 from polyvec.evaluation.significance import compare
 
@@ -162,35 +162,28 @@ def _compared(entry: Expected, result: EvaluationResult) -> Outcome:
 
 
 def updated(file: ExpectedFile, outcomes: Sequence[Outcome], about: dict[str, str]) -> ExpectedFile:
-    """The file with the values found; entries without an outcome that was run keep theirs."""
-    baselines = {
-        one.entry.dataset: one.result.per_query
-        for one in outcomes
-        if one.result is not None and one.entry.system == BASELINE
-    }
-    new = {
-        one.entry.name: _updated(one, baselines.get(one.entry.dataset)) for one in outcomes if one.result is not None
-    }
-    return replace(file, about=about, entries=[new.get(entry.name, entry) for entry in file.entries])
+    """The file with what the last of the outcomes found; an entry that was not run keeps its values.
 
-
-def _updated(outcome: Outcome, baseline: dict[str, Values] | None) -> Expected:
-    entry, result = outcome.entry, outcome.result
-    assert result is not None
-    assert outcome.found is not None
-    measure = entry.measure
+    BM25's outcome on the same dataset, where it stands among those before, is what the difference is taken from.
+    """
+    outcome = outcomes[-1]
+    if outcome.result is None or outcome.found is None:
+        return file
+    entry, measure, result = outcome.entry, outcome.entry.measure, outcome.result
     against: dict[str, float] = {}
-    if baseline is not None and entry.system != BASELINE:
-        ours = {q: row[measure] for q, row in result.per_query.items()}
-        found = compare(ours, {q: row[measure] for q, row in baseline.items()})
-        against = {name: round(getattr(found, name), 4) for name in ("difference", "low", "high", "p")}
-    return replace(
+    for one in outcomes[:-1]:
+        if one.result is not None and (one.entry.dataset, one.entry.system) == (entry.dataset, BASELINE):
+            theirs = {q: row[measure] for q, row in one.result.per_query.items()}
+            found = compare({q: row[measure] for q, row in result.per_query.items()}, theirs)
+            against = {name: round(getattr(found, name), 4) for name in ("difference", "low", "high", "p")}
+    new = replace(
         entry,
         value=round(outcome.found, 4),
         languages={lang: round(row[measure], 4) for lang, row in result.by_lang.items()},
         bytes_per_token=0.0 if result.settings.get("mode") == "keyword" else result.bytes_per_token,
         against=against,
     )
+    return replace(file, about=about, entries=[new if one.name == entry.name else one for one in file.entries])
 
 
 def about_this(fingerprint: str) -> dict[str, str]:

@@ -101,7 +101,10 @@ def _languages(entries: Sequence[Expected], dataset: str) -> str:
 
 
 def _published(entries: Sequence[Expected]) -> str:
-    rows = [[entry.name, entry.measure, f"{entry.value:g}", f"`{entry.command}`", entry.note] for entry in entries]
+    rows = [
+        [entry.name, entry.measure, "" if entry.value is None else f"{entry.value:g}", f"`{entry.command}`", entry.note]
+        for entry in entries
+    ]
     text = "polyvec has not run these; the command is what a user with network and weights runs.\n\n"
     return text + _table(["model and data", "measure", "value", "command", "note"], rows)
 
