@@ -39,7 +39,7 @@ crash: $(VENV)/.installed-dev
 
 # Writes the values found into the list and the tables from the list; after a new default model.
 results: $(VENV)/.installed
-	$(VENV)/bin/polyvec reproduce recipes/expected.toml $(if $(DATA),--data $(DATA)) --update --page docs/results.md
+	$(VENV)/bin/polyvec reproduce recipes/expected.toml $(if $(DATA),--data $(DATA)) --all --update --page docs/results.md
 
 bench: $(VENV)/.installed-dev
 	$(PY) benchmarks/maxsim.py

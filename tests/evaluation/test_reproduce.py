@@ -60,18 +60,22 @@ def test_runs_compares_and_passes_over(folder: Path, tmp_path: Path) -> None:  #
         + ENTRY.format(name="planets: absent", command=BM25.replace("planets", "nowhere"), value="0.5")
         + ENTRY.format(name="planets: broken", command=BM25.replace("bm25", "magic"), value="0.5")
         + ENTRY.format(name="theirs", command="polyvec evaluate irds:x", value="0.5")
-        + "published = true\n",
+        + "published = true\n"
+        + ENTRY.format(name="planets: slow", command=BM25, value="0.5")
+        + "slow = true\n",
         encoding="utf-8",
     )
     entries = read_expected(expected).entries
     outcomes = list(rerun(entries, folder.parent, job_of))
-    assert [one.state for one in outcomes] == ["same", "off", "off", "passed over", "off", "passed over"]
+    assert [one.state for one in outcomes] == ["same", "off", "off", "passed over", "off", *["passed over"] * 2]
     assert "off by +0.1667" in outcomes[1].note
     assert outcomes[2].note == "en: 0.9000 expected, 0.5000 found; de: 0.1000 expected, nothing found"
     assert "bm25 or dense:MODEL" in outcomes[4].note
     assert [one.state for one in rerun(entries[:1], None, job_of)] == ["passed over"]
     assert main(["reproduce", str(expected), "--data", str(folder.parent), "--only", "right"]) == 0
     assert main(["reproduce", str(expected), "--data", str(folder.parent), "--only", "wrong"]) == 1
+    assert main(["reproduce", str(expected), "--data", str(folder.parent), "--only", "slow"]) == 0
+    assert main(["reproduce", str(expected), "--data", str(folder.parent), "--only", "slow", "--all"]) == 1
 
 
 @pytest.mark.parametrize(

@@ -92,6 +92,7 @@ def ablate(
 @click.argument("expected", metavar="EXPECTED.toml", type=click.Path(path_type=Path, exists=True))
 @click.option("--data", type=click.Path(path_type=Path), help="Folder that stands for DATA in the commands.")
 @click.option("--only", metavar="WORD", help="Only entries with this in their name.")
+@click.option("--all", "everything", is_flag=True, help="Entries that are marked slow too.")
 @click.option("--update", is_flag=True, help="Write the values that were found into the file instead of comparing.")
 @click.option(
     "--page",
@@ -100,7 +101,13 @@ def ablate(
 )
 @_json_option
 def reproduce(
-    expected: Path, data: Path | None, only: str | None, update: bool, page: Path | None, as_json: bool
+    expected: Path,
+    data: Path | None,
+    only: str | None,
+    everything: bool,
+    update: bool,
+    page: Path | None,
+    as_json: bool,
 ) -> None:
     """Run the commands of EXPECTED.toml again and compare; exit 1 where a value is off by more than its tolerance.
 
@@ -114,7 +121,7 @@ def reproduce(
     about = _about() if update else {}
     outcomes: list[Outcome] = []
     with counting(expected.name) as progress:
-        for outcome in rerun(chosen, data, job_of, unknown=update, progress=progress):
+        for outcome in rerun(chosen, data, job_of, unknown=update, slow=everything, progress=progress):
             outcomes.append(outcome)
             if update:  # at once, so that an interruption costs one command
                 file = updated(file, outcomes, about)

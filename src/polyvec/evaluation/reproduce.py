@@ -36,7 +36,8 @@ class Expected:
     """One command and what it prints. name: the dataset, ": ", the system · value: None until an update has run the command ·
     languages: the measure by language of the query ·
     tolerance: for the value, language_tolerance for each of the languages · bytes_per_token, against: facts beside the value,
-    written but not compared; against BM25 the mean difference, its 95 % interval and p · published: somebody else's figure.
+    written but not compared; against BM25 the mean difference, its 95 % interval and p · published: somebody else's figure · slow:
+    run only when everything is asked for.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Expected:
     bytes_per_token: float = 0.0
     against: dict[str, float] = field(default_factory=dict)
     published: bool = False
+    slow: bool = False
     note: str = ""
 
     @property
@@ -104,16 +106,16 @@ def rerun(
     job_of: Callable[[list[str]], Job],
     *,
     unknown: bool = False,
+    slow: bool = False,
     progress: Progress | None = None,
 ) -> Iterator[Outcome]:
     """Run every entry and compare, in the order of the file.
 
-    job_of: reads the words of a command after `polyvec evaluate` · unknown: whether entries without a value are run too.
+    job_of: reads the words of a command after `polyvec evaluate` · unknown, slow: whether entries
+    without a value, and those marked slow, are run too.
     A command that fails is off; one that is no `polyvec evaluate` raises InputError.
     """
-    prepared = [
-        NO_VALUE if entry.value is None and not unknown else _prepared(entry, data, job_of) for entry in entries
-    ]
+    prepared = [_left_out(entry, unknown, slow) or _prepared(entry, data, job_of) for entry in entries]
     jobs = [job for job in prepared if isinstance(job, Job)]
     done: dict[Job, EvaluationResult] = {}
     with Workshop(jobs, progress=progress) as workshop:
@@ -129,10 +131,17 @@ def rerun(
                 yield Outcome(entry=entry, state="off", note=str(error))
 
 
-def _prepared(entry: Expected, data: Path | None, job_of: Callable[[list[str]], Job]) -> Job | str:
-    """The job, or why there is none."""
+def _left_out(entry: Expected, unknown: bool, slow: bool) -> str:
+    """Why an entry is passed over before its command is looked at; empty where it is not."""
     if entry.published:
         return "published; run it where the weights are"
+    if entry.value is None and not unknown:
+        return NO_VALUE
+    return "slow; run with --all" if entry.slow and not slow else ""
+
+
+def _prepared(entry: Expected, data: Path | None, job_of: Callable[[list[str]], Job]) -> Job | str:
+    """The job, or why there is none."""
     words = shlex.split(entry.command)
     if words[:2] != ["polyvec", "evaluate"]:
         raise InputError(f"command {entry.command!r}: expected one that begins with `polyvec evaluate`.")

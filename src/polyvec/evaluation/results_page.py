@@ -11,8 +11,8 @@ from polyvec.evaluation.reproduce import BASELINE, Expected, ExpectedFile
 
 _INTRO = """# Results
 
-Written by `polyvec reproduce recipes/expected.toml --data FOLDER --update --page docs/results.md`; `make reproduce` runs every
-command again and fails where a value is off. Measured through the index, in codes, over all judged queries. BM25 is bm25s
+Written by `polyvec reproduce recipes/expected.toml --data FOLDER --all --update --page docs/results.md`; `make reproduce`
+runs the commands again and fails where a value is off. Measured through the index, in codes, over all judged queries. BM25 is bm25s
 (Lucene's variant, k1 1.2, b .75) on words, and pairs of characters in scripts without spaces; keyword is the index's own
 BM25; hybrid fuses it with late interaction by reciprocal rank. DATA is the folder of datasets, SET the name of a row.
 """
