@@ -116,7 +116,7 @@ def growth(folder: Path, collection: Collection, documents: int) -> Iterator[dic
             "part": "growth",
             "index": name,
             "documents": documents,
-            "calls": 1 if name == "at once" else documents // BATCH,
+            "calls": 1 if name == "at once" else -(-documents // BATCH),
             "tokens": facts["tokens"],
             "segments": facts["segments"],
             "codec": facts["codec"],

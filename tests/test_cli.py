@@ -80,6 +80,32 @@ def test_search_finds_and_reports_json(run: Any, indexed: Path) -> None:
     assert sum(m["similarity"] for m in hit["explanation"]["matches"]) == pytest.approx(hit["score"], rel=5e-3)
 
 
+def test_scores_on_the_command_line(run: Any, indexed: Path) -> None:
+    question = ("search", indexed, "yeast makes dough rise", "--json")
+    every = run(*question).json["hits"]
+    assert all(0 <= hit["normalised_score"] <= 1 for hit in every)
+    least = every[0]["normalised_score"]
+    assert [hit["id"] for hit in run(*question, "--min-score", least).json["hits"]] == [every[0]["id"]]
+    hybrid = run(*question, "--mode", "hybrid", "--fusion", "weight", "--weight", 0.3).json["hits"]
+    assert hybrid[0]["id"] == "bread"
+    assert hybrid[0]["ranks"] == {"late": 1, "keyword": 1}
+    assert hybrid[0]["score"] == pytest.approx(1.0)
+    assert "late #1" in run("search", indexed, "yeast makes dough rise", "--mode", "hybrid").out
+    assert "min_score" in run(*question, "--mode", "keyword", "--min-score", 0.5).one_line_error(2)
+
+
+def test_repair_encodes_what_was_damaged(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "d.jsonl").write_bytes(lines(ROWS))
+    run("index", tmp_path / "d.jsonl", tmp_path / "i.polyvec", "--json")
+    assert run("repair", tmp_path / "i.polyvec", "--json").json == {"actions": [], "encoded": 0, "lost": []}
+    next((tmp_path / "i.polyvec" / "segments").glob("*.seg")).unlink()
+    assert run("search", tmp_path / "i.polyvec", "yeast").one_line_error(1)
+    ran = run("repair", tmp_path / "i.polyvec")
+    assert "3 documents encoded again" in ran.out, ran.err
+    assert run("verify", tmp_path / "i.polyvec").code == 0
+    assert run("search", tmp_path / "i.polyvec", "yeast", "--json").json["hits"][0]["id"] == "bread"
+
+
 def test_search_prints_for_people(run: Any, indexed: Path) -> None:
     ran = run("search", indexed, "which drink comes from leaves?", "--explain")
     assert ran.code == 0

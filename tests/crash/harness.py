@@ -182,6 +182,7 @@ def fail_everywhere(folder: Path, every: int, report: Report) -> None:
         origin, path = folder / "origin", folder / "index"
         remember({**state, **step.after(state)})
         make(origin, state)
+        total = _calls_of(origin, path, step)
         for kind, action, error in (
             ("killed", KILL, 0),
             ("torn", TEAR, 0),
@@ -190,7 +191,6 @@ def fail_everywhere(folder: Path, every: int, report: Report) -> None:
             ("EIO once", FAIL_ONCE, errno.EIO),
             ("EIO", FAIL_ON, errno.EIO),
         ):
-            total = _calls_of(origin, path, step)
             offset += 1
             for at in range(1 + offset % every, total + 1, every):
                 _copy(origin, path)
