@@ -17,7 +17,7 @@ struct Avx2 {
   using Packed = std::int16_t;
   using Stored = std::int16_t;
   static constexpr std::size_t lanes = 8, group = 2, widest = 4;
-  static constexpr std::size_t rows(std::size_t vectors) { return vectors == 4 ? 2 : vectors == 3 ? 3 : vectors == 2 ? 4 : 6; }
+  static constexpr std::size_t rows(std::size_t vectors) { return vectors > 2 ? 2 : vectors == 2 ? 4 : 8; }
   static std::int32_t start(std::int32_t) { return 0; }
   static ivec load_int(const std::int32_t* from) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)); }
   static void store_int(std::int32_t* to, ivec value) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), value); }
@@ -27,7 +27,11 @@ struct Avx2 {
     std::memcpy(&pair, token, 4);
     return _mm256_set1_epi32(pair);
   }
-  static ivec dot(ivec sum, qvec query, ivec token) { return _mm256_add_epi32(sum, _mm256_madd_epi16(query, token)); }
+  static void dot(ivec& sum, qvec query, ivec token) { sum = _mm256_add_epi32(sum, _mm256_madd_epi16(query, token)); }
+  template <std::size_t V, std::size_t R>
+  static void products(const Packed* query, const std::int32_t* starts, const Stored* tokens, std::size_t p, std::int32_t* sums) {
+    generic_products<Avx2, V, R>(query, starts, tokens, p, sums);
+  }
   static fvec to_float(ivec value) { return _mm256_cvtepi32_ps(value); }
   static fvec times(fvec a, fvec b) { return _mm256_mul_ps(a, b); }
   static fvec max(fvec a, fvec b) { return _mm256_max_ps(a, b); }

@@ -11,6 +11,138 @@
 namespace polyvec {
 namespace {
 
+#if !defined(POLYVEC_SIMDE)
+// The loops that refine lives in, by hand: compilers keep neither all accumulators in registers nor copies away. Eight tokens, p
+// bytes apart; one step takes four dimensions. Accumulators are zmm0 to zmm15, token by token.
+#define POLYVEC_TOKEN(at, value) "vpbroadcastd " at ", %%zmm" value "\n\t"
+#define POLYVEC_ONE(value, sum) "vpdpbusd %%zmm16, %%zmm" value ", %%zmm" sum "\n\t"
+#define POLYVEC_TWO(value, sum, other) POLYVEC_ONE(value, sum) "vpdpbusd %%zmm17, %%zmm" value ", %%zmm" other "\n\t"
+#define POLYVEC_REGISTERS                                                                                                      \
+  "memory", "cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12",   \
+      "xmm13", "xmm14", "xmm15", "xmm16", "xmm17", "xmm18", "xmm19", "xmm20", "xmm21", "xmm22", "xmm23", "xmm24", "xmm25"
+
+// sums: (8, 2, 16)
+inline void eight_by_two(const std::int8_t* query, const std::int32_t* starts, const std::uint8_t* tokens, std::size_t p,
+                         std::int32_t* sums) {
+  const std::int8_t* other = query + 16 * p;
+  const std::uint8_t* half = tokens + 4 * p;
+  std::size_t steps = p / 4;
+  __asm__ volatile(
+      "vmovdqu64 (%[starts]), %%zmm0\n\t"
+      "vmovdqu64 64(%[starts]), %%zmm1\n\t"
+      "vmovdqa64 %%zmm0, %%zmm2\n\t"
+      "vmovdqa64 %%zmm1, %%zmm3\n\t"
+      "vmovdqa64 %%zmm0, %%zmm4\n\t"
+      "vmovdqa64 %%zmm1, %%zmm5\n\t"
+      "vmovdqa64 %%zmm0, %%zmm6\n\t"
+      "vmovdqa64 %%zmm1, %%zmm7\n\t"
+      "vmovdqa64 %%zmm0, %%zmm8\n\t"
+      "vmovdqa64 %%zmm1, %%zmm9\n\t"
+      "vmovdqa64 %%zmm0, %%zmm10\n\t"
+      "vmovdqa64 %%zmm1, %%zmm11\n\t"
+      "vmovdqa64 %%zmm0, %%zmm12\n\t"
+      "vmovdqa64 %%zmm1, %%zmm13\n\t"
+      "vmovdqa64 %%zmm0, %%zmm14\n\t"
+      "vmovdqa64 %%zmm1, %%zmm15\n\t"
+      ".p2align 4\n"
+      "1:\n\t"
+      "vmovdqu64 (%[query]), %%zmm16\n\t"
+      "vmovdqu64 (%[other]), %%zmm17\n\t"
+      POLYVEC_TOKEN("(%[tokens])", "18")
+      POLYVEC_TOKEN("(%[tokens],%[p])", "19")
+      POLYVEC_TWO("18", "0", "1")
+      POLYVEC_TOKEN("(%[tokens],%[p],2)", "20")
+      POLYVEC_TWO("19", "2", "3")
+      POLYVEC_TOKEN("(%[tokens],%[p3])", "21")
+      POLYVEC_TWO("20", "4", "5")
+      POLYVEC_TOKEN("(%[half])", "22")
+      POLYVEC_TWO("21", "6", "7")
+      POLYVEC_TOKEN("(%[half],%[p])", "23")
+      POLYVEC_TWO("22", "8", "9")
+      POLYVEC_TOKEN("(%[half],%[p],2)", "24")
+      POLYVEC_TWO("23", "10", "11")
+      POLYVEC_TOKEN("(%[half],%[p3])", "25")
+      POLYVEC_TWO("24", "12", "13")
+      POLYVEC_TWO("25", "14", "15")
+      "add $64, %[query]\n\t"
+      "add $64, %[other]\n\t"
+      "add $4, %[tokens]\n\t"
+      "add $4, %[half]\n\t"
+      "dec %[steps]\n\t"
+      "jnz 1b\n\t"
+      "vmovdqu64 %%zmm0, (%[sums])\n\t"
+      "vmovdqu64 %%zmm1, 64(%[sums])\n\t"
+      "vmovdqu64 %%zmm2, 128(%[sums])\n\t"
+      "vmovdqu64 %%zmm3, 192(%[sums])\n\t"
+      "vmovdqu64 %%zmm4, 256(%[sums])\n\t"
+      "vmovdqu64 %%zmm5, 320(%[sums])\n\t"
+      "vmovdqu64 %%zmm6, 384(%[sums])\n\t"
+      "vmovdqu64 %%zmm7, 448(%[sums])\n\t"
+      "vmovdqu64 %%zmm8, 512(%[sums])\n\t"
+      "vmovdqu64 %%zmm9, 576(%[sums])\n\t"
+      "vmovdqu64 %%zmm10, 640(%[sums])\n\t"
+      "vmovdqu64 %%zmm11, 704(%[sums])\n\t"
+      "vmovdqu64 %%zmm12, 768(%[sums])\n\t"
+      "vmovdqu64 %%zmm13, 832(%[sums])\n\t"
+      "vmovdqu64 %%zmm14, 896(%[sums])\n\t"
+      "vmovdqu64 %%zmm15, 960(%[sums])\n\t"
+      : [query] "+r"(query), [other] "+r"(other), [tokens] "+r"(tokens), [half] "+r"(half), [steps] "+r"(steps)
+      : [starts] "r"(starts), [p] "r"(p), [p3] "r"(3 * p), [sums] "r"(sums)
+      : POLYVEC_REGISTERS);
+}
+
+// sums: (8, 16)
+inline void eight_by_one(const std::int8_t* query, const std::int32_t* starts, const std::uint8_t* tokens, std::size_t p,
+                         std::int32_t* sums) {
+  const std::uint8_t* half = tokens + 4 * p;
+  std::size_t steps = p / 4;
+  __asm__ volatile(
+      "vmovdqu64 (%[starts]), %%zmm0\n\t"
+      "vmovdqa64 %%zmm0, %%zmm1\n\t"
+      "vmovdqa64 %%zmm0, %%zmm2\n\t"
+      "vmovdqa64 %%zmm0, %%zmm3\n\t"
+      "vmovdqa64 %%zmm0, %%zmm4\n\t"
+      "vmovdqa64 %%zmm0, %%zmm5\n\t"
+      "vmovdqa64 %%zmm0, %%zmm6\n\t"
+      "vmovdqa64 %%zmm0, %%zmm7\n\t"
+      ".p2align 4\n"
+      "1:\n\t"
+      "vmovdqu64 (%[query]), %%zmm16\n\t"
+      POLYVEC_TOKEN("(%[tokens])", "18")
+      POLYVEC_TOKEN("(%[tokens],%[p])", "19")
+      POLYVEC_ONE("18", "0")
+      POLYVEC_TOKEN("(%[tokens],%[p],2)", "20")
+      POLYVEC_ONE("19", "1")
+      POLYVEC_TOKEN("(%[tokens],%[p3])", "21")
+      POLYVEC_ONE("20", "2")
+      POLYVEC_TOKEN("(%[half])", "22")
+      POLYVEC_ONE("21", "3")
+      POLYVEC_TOKEN("(%[half],%[p])", "23")
+      POLYVEC_ONE("22", "4")
+      POLYVEC_TOKEN("(%[half],%[p],2)", "24")
+      POLYVEC_ONE("23", "5")
+      POLYVEC_TOKEN("(%[half],%[p3])", "25")
+      POLYVEC_ONE("24", "6")
+      POLYVEC_ONE("25", "7")
+      "add $64, %[query]\n\t"
+      "add $4, %[tokens]\n\t"
+      "add $4, %[half]\n\t"
+      "dec %[steps]\n\t"
+      "jnz 1b\n\t"
+      "vmovdqu64 %%zmm0, (%[sums])\n\t"
+      "vmovdqu64 %%zmm1, 64(%[sums])\n\t"
+      "vmovdqu64 %%zmm2, 128(%[sums])\n\t"
+      "vmovdqu64 %%zmm3, 192(%[sums])\n\t"
+      "vmovdqu64 %%zmm4, 256(%[sums])\n\t"
+      "vmovdqu64 %%zmm5, 320(%[sums])\n\t"
+      "vmovdqu64 %%zmm6, 384(%[sums])\n\t"
+      "vmovdqu64 %%zmm7, 448(%[sums])\n\t"
+      : [query] "+r"(query), [tokens] "+r"(tokens), [half] "+r"(half), [steps] "+r"(steps)
+      : [starts] "r"(starts), [p] "r"(p), [p3] "r"(3 * p), [sums] "r"(sums)
+      : POLYVEC_REGISTERS);
+}
+#endif
+
 struct Avx512 {
   using ivec = __m512i;
   using qvec = __m512i;
@@ -18,7 +150,7 @@ struct Avx512 {
   using Packed = std::int8_t;
   using Stored = std::uint8_t;
   static constexpr std::size_t lanes = 16, group = 4, widest = 2;
-  static constexpr std::size_t rows(std::size_t vectors) { return vectors >= 3 ? 5 : 8; }
+  static constexpr std::size_t rows(std::size_t) { return 8; }
   static std::int32_t start(std::int32_t sum) { return -128 * sum; }
   static ivec load_int(const std::int32_t* from) { return _mm512_loadu_si512(from); }
   static void store_int(std::int32_t* to, ivec value) { _mm512_storeu_si512(to, value); }
@@ -28,7 +160,25 @@ struct Avx512 {
     std::memcpy(&four, token, 4);
     return _mm512_set1_epi32(four);
   }
-  static ivec dot(ivec sum, qvec query, ivec token) { return _mm512_dpbusd_epi32(sum, token, query); }
+  static void dot(ivec& sum, qvec query, ivec token) {
+#if defined(POLYVEC_SIMDE)
+    sum = _mm512_dpbusd_epi32(sum, token, query);
+#else  // gcc 12 copies every accumulator around the intrinsic, which costs more than the product
+    __asm__("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(token), "v"(query));
+#endif
+  }
+  template <std::size_t V, std::size_t R>
+  static void products(const Packed* query, const std::int32_t* starts, const Stored* tokens, std::size_t p, std::int32_t* sums) {
+#if defined(POLYVEC_SIMDE)
+    generic_products<Avx512, V, R>(query, starts, tokens, p, sums);
+#else
+    if constexpr (V == 2) {
+      eight_by_two(query, starts, tokens, p, sums);
+    } else {
+      eight_by_one(query, starts, tokens, p, sums);
+    }
+#endif
+  }
   static fvec to_float(ivec value) {
 #if defined(POLYVEC_SIMDE)  // which lacks this one
     float lane[lanes];
@@ -61,18 +211,31 @@ struct Avx512 {
   static void widen(const std::int8_t* row, std::size_t p, Stored* to) {
     for (std::size_t k = 0; k < p; k += 32) keep(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(row + k)), to + k);
   }
+  // + the squares of 32 values: |v| is at most 127, so it serves as the unsigned and as the signed factor.
+  static __m256i with_squares(__m256i sums, __m256i values) {
+    const __m256i positive = _mm256_abs_epi8(values);
+    return _mm256_dpbusd_epi32(sums, positive, positive);
+  }
   template <unsigned nbits>
   static std::int32_t expand(const std::int8_t* centroid, const std::uint8_t* bytes, const std::int8_t* levels, std::size_t p,
                              Stored* to) {
     const __m256i table = levels_of(levels);
-    __m256i squares = _mm256_setzero_si256();
-    for (std::size_t k = 0; k < p; k += 32) {
-      const __m256i values = expanded<nbits>(centroid + k, bytes + k * nbits / 8, table);
-      const __m256i low = low_half(values), high = high_half(values);
-      keep(values, to + k);
-      squares = _mm256_add_epi32(squares, _mm256_add_epi32(_mm256_madd_epi16(low, low), _mm256_madd_epi16(high, high)));
+    __m256i squares = _mm256_setzero_si256(), more = squares;
+    std::size_t k = 0;
+    for (; k + 64 <= p; k += 64) {
+      const __m256i first = expanded<nbits>(centroid + k, bytes + k * nbits / 8, table);
+      const __m256i second = expanded<nbits>(centroid + k + 32, bytes + (k + 32) * nbits / 8, table);
+      keep(first, to + k);
+      keep(second, to + k + 32);
+      squares = with_squares(squares, first);
+      more = with_squares(more, second);
     }
-    return total(squares);
+    if (k < p) {
+      const __m256i values = expanded<nbits>(centroid + k, bytes + k * nbits / 8, table);
+      keep(values, to + k);
+      squares = with_squares(squares, values);
+    }
+    return total(_mm256_add_epi32(squares, more));
   }
 };
 

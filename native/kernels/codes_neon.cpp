@@ -58,7 +58,11 @@ struct Neon {
     std::memcpy(&pair, token, 2);
     return vreinterpret_s8_s16(vdup_n_s16(pair));
   }
-  static ivec dot(ivec sum, qvec query, qvec token) { return vpadalq_s16(sum, vmull_s8(query, token)); }
+  static void dot(ivec& sum, qvec query, qvec token) { sum = vpadalq_s16(sum, vmull_s8(query, token)); }
+  template <std::size_t V, std::size_t R>
+  static void products(const Packed* query, const std::int32_t* starts, const Stored* tokens, std::size_t p, std::int32_t* sums) {
+    generic_products<Neon, V, R>(query, starts, tokens, p, sums);
+  }
   static fvec to_float(ivec value) { return vcvtq_f32_s32(value); }
   static fvec times(fvec a, fvec b) { return vmulq_f32(a, b); }
   static fvec max(fvec a, fvec b) { return vmaxq_f32(a, b); }

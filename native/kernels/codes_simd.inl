@@ -3,12 +3,13 @@
 //
 // Query rows lie in SIMD lanes: a panel is `vectors` registers of `lanes` query rows, `group` dimensions of each side by side.
 // Tokens are expanded into a buffer that stays in the first-level cache, kBuffered at a time; then every panel goes over the
-// buffer, `rows` tokens at once, whose rows x vectors accumulators stay in registers over all dimensions. The last rows
-// repeat the last token: a repeated token changes no maximum.
+// buffer, `rows` tokens at once, whose rows x vectors accumulators stay in registers over all dimensions. The last block may
+// hold fewer tokens: the buffer has room for it, and what comes of the rest is not looked at.
 //
-// An instruction set I gives: ivec (int32 lanes), fvec, lanes, group, Stored (type of an expanded value), rows(vectors),
-// expand<nbits>(centroid, bytes, levels, p, stored) -> sum of squares, widen(row, p, stored), start(sum_of_query) the
-// accumulator's begin, dot(acc, query, token), spread(token), and to_float, times, max, load, store, set.
+// An instruction set I gives: ivec (int32 lanes), fvec, lanes, group, widest (vectors of a panel, at most), Stored (type of an
+// expanded value), rows(vectors), expand<nbits>(centroid, bytes, levels, p, stored) -> sum of squares, widen(row, p, stored),
+// start(sum_of_query) the accumulator's begin, dot(acc, query, token) which adds to acc, spread(token), and to_float, times,
+// max, load, store, set. It may bring `products` of its own, as generic_products.
 
 #include <algorithm>
 #include <cmath>
@@ -19,7 +20,7 @@
 namespace polyvec {
 namespace {
 
-constexpr std::size_t kBuffered = 32;  // tokens
+constexpr std::size_t kBuffered = 32;  // tokens, a multiple of every `rows`
 constexpr std::size_t kAhead = 6;      // tokens whose centroids are asked for early
 constexpr std::size_t kLine = 64;
 
@@ -63,21 +64,25 @@ void simd_pack(const std::int8_t* query, std::size_t q, std::size_t p, void* pac
   }
 }
 
-// The accumulators of R tokens with V vectors of query rows.
+// sums: (R, V, lanes) dot products of R tokens that lie side by side with V vectors of query rows.
 template <class I, std::size_t V, std::size_t R>
-inline void products(const typename I::Packed* query, const std::int32_t* starts, const typename I::Stored* const* token,
-                     std::size_t p, typename I::ivec (&sums)[R][V]) {
+inline void generic_products(const typename I::Packed* query, const std::int32_t* starts, const typename I::Stored* tokens,
+                             std::size_t p, std::int32_t* sums) {
   constexpr std::size_t step = I::lanes * I::group;
+  typename I::ivec sum[R][V];
   for (std::size_t r = 0; r < R; ++r) {
-    for (std::size_t v = 0; v < V; ++v) sums[r][v] = I::load_int(starts + v * I::lanes);
+    for (std::size_t v = 0; v < V; ++v) sum[r][v] = I::load_int(starts + v * I::lanes);
   }
   for (std::size_t k = 0; k < p; k += I::group) {
     typename I::qvec row[V];
     for (std::size_t v = 0; v < V; ++v) row[v] = I::load_query(query + v * p * I::lanes + k / I::group * step);
     for (std::size_t r = 0; r < R; ++r) {
-      const auto value = I::spread(token[r] + k);
-      for (std::size_t v = 0; v < V; ++v) sums[r][v] = I::dot(sums[r][v], row[v], value);
+      const auto value = I::spread(tokens + r * p + k);
+      for (std::size_t v = 0; v < V; ++v) I::dot(sum[r][v], row[v], value);
     }
+  }
+  for (std::size_t r = 0; r < R; ++r) {
+    for (std::size_t v = 0; v < V; ++v) I::store_int(sums + (r * V + v) * I::lanes, sum[r][v]);
   }
 }
 
@@ -85,15 +90,14 @@ template <class I, std::size_t V>
 void raise(const typename I::Packed* query, const std::int32_t* starts, const typename I::Stored* buffer, const float* inverse,
            std::size_t n, std::size_t p, float* best) {
   constexpr std::size_t R = I::rows(V);
+  alignas(kLine) std::int32_t sums[R * V * I::lanes];
   for (std::size_t t = 0; t < n; t += R) {
-    const typename I::Stored* token[R];
-    for (std::size_t r = 0; r < R; ++r) token[r] = buffer + std::min(t + r, n - 1) * p;
-    typename I::ivec sums[R][V];
-    products<I, V, R>(query, starts, token, p, sums);
+    I::template products<V, R>(query, starts, buffer + t * p, p, sums);
+    const std::size_t here = std::min(R, n - t);
     for (std::size_t v = 0; v < V; ++v) {
       auto most = I::load(best + v * I::lanes);
-      for (std::size_t r = 0; r < R; ++r) {
-        most = I::max(most, I::times(I::to_float(sums[r][v]), I::set(inverse[std::min(t + r, n - 1)])));
+      for (std::size_t r = 0; r < here; ++r) {
+        most = I::max(most, I::times(I::to_float(I::load_int(sums + (r * V + v) * I::lanes)), I::set(inverse[t + r])));
       }
       I::store(best + v * I::lanes, most);
     }
@@ -104,10 +108,15 @@ void raise(const typename I::Packed* query, const std::int32_t* starts, const ty
 template <class I, class Body>
 inline void over_panels(std::size_t vectors, const Body& body) {
   std::size_t v = 0;
-  for (; v + 4 <= vectors; v += 4) body(v, std::integral_constant<std::size_t, 4>{});
-  if (vectors - v == 3) body(v, std::integral_constant<std::size_t, 3>{});
-  if (vectors - v == 2) body(v, std::integral_constant<std::size_t, 2>{});
-  if (vectors - v == 1) body(v, std::integral_constant<std::size_t, 1>{});
+  for (; v + I::widest <= vectors; v += I::widest) body(v, std::integral_constant<std::size_t, I::widest>{});
+  const std::size_t left = vectors - v;
+  if constexpr (I::widest > 3) {
+    if (left == 3) body(v, std::integral_constant<std::size_t, 3>{});
+  }
+  if constexpr (I::widest > 2) {
+    if (left == 2) body(v, std::integral_constant<std::size_t, 2>{});
+  }
+  if (left == 1) body(v, std::integral_constant<std::size_t, 1>{});
 }
 
 template <class I, unsigned nbits>
@@ -174,15 +183,11 @@ template <class I, std::size_t V>
 void block_dots(const typename I::Packed* query, const std::int32_t* starts, const typename I::Stored* buffer, std::size_t n,
                 std::size_t p, std::size_t q, std::size_t first_row, std::int32_t* dots) {
   constexpr std::size_t R = I::rows(V);
-  alignas(kLine) std::int32_t lane[I::lanes * V];
+  alignas(kLine) std::int32_t sums[R * V * I::lanes];
   for (std::size_t t = 0; t < n; t += R) {
-    const typename I::Stored* token[R];
-    for (std::size_t r = 0; r < R; ++r) token[r] = buffer + std::min(t + r, n - 1) * p;
-    typename I::ivec sums[R][V];
-    products<I, V, R>(query, starts, token, p, sums);
-    for (std::size_t r = 0; r < R && t + r < n; ++r) {
-      for (std::size_t v = 0; v < V; ++v) I::store_int(lane + v * I::lanes, sums[r][v]);
-      std::memcpy(dots + (t + r) * q + first_row, lane, std::min(I::lanes * V, q - first_row) * sizeof(std::int32_t));
+    I::template products<V, R>(query, starts, buffer + t * p, p, sums);
+    for (std::size_t r = 0; r < std::min(R, n - t); ++r) {
+      std::memcpy(dots + (t + r) * q + first_row, sums + r * V * I::lanes, std::min(I::lanes * V, q - first_row) * sizeof(std::int32_t));
     }
   }
 }
@@ -212,34 +217,24 @@ void simd_dots_one(const std::int8_t* one, std::size_t p, const std::int8_t* row
   }
 }
 
+// Twelve chains of products in registers of their own: more than any processor needs to hide their latency.
 template <class I>
 double simd_burn(std::size_t rounds) {
-  constexpr std::size_t V = I::widest, R = I::rows(V);
-  alignas(kLine) typename I::Packed query[I::lanes * I::group * V];
+  alignas(kLine) typename I::Packed query[I::lanes * I::group];
   alignas(kLine) typename I::Stored stored[I::group];
+  alignas(kLine) const std::int32_t zeros[I::lanes] = {};
   for (auto& value : query) value = 3;
   for (auto& value : stored) value = 2;
-  typename I::qvec row[V];
-  for (std::size_t v = 0; v < V; ++v) {
-    row[v] = I::load_query(query + v * I::lanes * I::group);
-    I::pin(row[v]);  // the compiler may not know that they are equal
-  }
+  const auto row = I::load_query(query);
   auto value = I::spread(stored);
-  alignas(kLine) std::int32_t zeros[I::lanes] = {};
-  typename I::ivec sums[R][V];
-  for (auto& token : sums) {
-    for (auto& sum : token) sum = I::load_int(zeros);
-  }
-  for (std::size_t i = 0; i < rounds * 1000; ++i) {
-    for (std::size_t r = 0; r < R; ++r) {
-      I::pin(value);  // else a product would be computed once for all tokens and rounds
-      for (std::size_t v = 0; v < V; ++v) {
-        sums[r][v] = I::dot(sums[r][v], row[v], value);
-        I::pin(sums[r][v]);
-      }
-    }
-  }
-  return static_cast<double>(rounds) * 1000 * R * V * I::lanes * I::group;
+  auto a = I::load_int(zeros), b = a, c = a, d = a, e = a, f = a, g = a, h = a, i = a, j = a, k = a, l = a;
+  const auto three = [&](typename I::ivec& x, typename I::ivec& y, typename I::ivec& z) {
+    I::pin(value);  // else a product would be computed once for all
+    I::dot(x, row, value), I::dot(y, row, value), I::dot(z, row, value);
+    I::pin(x), I::pin(y), I::pin(z);
+  };
+  for (std::size_t round = 0; round < rounds * 1000; ++round) three(a, b, c), three(d, e, f), three(g, h, i), three(j, k, l);
+  return static_cast<double>(rounds) * 1000 * 12 * I::lanes * I::group;
 }
 
 template <class I>

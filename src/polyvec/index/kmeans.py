@@ -56,11 +56,8 @@ def nearest_centroids(
 
 def cluster_sums(vectors: Float, nearest: Int64, size: int) -> tuple[npt.NDArray[np.float64], Int64]:
     """(size, d) float64 sums and (size,) counts of the vectors of each cluster."""
-    order = np.argsort(nearest, kind="stable")
     sizes = np.bincount(nearest, minlength=size)
-    filled = np.flatnonzero(sizes)
-    sums = np.zeros((size, vectors.shape[1]))
-    starts = (np.cumsum(sizes) - sizes)[filled]
-    if len(filled):
-        sums[filled] = np.add.reduceat(vectors[order], starts, axis=0, dtype=np.float64)
+    sums = np.empty((size, vectors.shape[1]))
+    for dimension, column in enumerate(np.ascontiguousarray(vectors.T)):
+        sums[:, dimension] = np.bincount(nearest, weights=column, minlength=size)
     return sums, sizes.astype(np.int64)

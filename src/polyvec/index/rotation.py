@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 _ROUNDS = 3
+_ROWS_AT_ONCE = 1024
 
 
 class Rotation:
@@ -24,30 +25,35 @@ class Rotation:
 
     def apply(self, vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """(n, dim) float32 -> (n, dim) float32 rotated."""
-        turned = np.array(vectors, np.float32, copy=True)
-        for number, signs in enumerate(self._signs):
-            turned *= signs
-            start = self.dim - self._block if number % 2 else 0
-            turned[:, start : start + self._block] = self._hadamard(turned[:, start : start + self._block])
-        return turned
+        return self._turned(vectors, range(_ROUNDS), forward=True)
 
     def undo(self, vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """(n, dim) float32 rotated -> (n, dim) float32 as they were, but for rounding."""
-        turned = np.array(vectors, np.float32, copy=True)
-        for number in reversed(range(_ROUNDS)):
-            start = self.dim - self._block if number % 2 else 0
-            turned[:, start : start + self._block] = self._hadamard(turned[:, start : start + self._block])
-            turned *= self._signs[number]
+        return self._turned(vectors, range(_ROUNDS - 1, -1, -1), forward=False)
+
+    def _turned(self, vectors: npt.NDArray[np.float32], rounds: range, *, forward: bool) -> npt.NDArray[np.float32]:
+        """Rows in parts that stay in the cache, dimensions first, so that every sum runs over whole rows of memory."""
+        turned = np.empty(vectors.shape, np.float32)
+        for first in range(0, len(vectors), _ROWS_AT_ONCE):
+            part = np.array(vectors[first : first + _ROWS_AT_ONCE].T, np.float32, order="C")  # (dim, rows)
+            for number in rounds:
+                start = self.dim - self._block if number % 2 else 0
+                if forward:
+                    part *= self._signs[number][:, None]
+                self._hadamard(part[start : start + self._block])
+                if not forward:
+                    part *= self._signs[number][:, None]
+            turned[first : first + _ROWS_AT_ONCE] = part.T
         return turned
 
-    def _hadamard(self, block: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        n, size = block.shape
+    def _hadamard(self, block: npt.NDArray[np.float32]) -> None:
+        """(size, rows) transformed in place."""
+        size, rows = block.shape
         step = 1
         while step < size:
-            pairs = block.reshape(n, size // (2 * step), 2, step)
-            block = np.stack([pairs[:, :, 0] + pairs[:, :, 1], pairs[:, :, 0] - pairs[:, :, 1]], axis=2).reshape(
-                n, size
-            )
+            pairs = block.reshape(size // (2 * step), 2, step, rows)  # a view: the block is contiguous
+            sums = pairs[:, 0] + pairs[:, 1]
+            np.subtract(pairs[:, 0], pairs[:, 1], out=pairs[:, 1])
+            pairs[:, 0] = sums
             step *= 2
-        scaled: npt.NDArray[np.float32] = block * self._scale
-        return scaled
+        block *= self._scale
