@@ -15,7 +15,8 @@ from polyvec.evaluation.report import pyplot, save
 from polyvec.search import SearchOptions
 
 _COLOURS = ("#2f6fb0", "#c2571a", "#2a8a4a", "#8a4fb0", "#b0862f", "#3f8f8f", "#a03050")
-_MARKERS = "os^Dvp*"
+_MARKERS = "os^Dv"
+_FILLS = ("full", "none", "left", "top")  # of the marker, by pooling
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,10 +137,16 @@ def _markdown(rows: Sequence[AblationRow], measure: str) -> str:
 
 
 def _draw(path: Path, name: str, rows: Sequence[AblationRow], label: str, cost: str, measure: str) -> None:
-    """A point a row: colour for dims, marker for nbits and pooling; a line joins what differs in probing or bits alone."""
+    """A point a row: colour for dims, marker for nbits, its filling for pooling; a line joins what differs in probing alone."""
     figure, axes = pyplot().subplots(figsize=(7.5, 4.6), dpi=150)
     dims = sorted({row.dim for row in rows})
     kinds = sorted({(row.nbits, row.pool_factor) for row in rows})
+    bits, factors = sorted({row.nbits for row in rows}), sorted({row.pool_factor for row in rows})
+
+    def style(kind: tuple[int, float]) -> dict[str, Any]:
+        marker, fill = bits.index(kind[0]) % len(_MARKERS), factors.index(kind[1]) % len(_FILLS)
+        return {"marker": _MARKERS[marker], "fillstyle": _FILLS[fill], "markersize": 6}
+
     for dim in dims:
         for kind in kinds:
             points = sorted(
@@ -149,12 +156,12 @@ def _draw(path: Path, name: str, rows: Sequence[AblationRow], label: str, cost: 
                 axes.plot(
                     *zip(*points, strict=True),
                     color=_COLOURS[dims.index(dim) % len(_COLOURS)],
-                    marker=_MARKERS[kinds.index(kind) % len(_MARKERS)],
+                    **style(kind),
                     linewidth=0.8,
-                    markersize=6,
                     alpha=0.85,
                 )
-    axes.set_xscale("log")
+    axes.set_xscale("log", base=2)
+    axes.xaxis.set_major_formatter("{x:g}")
     axes.set_xlabel(label)
     axes.set_ylabel(measure)
     axes.set_title(name, loc="left", fontsize=10)
@@ -163,12 +170,8 @@ def _draw(path: Path, name: str, rows: Sequence[AblationRow], label: str, cost: 
         axes.plot([], [], color=_COLOURS[i % len(_COLOURS)], linewidth=3, label=f"{dim} dims")[0]
         for i, dim in enumerate(dims)
     ]
-    handles += [
-        axes.plot(
-            [], [], color="#555555", linestyle="", marker=_MARKERS[i % len(_MARKERS)],
-            label=f"{bits} bits" + ("" if factor == 1 else f", pooled {factor:g}"),
-        )[0]
-        for i, (bits, factor) in enumerate(kinds)
-    ]  # fmt: skip
+    for number, factor in kinds:
+        label = f"{number} bit{'' if number == 1 else 's'}" + ("" if factor == 1 else f", pooled {factor:g}")
+        handles += axes.plot([], [], color="#555555", linestyle="", label=label, **style((number, factor)))
     axes.legend(handles=handles, frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
     save(figure, axes, path)
