@@ -16,6 +16,8 @@ runs the commands again and fails where a value is off. Measured through the ind
 (Lucene's variant, k1 1.2, b .75) on words, and pairs of characters in scripts without spaces; keyword is the index's own
 BM25; hybrid fuses it with late interaction by reciprocal rank. DATA is the folder of datasets, SET the name of a row.
 """
+_MISSING = "Empty cells have not been measured with this model yet.\n"
+_AVERAGED = 3  # sets of a group, from which their mean is shown
 _GROUPED = "/"  # xquad/de belongs to the group xquad
 
 
@@ -25,7 +27,16 @@ def results_page(file: ExpectedFile) -> str:
     theirs = [entry for entry in file.entries if entry.published]
     systems = list(dict.fromkeys(entry.system for entry in ours))
     about = "".join(f"- {name}: {value}\n" for name, value in file.about.items())
-    parts = [_INTRO, about, _commands(ours, systems), "## By set\n", _sets(ours, systems), _differences(ours)]
+    missing = any(entry.value is None and not entry.published for entry in file.entries)
+    parts = [
+        _INTRO,
+        _MISSING if missing else "",
+        about,
+        _commands(ours, systems),
+        "## By set\n",
+        _sets(ours, systems),
+        _differences(ours),
+    ]
     spoken = [one for one in _datasets(ours) if any(len(entry.languages) > 1 for entry in ours if entry.dataset == one)]
     if spoken:
         parts.append("## By language of the query\n")
@@ -52,6 +63,8 @@ def _sets(entries: Sequence[Expected], systems: Sequence[str]) -> str:
     groups = {one.split(_GROUPED)[0] for one in _datasets(entries) if _GROUPED in one}
     for group in sorted(groups):
         members = [one for one in _datasets(entries) if one.startswith(group + _GROUPED)]
+        if len(members) < _AVERAGED:
+            continue
         means = []
         for system in systems:
             values = [one.value or 0.0 for one in entries if one.dataset in members and one.system == system]
