@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -271,7 +272,7 @@ def main() -> None:
     arguments = parser.parse_args()
     arguments.cores = cores
     shown = [word if not word.startswith("/") else Path(word).name.upper() for word in sys.argv[1:]]
-    arguments.command = " ".join(["python", "benchmarks/engine.py", *shown])
+    arguments.command = shlex.join(["python", "benchmarks/engine.py", *shown])
     if arguments.part != ["report"]:
         if arguments.cache is None:
             parser.error("--cache is needed")
