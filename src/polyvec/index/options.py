@@ -28,7 +28,7 @@ class SearchOptions:
     min_score: float | None = None  # hits whose normalised score, in [0, 1], is below are left out; not for keyword
     exact: bool = False  # score every document that may be returned; no probing
     nprobe: int = 32  # centroids that each query token looks into
-    candidates: int | None = None  # documents scored in full; None: 512, and 8 a hit
+    candidates: int | None = None  # documents scored in full; None: 1024, or 8 a hit where that is more
     recall: float | None = (
         None  # share of the exact top 10 wanted, below 1: sets nprobe and candidates from the index's own measurement
     )
@@ -61,7 +61,7 @@ class SearchOptions:
     @property
     def scored(self) -> int:
         """Documents that are scored in full."""
-        return max(512, 8 * self.k) if self.candidates is None else max(self.candidates, self.k)
+        return max(1024, 8 * self.k) if self.candidates is None else max(self.candidates, self.k)
 
 
 def with_recall(options: SearchOptions, curve: Sequence[dict[str, float]]) -> SearchOptions:

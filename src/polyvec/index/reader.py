@@ -23,7 +23,7 @@ from polyvec.index.segment import Segment, top_k
 from polyvec.scoring import default_threads
 
 SEGMENT_FOLDER = "segments"
-_PARENT_PROBE = 8  # parents a query token looks into for each 32 centroids probed
+_PARENT_PROBE = 32  # parents a query token looks into for each 32 centroids probed
 
 Int64 = npt.NDArray[np.int64]
 Float = npt.NDArray[np.float32]
