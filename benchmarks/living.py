@@ -87,7 +87,7 @@ def growth(folder: Path, collection: Collection, documents: int) -> Iterator[dic
     indexes, seconds = {}, {}
     for name, size in (("at once", documents), ("grown", BATCH)):
         started = time.perf_counter()
-        index = Index.create(folder / name, dim=collection.tokens.shape[1])
+        index = Index.create(folder / name, dim=collection.tokens.shape[1], nbits=ARGUMENTS.nbits)
         for start in range(0, documents, size):
             index.add_vectors(names[start : start + size], vectors[start : start + size])
         seconds[name], indexes[name] = time.perf_counter() - started, index
@@ -137,7 +137,7 @@ def additions(folder: Path, collection: Collection, documents: int) -> Iterator[
     """Calls of one, a hundred and thousands of documents with texts."""
     for size, calls in ((1, 1000), (100, 100), (documents, 1)):
         encoder: Any = Cached(collection)
-        with Index.create(folder / f"add{size}", encoder=encoder) as index:
+        with Index.create(folder / f"add{size}", encoder=encoder, nbits=ARGUMENTS.nbits) as index:
             ready = [list(texts(size, first=size * call)) for call in range(calls)]
             started = time.perf_counter()
             for batch in ready:
@@ -159,9 +159,10 @@ def additions(folder: Path, collection: Collection, documents: int) -> Iterator[
 
 
 def deletes(folder: Path, collection: Collection, documents: int) -> Iterator[dict[str, Any]]:
-    """One document a call, from indexes of growing size."""
+    """One document a call, from indexes of growing size. Four tokens a document: a delete touches the catalog alone."""
+    short = _cut(collection, 4)
     for size in (documents // 100, documents // 10, documents):
-        encoder: Any = Cached(collection)
+        encoder: Any = Cached(short)
         with Index.create(folder / f"delete{size}", encoder=encoder) as index:
             index.add(texts(size))
             order = np.random.default_rng(SEED).permutation(size)
@@ -188,7 +189,7 @@ def opening(folder: Path, collection: Collection, documents: int) -> Iterator[di
     size = 5 * documents
     short = _cut(collection, 24)
     encoder: Any = Cached(short)
-    with Index.create(folder / "open", encoder=encoder) as index:
+    with Index.create(folder / "open", encoder=encoder, nbits=ARGUMENTS.nbits) as index:
         started = time.perf_counter()
         index.add(texts(size))
         built = time.perf_counter() - started
@@ -216,7 +217,7 @@ def opening(folder: Path, collection: Collection, documents: int) -> Iterator[di
 def compaction(folder: Path, collection: Collection, documents: int) -> Iterator[dict[str, Any]]:
     """A tenth of the documents deleted, then compacted; then trained anew."""
     encoder: Any = Cached(collection)
-    with Index.create(folder / "compact", encoder=encoder) as index:
+    with Index.create(folder / "compact", encoder=encoder, nbits=ARGUMENTS.nbits) as index:
         index.add(texts(documents))
         index.delete([f"d{i}" for i in range(0, documents, 10)])
         for retrain in (False, True):
@@ -263,7 +264,12 @@ def main() -> None:
         for part in ARGUMENTS.part:
             folder = Path(place) / part
             folder.mkdir()
-            about = {"threads": ARGUMENTS.threads, "load": round(os.getloadavg()[0], 1), **machine()}
+            about = {
+                "nbits": ARGUMENTS.nbits,
+                "threads": ARGUMENTS.threads,
+                "load": round(os.getloadavg()[0], 1),
+                **machine(),
+            }
             rows = [{**row, **about} for row in PARTS[part](folder, collection, ARGUMENTS.documents)]
             kept = [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
             kept = [row for row in kept if row["part"] != part]
@@ -279,6 +285,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--cache", required=True, help="what benchmarks/vectors.py made")
     parser.add_argument("--part", nargs="+", choices=list(PARTS), default=list(PARTS))
+    parser.add_argument("--nbits", type=int, default=4, help="of the indexes that are made")
     parser.add_argument("--documents", type=int, default=40_000)
     parser.add_argument(
         "--folder", help="where indexes are made; the system's own place for temporary files by default"
