@@ -1,0 +1,44 @@
+"""Codecs and coded segments that version 1 wrote are read for ever, and score as they did."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from polyvec.errors import StorageError
+from polyvec.index.codec import Codec
+from polyvec.index.coded_segment import CodedSegment
+
+GOLDEN = Path(__file__).parent / "golden"
+EXPECTED = json.loads((GOLDEN / "v1-codes.json").read_text(encoding="utf-8"))
+
+
+def query() -> np.ndarray:
+    rows = np.cos(np.arange(3 * 24, dtype=np.float64).reshape(3, 24) * 1.7)
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+@pytest.mark.parametrize("nbits", [1, 2, 4, 8])
+def test_files_of_version_1_are_read_for_ever(nbits: int) -> None:
+    expected = EXPECTED[str(nbits)]
+    codec = Codec.load(GOLDEN / f"v1-{nbits}.codec")
+    segment = CodedSegment(GOLDEN / f"v1-{nbits}.seg", codec, expected["codec"])
+    assert (codec.dim, codec.nbits, segment.n_documents, segment.n_tokens) == (24, nbits, 12, expected["tokens"])
+    scores = segment.score(codec.query(query()), None, 2)
+    assert scores == pytest.approx(np.array(expected["scores"]), abs=1e-4)
+    assert segment.token_ids(3) is not None
+    assert segment.verify() == []
+
+
+@pytest.mark.parametrize("nbits", [1, 2, 4, 8])
+def test_any_truncation_of_them_is_refused(nbits: int, tmp_path: Path) -> None:
+    codec = Codec.load(GOLDEN / f"v1-{nbits}.codec")
+    whole = (GOLDEN / f"v1-{nbits}.seg").read_bytes()
+    path = tmp_path / "a.seg"
+    for length in range(1, len(whole), 211):
+        path.write_bytes(whole[:length])
+        with pytest.raises(StorageError):
+            CodedSegment(path, codec, EXPECTED[str(nbits)]["codec"])
