@@ -184,7 +184,10 @@ class CodedSegment:
     def codes(self, position: int, end: int | None = None) -> Codes:
         """One document as it is stored, or those up to position `end`, one after another."""
         rows = slice(int(self._offsets[position]), int(self._offsets[position + 1 if end is None else end]))
-        return Codes(self._codes[rows].astype(np.uint32), self._scales[rows], self._packed[rows])
+        codes = Codes(self._codes[rows].astype(np.uint32), self._scales[rows], self._packed[rows])
+        if len(codes.centroids) and codes.centroids.max() >= len(self._codec.centroids):
+            raise IndexCorruptError(f"{self.path} is damaged: a code names a centroid that the codec has not.")
+        return codes
 
     def decode(self, position: int) -> Float:
         """(t, dim) float32 unit rows: one document's vectors as search sees them."""
@@ -196,7 +199,10 @@ class CodedSegment:
             return None
         ids: Int32 = self._codec.owner[self.codes(position).centroids].copy()
         begin, end = int(self._other_offsets[position]), int(self._other_offsets[position + 1])
-        ids[ids < 0] = self._other_ids[begin:end]
+        others = self._other_ids[begin:end]
+        if int((ids < 0).sum()) != len(others):
+            raise IndexCorruptError(f"{self.path} is damaged: its token ids do not cover its documents.")
+        ids[ids < 0] = others
         return ids
 
     def verify(self) -> list[str]:
