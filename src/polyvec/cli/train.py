@@ -60,7 +60,7 @@ def train(recipe: Path, resume: bool, threads: int | None, as_json: bool) -> Non
             bar(step - done)
             done = step
             shown = [f"{name} {values[name]:.4f}" for name in ("loss", "nDCG@10") if name in values]
-            if shown:
+            if shown and not as_json:
                 console.print(f"[dim]step[/dim] {step} [dim]of[/dim] {steps}  {'  '.join(shown)}", highlight=False)
 
         result = run(recipe, resume=resume, told=told)

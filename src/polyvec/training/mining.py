@@ -43,7 +43,7 @@ def mine(
     margin: float = 0.95,
     progress: Callable[[int], None] | None = None,
 ) -> MiningReport:
-    """Write rows of {query, documents, lang, positives}: the true passage first, then up to `negatives` hard ones, best
+    """Write rows of {query, documents, lang}: the true passage first, then up to `negatives` hard ones, best
     ranked first.
 
     source: rows of query and document, with answer where it is known · first_rank, last_rank: window of the ranking

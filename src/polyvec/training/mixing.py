@@ -85,10 +85,19 @@ class Source:
 
 
 class Mixture:
-    """Batches from several sources. Raises InputError for files that are missing, empty, or lack a field."""
+    """Batches from several sources.
+
+    Raises InputError for files that are missing, empty, or lack a field, and for a language that none of them has.
+    """
 
     def __init__(self, data: tuple[Data, ...], batches: Batches, *, seed: int, cache: Path) -> None:
         self.sources = [Source(one, cache) for one in data]
+        wanted = {language(code) for one in data for code in one.languages}
+        lacking = sorted(wanted - {str(code) for source in self.sources for code in source.languages})
+        if lacking:
+            raise InputError(
+                f"The recipe names the languages {', '.join(lacking)}, of which no dataset has a row. Take them out, or add data."
+            )
         self._batches, self._seed = batches, seed
 
     def batches(self, start: int = 0) -> Iterator[Batch]:
@@ -156,12 +165,12 @@ def _cycle(rows: npt.NDArray[np.int64], generator: np.random.Generator) -> Itera
 
 def _distinct(rows: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
     """Without rows that repeat another's query, document or group: they would be false negatives."""
-    if kind not in ("parallel", "joined", "passages", "pairs"):
+    if kind == "text":
         return rows
     seen: set[str] = set()
     kept = []
     for row in rows:
-        keys = {row[name] for name in _FIELDS[kind]} | ({"\0" + row["group"]} if row["group"] else set())
+        keys = {_side(row[name]) for name in _FIELDS[kind][:2]} | ({"\0" + row["group"]} if row["group"] else set())
         if not keys & seen:
             seen |= keys
             kept.append(row)
@@ -193,9 +202,6 @@ def _cached(path: Path, data: Data, fields: tuple[str, ...], cache: Path) -> Any
     finally:
         if not bars:
             datasets.enable_progress_bars()
-    if not len(rows):
-        wanted = f" in {', '.join(data.languages)}" if data.languages else ""
-        raise InputError(f"{path} gives no rows{wanted}. Change the recipe's languages or kind, or leave the file out.")
     return rows
 
 
@@ -207,6 +213,7 @@ def _normalised(data: dict[str, Any], fields: tuple[str, ...], state: str) -> It
     elif data["kind"] == "joined":
         rows, group = as_joined(rows, data["passage_tokens"], group, str(path)), "group"
     wanted = {language(code) for code in data["languages"]}
+    given = 0
     for number, row in enumerate(rows, start=1):
         missing = [name for name in fields if not row.get(name)]
         if missing:
@@ -215,10 +222,19 @@ def _normalised(data: dict[str, Any], fields: tuple[str, ...], state: str) -> It
         if wanted and code not in wanted:
             continue
         longest = max(estimated_tokens(text) for name in fields for text in _texts(row[name]))
-        kept = {name: row[name] for name in fields}
+        kept = {"text": row[fields[0]]} if data["kind"] == "text" else {name: row[name] for name in fields}
         kept |= {"lang": code, "group": str(row.get(group) or "") if group else ""}
-        text = kept["group"] or str(kept[fields[1 % len(fields)]])
+        text = kept["group"] or _side(row[fields[1 % len(fields)]])
+        given += 1
         yield kept | {"length": longest, "text_id": zlib.crc32(text.encode())}
+    if not given:
+        asked = f" in {', '.join(data['languages'])}" if wanted else ""
+        raise InputError(f"{path} gives no rows{asked}. Change the recipe's languages or kind, or leave the file out.")
+
+
+def _side(value: Any) -> str:
+    """A text, or the first of a list: the true document of a query with candidates."""
+    return str(value if isinstance(value, str) else value[0])
 
 
 def _texts(value: Any) -> list[str]:

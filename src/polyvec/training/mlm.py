@@ -6,6 +6,7 @@ table, as in BERT. Sequences grow over the run, up to the model's limit.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from polyvec.encoder import Encoder
 from polyvec.training.mixing import Batch
 from polyvec.training.recipe import Recipe
 from polyvec.training.student import Student
@@ -58,13 +58,15 @@ class MaskedLanguage(Stage):
             chosen = self.masked(real, generator)
             ids[i, : len(real)], attended[i, : len(real)] = self._corrupted(real, chosen, generator), 1
             wanted[i, chosen] = real[chosen]
+        device = self.student.backbone.device
         states = self.student.backbone(
-            input_ids=torch.from_numpy(ids), attention_mask=torch.from_numpy(attended)
+            input_ids=torch.from_numpy(ids).to(device), attention_mask=torch.from_numpy(attended).to(device)
         ).last_hidden_state
-        where = torch.from_numpy(wanted) >= 0
+        targets = torch.from_numpy(wanted).to(device)
+        where = targets >= 0
         table = self.student.backbone.get_input_embeddings().weight
         logits = self.transform(states[where]) @ table.T + self.bias
-        return nn.functional.cross_entropy(logits, torch.from_numpy(wanted)[where])
+        return nn.functional.cross_entropy(logits, targets[where])
 
     def masked(self, ids: npt.NDArray[np.int64], generator: np.random.Generator) -> npt.NDArray[np.int64]:
         """Places of the tokens of masked words; at least one where the text has any."""
@@ -93,12 +95,9 @@ class MaskedLanguage(Stage):
 
     def _length(self, number: int) -> int:
         lengths = self._recipe.objective.lengths
-        total = max(self._recipe.optimiser.steps * self._recipe.optimiser.accumulate, 1)
+        settings, processes = self._recipe.optimiser, int(os.environ.get("WORLD_SIZE", "1"))  # as torchrun sets it
+        total = max(settings.steps * settings.accumulate * processes, 1)
         return lengths[min(number * len(lengths) // total, len(lengths) - 1)]
-
-    def encoder(self) -> Any:
-        """The student as it is now."""
-        return Encoder(self.student.encoder.model)
 
     def save(self, folder: Path) -> None:
         """Write the student; what only the masked words needed is dropped."""

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from polyvec.encoder import Encoder
 from polyvec.training.losses import maxsim_all, over_heads, symmetric_contrast
 from polyvec.training.mixing import Batch
 from polyvec.training.recipe import Recipe
@@ -86,8 +85,10 @@ class Pairs(Stage):
     def _cached(self, queries: list[Piece], documents: list[Piece], small: int) -> Tensor:
         """The loss of the whole batch, whose gradients reach the weights a part at a time: memory is that of one part."""
         sides = [_parts(queries, small), _parts(documents, small)]
+        chances: list[Tensor] = []  # dropout draws the same twice
         with torch.no_grad():
-            first = [[self.encoded(part) for part in side] for side in sides]
+            first = [[self._drawing(part, chances) for part in side] for side in sides]
+        torch.clear_autocast_cache()  # weights cast above carry no gradient
         leaves = [_joined(side) for side in first]
         flat = [vectors[size].requires_grad_() for vectors, _ in leaves for size in vectors]
         with torch.enable_grad():
@@ -99,25 +100,36 @@ class Pairs(Stage):
             for side, by_size in zip(sides, wanted, strict=True)
             for start, part in zip(range(0, len(queries), small), side, strict=True)
         ]
-        for part, by_size in parts[:-1]:
-            (self._carrying(part, by_size) / self._recipe.optimiser.accumulate).backward()  # type: ignore[no-untyped-call]
-        last = self._carrying(*parts[-1])
+        for (part, by_size), chance in zip(parts[:-1], chances[:-1], strict=True):
+            carried = self._carrying(part, by_size, chance) / self._recipe.optimiser.accumulate
+            carried.backward()  # type: ignore[no-untyped-call]
+        last = self._carrying(*parts[-1], chances[-1])
         return last - last.detach() + loss.detach()
 
-    def _carrying(self, part: list[Piece], gradients: dict[int, Tensor]) -> Tensor:
+    def _drawing(self, part: list[Piece], chances: list[Tensor]) -> Encoded:
+        """Vectors, and the state of chance that they were made from."""
+        chances.append(_chance(self.student.backbone.device))
+        return self.encoded(part)
+
+    def _carrying(self, part: list[Piece], gradients: dict[int, Tensor], chance: Tensor) -> Tensor:
         """A scalar whose gradient with respect to the weights is what these gradients of the vectors make of it."""
+        device = self.student.backbone.device
+        if device.type == "cuda":
+            torch.cuda.set_rng_state(chance, device)
+        else:
+            torch.set_rng_state(chance)
         vectors, _ = self.encoded(part)
         return torch.stack(
             [(values * gradients[size][:, : values.shape[1]]).sum() for size, values in vectors.items()]
         ).sum()
 
-    def encoder(self) -> Any:
-        """The student as it is now."""
-        return Encoder(self.student.encoder.model)
-
     def save(self, folder: Path) -> None:
         """Write the student."""
         self.student.save(folder)
+
+
+def _chance(device: torch.device) -> Tensor:
+    return torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state()
 
 
 def _parts(pieces: list[Piece], size: int) -> list[list[Piece]]:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any
+from unicodedata import category
 
 from polyvec.errors import InputError
 from polyvec.training.rows import language
@@ -108,4 +109,5 @@ def sentences(text: str) -> list[str]:
 
 
 def _weight(text: str) -> int:
-    return sum((3 if character >= "⺀" else 1) for character in text if character.isalpha())
+    """Letters, and the vowel signs that other scripts write as marks."""
+    return sum((3 if character >= "⺀" else 1) for character in text if category(character)[0] in "LM")

@@ -28,6 +28,7 @@ Stage = Literal["start", "mlm", "transfer", "pairs", "distill"]
 Kind = Literal["text", "parallel", "joined", "passages", "pairs", "scored"]
 Turn = Literal["to_english", "from_english", "within"]
 _TAKES = {
+    "start": {"text", "parallel", "pairs"},
     "mlm": {"text", "parallel", "joined", "pairs"},
     "transfer": {"parallel", "joined"},
     "pairs": {"parallel", "joined", "passages", "pairs"},
@@ -43,8 +44,8 @@ class Data:
     same, a sentence asks for them) · pairs (query and document) · scored (query, documents, scores).
     """
 
-    path: str
-    kind: Kind
+    path: str  # .jsonl, .jsonl.gz, .jsonl.zst or .parquet
+    kind: Kind  # text, parallel, joined, passages, pairs or scored
     weight: float = 1.0  # share of batches
     name: str = ""  # the file's own, by default
     text_field: str = "text"  # of kind text
@@ -62,37 +63,37 @@ class Model:
 
     start: str = ""  # folder of a model, or of a checkpoint with absolute positions to make rotary (stage start)
     teacher: str = ""  # stages start and transfer: an English encoder; empty for MiniLM
-    heads: tuple[int, ...] = (32, 64, 96, 128)
+    heads: tuple[int, ...] = (32, 64, 96, 128)  # stage start: sizes of the vectors that the model can give
     head_weights: tuple[float, ...] = ()  # one a head, all 1 by default
     tied: bool = False  # slices of the largest head in place of heads of their own
-    positions: Literal["rotary", "absolute"] = "rotary"
-    max_length: int = 8192
+    positions: Literal["rotary"] = "rotary"  # the only kind yet
+    max_length: int = 8192  # stage start: tokens that the model takes
     query_length: int = 0  # mask tokens pad queries to this length; 0: not at all
-    attend_to_mask: bool = True
-    document_length: int = 512
+    attend_to_mask: bool = True  # whether those mask tokens are attended to
+    document_length: int = 512  # stage start: tokens of a document when it is used
     query_instruction: str = ""  # put before every query
-    dropout: float = 0.0
+    dropout: float = 0.0  # of the layers, not of attention
 
 
 @dataclass(frozen=True, kw_only=True)
 class Vocabulary:
     """Stage start: the tokenizer to learn."""
 
-    size: int = 60_000
+    size: int = 60_000  # pieces, special tokens and bytes included
     characters: int = 40_000_000  # of the sample it is learned from
-    language_power: float = 0.6
+    language_power: float = 0.6  # 1: as in the data · 0: every language the same
 
 
 @dataclass(frozen=True, kw_only=True)
 class Batches:
     """What one step sees."""
 
-    rows: int = 64
+    rows: int = 64  # at most
     tokens: int = 4096  # estimated, a side; batches of long texts have fewer rows
     language_power: float = 0.5  # 1: as in the data · 0: every language the same
     one_language: bool = False  # a batch is of one language
-    query_tokens: int = 48
-    document_tokens: int = 160
+    query_tokens: int = 48  # longer queries are cut
+    document_tokens: int = 160  # longer documents are cut
     micro_rows: int = 0  # gradient caching: rows encoded at once; 0: all
 
 
@@ -100,28 +101,28 @@ class Batches:
 class Optimiser:
     """How weights move."""
 
-    steps: int = 1000
-    rate: float = 2e-4
+    steps: int = 1000  # of the optimiser
+    rate: float = 2e-4  # peak of the learning rate, which falls to 0 at the end
     embedding_rate: float = 0.0  # of the vocabulary's table; 0: as rate
-    head_rate: float = 0.0
+    head_rate: float = 0.0  # of the heads; 0: as rate
     warmup: float = 0.05  # share of the steps
-    decay: float = 0.01
-    accumulate: int = 1
-    clip: float = 1.0
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    decay: float = 0.01  # of matrices, the vocabulary's table left out
+    accumulate: int = 1  # batches a step
+    clip: float = 1.0  # largest norm of the gradients
+    precision: Literal["fp32", "bf16"] = "fp32"  # bf16: mixed; scores and losses stay in single precision
 
 
 @dataclass(frozen=True, kw_only=True)
 class Objective:
     """What is minimised."""
 
-    temperature: float = 0.02
+    temperature: float = 0.02  # scores are divided by it
     normalise: bool = True  # scores are means over query tokens in place of sums
     nearness: float = 1.0  # transfer: weight of the distance between a text's vectors and the teacher's
     masked: float = 0.3  # mlm: share of words
     lengths: tuple[int, ...] = (128,)  # mlm: tokens a sequence, one after the other over equal shares of the steps
     candidates: int = 8  # distill: documents a query
-    teacher_temperature: float = 1.0
+    teacher_temperature: float = 1.0  # distill: the teacher's scores are divided by it
     in_batch: float = 0.0  # distill: weight of the contrastive loss beside
 
 
@@ -130,18 +131,18 @@ class Checkpoints:
     """What is kept on the way."""
 
     every: int = 500  # steps
-    keep: int = 2
+    keep: int = 2  # the newest checkpoints
     evaluate: str = ""  # folder of a judged dataset, small; measured at each checkpoint
-    log_every: int = 20
+    log_every: int = 20  # steps
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """One stage."""
 
-    stage: Stage
+    stage: Stage  # start, mlm, transfer, pairs or distill
     output: str  # folder of the trained model
-    seed: int = 0
+    seed: int = 0  # of batches, dropout and everything else that is drawn
     data: tuple[Data, ...] = ()
     model: Model = field(default_factory=Model)
     vocabulary: Vocabulary = field(default_factory=Vocabulary)
@@ -182,7 +183,36 @@ def as_recipe(values: Mapping[str, Any], where: str = "recipe") -> Recipe:
             )
     if not recipe.data:
         raise InputError(f"{where} names no data: expected at least one [[data]] with a path and a kind.")
+    _sensible(recipe, where)
     return recipe
+
+
+def _sensible(recipe: Recipe, where: str) -> None:
+    """Numbers that nothing can be done with are refused before any data is read."""
+    least: dict[str, tuple[float, float]] = {
+        "batches.rows": (recipe.batches.rows, 1 if recipe.stage == "mlm" else 2),
+        "batches.tokens": (recipe.batches.tokens, 1),
+        "batches.query_tokens": (recipe.batches.query_tokens, 4),
+        "batches.document_tokens": (recipe.batches.document_tokens, 4),
+        "optimiser.steps": (recipe.optimiser.steps, 1),
+        "optimiser.accumulate": (recipe.optimiser.accumulate, 1),
+        "objective.candidates": (recipe.objective.candidates, 2),
+        "objective.lengths": (min(recipe.objective.lengths, default=0), 4),
+        "model.heads": (min(recipe.model.heads, default=0), 1),
+        "checkpoints.every": (recipe.checkpoints.every, 1),
+        "checkpoints.log_every": (recipe.checkpoints.log_every, 1),
+    }
+    for name, (value, lowest) in least.items():
+        if value < lowest:
+            raise InputError(f"{where}: {name} = {value}: expected {lowest} or more.")
+    above_zero = {
+        "objective.temperature": recipe.objective.temperature,
+        "objective.teacher_temperature": recipe.objective.teacher_temperature,
+        "the sum of the weights of data": sum(one.weight for one in recipe.data),
+    }
+    for name, number in above_zero.items():
+        if number <= 0:
+            raise InputError(f"{where}: {name} is {number}: expected more than 0.")
 
 
 def _made(kind: Any, values: Any, where: str) -> Any:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from polyvec.errors import InputError
 from polyvec.training.associations import associations, token_matrix
-from polyvec.training.recipe import Recipe
+from polyvec.training.recipe import Data, Recipe
 from polyvec.training.rows import language, read_rows
 from polyvec.training.vocabulary import balanced, save_vocabulary, train_vocabulary
 
@@ -104,17 +104,31 @@ def _texts(recipe: Recipe) -> Iterator[tuple[str, str]]:
     """
     seen: set[str] = set()
     for data in recipe.data:
-        for row in read_rows(Path(data.path)):
+        repeated, fresh = {"parallel": ("en", "text"), "pairs": ("document", "query")}.get(
+            data.kind, ("", data.text_field)
+        )
+        for row in _wanted(data, repeated, fresh):
             code = f"{language(row.get('lang') or 'und')} of {data.path}"
-            if data.kind == "text":
-                yield code, row[data.text_field]
-                continue
-            first, second = ("en", "text") if data.kind == "parallel" else ("query", "document")
-            repeated, fresh = (first, second) if data.kind == "parallel" else (second, first)
             yield code, row[fresh]
+            if not repeated:
+                continue
             if row[repeated] not in seen:
                 seen.add(row[repeated])
                 yield (f"en of {data.path}" if data.kind == "parallel" else code), row[repeated]
+
+
+def _wanted(data: Data, *fields: str) -> Iterator[dict[str, Any]]:
+    """The rows of one file in the languages that the recipe asks for; each must have all `fields`."""
+    wanted = {language(code) for code in data.languages}
+    number = 0
+    for number, row in enumerate(read_rows(Path(data.path)), start=1):
+        missing = [name for name in fields if name and not row.get(name)]
+        if missing:
+            raise InputError(f"{data.path}, row {number}: {missing[0]} is missing or empty.")
+        if not wanted or language(row.get("lang") or "und") in wanted:
+            yield row
+    if not number:
+        raise InputError(f"{data.path} has no rows. Expected JSON lines with {', '.join(filter(None, fields))}.")
 
 
 def _translate(model: Any, tokenizer: Any, recipe: Recipe) -> tuple[list[str], int]:
@@ -128,7 +142,7 @@ def _translate(model: Any, tokenizer: Any, recipe: Recipe) -> tuple[list[str], i
     sides: list[tuple[Any, Any]] = []
     english: set[str] = set()
     for data in (one for one in recipe.data if one.kind == "parallel"):
-        rows = [(row["text"], row["en"]) for row in read_rows(Path(data.path)) if row["text"] != row["en"]]
+        rows = [(row["text"], row["en"]) for row in _wanted(data, "en", "text") if row["text"] != row["en"]]
         chosen = generator.permutation(len(rows))[:_PAIRS]
         rows = [rows[i] for i in chosen.tolist()]
         sides.append(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -19,8 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
-from transformers import Trainer, TrainerCallback, TrainingArguments
-from transformers.trainer_utils import get_last_checkpoint
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from polyvec.errors import InputError, PolyvecError, StorageError
 from polyvec.training.mixing import Batch, Mixture
@@ -34,7 +34,7 @@ class TrainingError(PolyvecError):
 
 
 class Stage(nn.Module):
-    """What a stage has to say: a loss for a batch, how to save, and what to evaluate."""
+    """What a stage has to say: a loss for a batch, and how to save."""
 
     def loss(self, batch: Batch) -> Tensor:
         """The scalar to minimise."""
@@ -43,10 +43,6 @@ class Stage(nn.Module):
     def save(self, folder: Path) -> None:
         """Write the model."""
         raise NotImplementedError
-
-    def encoder(self) -> Any:
-        """A polyvec.Encoder on the live weights, or None for a stage without one."""
-        return None
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """What transformers' Trainer calls."""
@@ -90,42 +86,69 @@ class _Trainer(Trainer):  # type: ignore[misc]  # transformers has no types
         return inputs
 
     def compute_loss(self, model: Any, inputs: Batch, return_outputs: bool = False, **kwargs: Any) -> Any:
-        half = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[self._recipe.optimiser.precision]
-        with torch.autocast(self.args.device.type, dtype=half, enabled=half is not torch.float32):
-            try:
-                loss = model(inputs)["loss"]
-            except RuntimeError as error:
-                if "memory" not in str(error).lower():
-                    raise
-                raise TrainingError(
-                    f"Batch {inputs.number} of {inputs.source} ({len(inputs.rows)} rows) does not fit into "
-                    f"memory. Lower batches.tokens "
-                    "or batches.rows, set batches.micro_rows, or raise optimiser.accumulate in its place."
-                ) from error
+        half = self._recipe.optimiser.precision == "bf16"
+        with torch.autocast(self.args.device.type, dtype=torch.bfloat16, enabled=half):
+            loss = model(inputs)["loss"]
         if not torch.isfinite(loss):
-            raise TrainingError(
-                f"The loss of batch {inputs.number} ({inputs.source}) is {float(loss.detach())}. The last "
-                f"good checkpoint is kept in "
-                f"{self.args.output_dir}; lower optimiser.rate and run again with --resume."
-            )
+            raise TrainingError(self._not_finite(f"The loss of {_named(inputs)} is {float(loss.detach())}"))
         return (loss, {"loss": loss}) if return_outputs else loss
+
+    def training_step(self, model: Any, inputs: Batch, *args: Any, **kwargs: Any) -> Tensor:
+        torch.manual_seed(
+            self._recipe.seed * 1_000_003 + inputs.number
+        )  # dropout depends on the batch alone, as on resume
+        try:
+            loss: Tensor = super().training_step(model, inputs, *args, **kwargs)
+        except (RuntimeError, MemoryError) as error:
+            if not isinstance(error, MemoryError) and "memory" not in str(error).lower():
+                raise
+            raise TrainingError(
+                f"{_named(inputs)} ({len(inputs.rows)} rows) does not fit into memory. Lower batches.tokens or "
+                "batches.rows, set batches.micro_rows, or raise optimiser.accumulate in its place."
+            ) from error
+        sums = [parameter.grad.sum() for parameter in self.model.parameters() if parameter.grad is not None]
+        if sums and not torch.isfinite(torch.stack(sums)).all():  # before it reaches a weight, and a checkpoint
+            raise TrainingError(self._not_finite(f"A gradient of {_named(inputs)} is not finite"))
+        return loss
+
+    def _not_finite(self, what: str) -> str:
+        return (
+            f"{what}. The last good checkpoint is kept in {self.args.output_dir}; lower optimiser.rate and run again "
+            "with --resume."
+        )
 
     def create_optimizer(self, *args: Any, **kwargs: Any) -> Any:
         settings = self._recipe.optimiser
-        groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+        groups: dict[tuple[str, float], list[nn.Parameter]] = {}
+        rates = {
+            "table": settings.embedding_rate or settings.rate,
+            "heads": settings.head_rate or settings.rate,
+            "other": settings.rate,
+        }
         for name, parameter in self.model.named_parameters():
             if not parameter.requires_grad:
                 continue
-            rate = settings.rate
-            if "word_embeddings" in name or "embed_tokens" in name:
-                rate = settings.embedding_rate or rate
-            elif ".heads." in name:
-                rate = settings.head_rate or rate
+            table = "word_embeddings" in name or "embed_tokens" in name
+            part = "table" if table else "heads" if ".heads." in name else "other"
             decay = settings.decay if parameter.ndim > 1 and "embed" not in name else 0.0
-            groups.setdefault((rate, decay), []).append(parameter)
-        listed = [{"params": members, "lr": rate, "weight_decay": decay} for (rate, decay), members in groups.items()]
+            groups.setdefault((part, decay), []).append(parameter)
+        listed = [
+            {"params": members, "lr": rates[part], "weight_decay": decay} for (part, decay), members in groups.items()
+        ]
         self.optimizer = torch.optim.AdamW(listed, lr=settings.rate, betas=(0.9, 0.98), eps=1e-6, fused=True)
         return self.optimizer
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        """The optimiser as it was, at the rates that the recipe gives now."""
+        wanted = [group["initial_lr"] for group in self.optimizer.param_groups] if checkpoint else []
+        super()._load_optimizer_and_scheduler(checkpoint)
+        if not checkpoint:
+            return
+        inner: Any = getattr(self.lr_scheduler, "scheduler", self.lr_scheduler)
+        inner.base_lrs = wanted
+        for group, rate, course in zip(self.optimizer.param_groups, wanted, inner.lr_lambdas, strict=True):
+            group["initial_lr"], group["lr"] = rate, rate * course(inner.last_epoch)
+        inner._last_lr = [group["lr"] for group in self.optimizer.param_groups]
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         super()._save(output_dir, state_dict)
@@ -146,14 +169,14 @@ class _Report(TrainerCallback):  # type: ignore[misc]
         folder = self._recipe.checkpoints.evaluate
         if not folder or not state.is_world_process_zero:
             return
-        encoder = self._stage.encoder()
-        if encoder is None:
-            return
+        from polyvec.encoder import Encoder
         from polyvec.evaluation.dataset import load_dataset
         from polyvec.evaluation.evaluation import evaluate
 
         self._stage.eval()
-        result = evaluate(load_dataset(folder), encoder=encoder)
+        with tempfile.TemporaryDirectory() as now:  # measured as it will be used
+            self._stage.save(Path(now, "model"))
+            result = evaluate(load_dataset(folder), encoder=Encoder(Path(now, "model")))
         self._stage.train()
         value = result.measures["nDCG@10"]
         log.info("step %d: nDCG@10 %.4f", state.global_step, value)
@@ -173,19 +196,20 @@ def run(recipe: Recipe, stage: Stage, mixture: Mixture, *, resume: bool, told: A
     work = output.with_name(output.name + ".training")
     if output.exists():
         raise StorageError(f"{output} exists already. Delete it, or change `output` in the recipe.")
-    checkpoint = get_last_checkpoint(str(work)) if work.is_dir() else None
+    checkpoint = _last_checkpoint(work)
     if checkpoint is None and resume:
         raise InputError(f"There is no checkpoint in {work} to resume. Run without --resume to begin.")
     if checkpoint is not None and not resume:
         raise StorageError(f"{work} holds checkpoints of an earlier run. Add --resume to go on, or delete it.")
     if checkpoint is not None:
-        _same_recipe(Path(checkpoint), recipe)
+        _same_recipe(checkpoint, recipe)
     trainer = _Trainer(recipe, stage, mixture, _arguments(recipe, work), callbacks=[_Report(recipe, stage, told)])
+    trainer.remove_callback(PrinterCallback)  # only the command prints
     if checkpoint is not None:
-        trainer.first_step = int(Path(checkpoint).name.rsplit("-", 1)[1])
+        trainer.first_step = _step(checkpoint)
     began = time.monotonic()
     stage.train()
-    trainer.train(resume_from_checkpoint=checkpoint)
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if not trainer.is_world_process_zero():
         return {}
     stage.eval()
@@ -226,16 +250,42 @@ def _arguments(recipe: Recipe, work: Path) -> TrainingArguments:
     )
 
 
+def _named(batch: Batch) -> str:
+    return f"batch {batch.number} of {batch.source}"
+
+
+def _step(checkpoint: Path) -> int:
+    return int(checkpoint.name.rsplit("-", 1)[1])
+
+
+def _last_checkpoint(work: Path) -> Path | None:
+    """The newest checkpoint that was written to its end: its state comes last."""
+    for folder in sorted(work.glob("checkpoint-*"), key=_step, reverse=True):
+        try:
+            json.loads((folder / "trainer_state.json").read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
+            log.warning("%s was interrupted while it was written; it is passed over.", folder)
+            continue
+        return folder
+    return None
+
+
 def _fingerprint(recipe: Recipe) -> str:
-    """What must be the same on resume; how often to save or log may change."""
+    """What a checkpoint remembers of its recipe; how often to save or log may change."""
     values = asdict(recipe)
     del values["checkpoints"], values["output"]
     return json.dumps(values, sort_keys=True)
 
 
 def _same_recipe(checkpoint: Path, recipe: Recipe) -> None:
+    """Everything but the rates, which may be lowered on the way."""
     path = checkpoint / "recipe.json"
-    if not path.is_file() or path.read_text(encoding="utf-8") != _fingerprint(recipe):
+    before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    now = json.loads(_fingerprint(recipe))
+    for values in (before, now):
+        for name in ("rate", "embedding_rate", "head_rate"):
+            values.get("optimiser", {}).pop(name, None)
+    if before != now:
         raise InputError(
             f"{checkpoint} was written by another recipe. Restore that recipe, or delete {checkpoint.parent} and begin anew."
         )

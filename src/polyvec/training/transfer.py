@@ -80,10 +80,6 @@ class Transfer(Stage):
         device = self.student.backbone.device
         return padded.to(device), kept.to(device)
 
-    def encoder(self) -> Any:
-        """The student as it is now."""
-        return Encoder(self.student.encoder.model)
-
     def save(self, folder: Path) -> None:
         """Write the student."""
         self.student.save(folder)

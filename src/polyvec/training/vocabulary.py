@@ -49,7 +49,7 @@ def balanced(texts: Iterable[tuple[str, str]], characters: int, *, power: float,
 def train_vocabulary(texts: list[str], size: int, *, max_length: int = 8192) -> Any:
     """A transformers fast tokenizer with at most `size` entries, special tokens and 256 bytes included.
 
-    The result depends on `texts` and their order alone.
+    The pieces depend on `texts` and their order alone; numbers and weights of rare single characters may differ between runs.
     """
     from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
@@ -86,6 +86,7 @@ def _with_bytes(learned: Any, max_length: int) -> Any:
     description = json.loads(learned.to_str())
     pieces = [[piece, score] for piece, score in description["model"]["vocab"] if piece not in SPECIAL]
     head = [[token, 0.0] for token in SPECIAL] + [[f"<0x{byte:02X}>", _BYTE_SCORE] for byte in range(256)]
+    pieces.sort(key=lambda piece: (-piece[1], piece[0]))  # the trainer leaves equal ones in any order
     description["model"] |= {"vocab": head + pieces, "unk_id": SPECIAL.index("<unk>"), "byte_fallback": True}
     description["added_tokens"] = []
     tokenizer = Tokenizer.from_str(json.dumps(description))

@@ -1,0 +1,186 @@
+"""Whole runs of a few steps: seeds, interruption, and everything that can be wrong."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from polyvec.errors import InputError, PolyvecError, StorageError
+from polyvec.training.mixing import Batch
+from polyvec.training.pairs import Pairs
+from polyvec.training.stages import train
+from polyvec.training.trainer import TrainingError
+from tests.training.conftest import write_rows
+from tests.training.toys import values
+
+
+class Killed(BaseException):
+    """What nothing catches."""
+
+
+def write(path: Path, made: dict[str, Any]) -> Path:
+    """Plain values as TOML."""
+    lines = [f"{name} = {json.dumps(value)}" for name, value in made.items() if not isinstance(value, dict | list)]
+    for name, table in made.items():
+        if isinstance(table, dict):
+            lines += [f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in table.items())]
+        elif isinstance(table, list):
+            for one in table:
+                lines += [f"[[{name}]]", *(f"{key} = {json.dumps(value)}" for key, value in one.items())]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def curve(result: dict[str, Any]) -> list[tuple[int, float]]:
+    return [(entry["step"], entry["loss"]) for entry in result["history"] if "loss" in entry]
+
+
+def killing(at: int) -> Callable[[int, int, dict[str, float]], None]:
+    def told(step: int, steps: int, found: dict[str, float]) -> None:
+        if step == at:
+            raise Killed
+
+    return told
+
+
+SHAKY: dict[str, Any] = {"model": {"dropout": 0.1}, "optimiser": {"accumulate": 2}}  # chance and accumulation too
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(world: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    folder = tmp_path_factory.mktemp("whole")
+    return folder / "out", train(write(folder / "r.toml", values(world, folder / "out", **SHAKY)))
+
+
+def test_resuming_after_a_kill_is_as_if_nothing_had_happened(
+    world: Path, tmp_path: Path, uninterrupted: tuple[Path, dict[str, Any]]
+) -> None:
+    recipe = write(tmp_path / "r.toml", values(world, tmp_path / "out", **SHAKY))
+    with pytest.raises(Killed):
+        train(recipe, told=killing(5))
+    torn = tmp_path / "out.training" / "checkpoint-6"  # as if killed while this one was being written
+    torn.mkdir()
+    (torn / "recipe.json").write_text("{}", encoding="utf-8")
+    torch.manual_seed(99)
+    with pytest.raises(StorageError, match="--resume"):
+        train(recipe)
+    result = train(recipe, resume=True)
+    folder, whole = uninterrupted
+    assert curve(result) == curve(whole)
+    assert [step for step, _ in curve(whole)] == [1, 2, 3, 4, 5, 6]
+    mine, theirs = (load_file(path) for path in (weights(tmp_path / "out"), weights(folder)))
+    assert all(torch.equal(mine[name], theirs[name]) for name in theirs)
+    assert not (tmp_path / "out.training").exists()
+    assert "| pairs | pairs | 1.00 | 120 | 2 |" in (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    assert json.loads((tmp_path / "out" / "training.json").read_text(encoding="utf-8"))["pairs"]["steps"] == 6
+
+
+def weights(folder: Path) -> Path:
+    return next(path for path in sorted(folder.rglob("model.safetensors")) if path.stat().st_size > 10_000)
+
+
+def test_seeds_give_the_curve(world: Path, tmp_path: Path, uninterrupted: tuple[Path, dict[str, Any]]) -> None:
+    again = train(write(tmp_path / "r.toml", values(world, tmp_path / "again", **SHAKY)))
+    other = train(write(tmp_path / "o.toml", {**values(world, tmp_path / "other", **SHAKY), "seed": 4}))
+    assert curve(again) == curve(uninterrupted[1])
+    assert curve(other) != curve(again)
+
+
+def failing(monkeypatch: pytest.MonkeyPatch, at: int, what: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    """Batch `at` goes wrong."""
+    usual = Pairs.loss
+
+    def loss(self: Pairs, batch: Batch) -> torch.Tensor:
+        found = usual(self, batch)
+        return what(found) if batch.number == at else found
+
+    monkeypatch.setattr(Pairs, "loss", loss)
+
+
+def test_a_loss_that_is_no_number_names_the_batch_and_keeps_the_checkpoint(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = values(world, tmp_path / "out", optimiser={"steps": 4})
+    with monkeypatch.context() as patch:
+        failing(patch, 3, lambda loss: loss * float("nan"))
+        with pytest.raises(TrainingError, match=r"batch 3 of pairs is nan.*lower optimiser\.rate"):
+            train(write(tmp_path / "r.toml", made))
+    assert (tmp_path / "out.training" / "checkpoint-2" / "trainer_state.json").is_file()
+    assert not (tmp_path / "out").exists()
+    made["optimiser"]["rate"] = 1e-5  # what the message says to do
+    result = train(write(tmp_path / "r.toml", made), resume=True)
+    rates = {entry["step"]: entry["learning_rate"] for entry in result["history"] if "learning_rate" in entry}
+    assert rates[1] > 1e-3
+    assert 0 < rates[3] <= 1e-5
+    assert result["steps"] == 4
+
+
+def test_a_gradient_that_is_no_number_never_reaches_the_weights(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing(monkeypatch, 0, lambda loss: loss + (loss * 0).sqrt())  # finite, with an infinite slope
+    with pytest.raises(TrainingError, match="gradient of batch 0 of pairs is not finite"):
+        train(write(tmp_path / "r.toml", values(world, tmp_path / "out")))
+
+
+def test_a_batch_too_large_says_what_to_lower(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(loss: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1099511627776 bytes.")
+
+    failing(monkeypatch, 0, full)
+    with pytest.raises(TrainingError, match=r"atch 0 of pairs \(6 rows\).*batches\.tokens.*batches\.micro_rows"):
+        train(write(tmp_path / "r.toml", values(world, tmp_path / "out")))
+
+
+def test_a_checkpoint_of_another_recipe_is_refused(world: Path, tmp_path: Path) -> None:
+    made = values(world, tmp_path / "out")
+    with pytest.raises(Killed):
+        train(write(tmp_path / "r.toml", made), told=killing(3))
+    made["batches"]["rows"] = 5
+    with pytest.raises(InputError, match="written by another recipe"):
+        train(write(tmp_path / "r.toml", made), resume=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"data": [{"path": "no.jsonl", "kind": "pairs"}]}, r"no\.jsonl is missing"),
+        ({"data": [{"path": "EMPTY", "kind": "pairs"}]}, "has no rows"),
+        ({"data": [{"path": "PAIRS", "kind": "pairs", "languages": ["th"]}]}, "gives no rows in th"),
+        (
+            {"data": [{"path": "PAIRS", "kind": "pairs", "languages": ["de", "th"]}]},
+            "languages th, of which no dataset",
+        ),
+        ({"data": [{"path": "PAIRS", "kind": "pairs", "languages": ["?"]}]}, "not a language code"),
+        ({"model": {}}, r"needs model\.start"),
+        ({"model": {"start": "no-such-folder-or-model"}}, "no-such-folder-or-model"),
+        ({"batches": {"rows": 1}}, r"batches\.rows = 1: expected 2 or more"),
+        ({"objective": {"temperature": 0.0}}, r"objective\.temperature is 0\.0"),
+        ({"optimiser": {"steps": 0}}, r"optimiser\.steps = 0"),
+        ({"model": {"heads": []}}, r"model\.heads = 0"),
+    ],
+)
+def test_what_a_recipe_may_have_wrong(world: Path, tmp_path: Path, change: dict[str, Any], told: str) -> None:
+    named = {"EMPTY": str(write_rows(tmp_path / "empty.jsonl", [])), "PAIRS": str(world / "pairs.jsonl")}
+    made = {**values(world, tmp_path / "out"), **change}
+    for one in made["data"]:
+        one["path"] = named.get(one["path"], one["path"])
+    with pytest.raises(PolyvecError, match=told) as error:
+        train(write(tmp_path / "r.toml", made))
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_stands_in_the_way(world: Path, tmp_path: Path) -> None:
+    recipe = write(tmp_path / "r.toml", values(world, tmp_path / "out"))
+    with pytest.raises(InputError, match="no checkpoint"):
+        train(recipe, resume=True)
+    (tmp_path / "out").mkdir()
+    with pytest.raises(StorageError, match="exists already"):
+        train(recipe)
