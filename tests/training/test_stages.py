@@ -23,6 +23,7 @@ from tests.training.toys import batch, losses, toy
 
 
 def gradients(stage: Any, one: Batch, *, half: bool = False, share: int = 1) -> tuple[float, dict[str, torch.Tensor]]:
+    stage.train()
     stage.zero_grad()
     torch.manual_seed(5)
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=half):
@@ -66,6 +67,15 @@ def test_gradient_caching_draws_the_same_dropout_twice(world: Path) -> None:
         found.append([value.grad for value in stage.parameters() if value.grad is not None])
     for wanted, mine in zip(*found, strict=True):
         torch.testing.assert_close(mine, wanted, rtol=1e-3, atol=1e-4 * float(wanted.abs().max()) + 1e-7)
+
+
+def test_without_dropout_nothing_is_left_to_chance(world: Path) -> None:
+    stage, one = Pairs(toy(world)), batch(world, "pairs")
+    stage.train()
+    torch.manual_seed(1)
+    first = float(stage.loss(one).detach())
+    torch.manual_seed(2)
+    assert float(stage.loss(one).detach()) == first
 
 
 def test_every_other_translation_is_read_from_the_other_side(world: Path) -> None:

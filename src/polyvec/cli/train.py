@@ -64,6 +64,8 @@ def train(recipe: Path, resume: bool, threads: int | None, as_json: bool) -> Non
                 console.print(f"[dim]step[/dim] {step} [dim]of[/dim] {steps}  {'  '.join(shown)}", highlight=False)
 
         result = run(recipe, resume=resume, told=told)
+    if not result:  # one of several processes, and not the one that writes
+        return
     if as_json:
         print_json(result)
     else:

@@ -51,6 +51,8 @@ class Student(nn.Module):
         for module in self.backbone.modules():
             if isinstance(module, nn.Dropout):
                 module.p = dropout
+            elif hasattr(module, "attention_dropout"):  # read from the configuration long before
+                module.attention_dropout = 0.0
         self.backbone.config.attention_probs_dropout_prob = 0.0
 
     def pieces(self, texts: Sequence[str], role: str, longest: int) -> list[Piece]:

@@ -152,6 +152,8 @@ class _Trainer(Trainer):  # type: ignore[misc]  # transformers has no types
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         super()._save(output_dir, state_dict)
+        if not self.args.should_save:  # another process writes
+            return
         Path(output_dir or self.args.output_dir, "recipe.json").write_text(_fingerprint(self._recipe), encoding="utf-8")
 
 
@@ -162,7 +164,7 @@ class _Report(TrainerCallback):  # type: ignore[misc]
         self._recipe, self._stage, self._told = recipe, stage, told
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
-        if self._told is not None and logs:
+        if self._told is not None and logs and state.is_world_process_zero:
             self._told(state.global_step, state.max_steps, {k: v for k, v in logs.items() if isinstance(v, float)})
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
