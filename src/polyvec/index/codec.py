@@ -1,8 +1,8 @@
 """Token vectors <-> codes: a centroid number, a scale and a few bits a dimension.
 
-Vectors are rotated, centroids come from k-means inside each vocabulary id (inside cells where ids are rare or unknown),
-and what is left
-is quantised by one scalar quantiser with a scale a token. docs/engine.md says why, docs/format.md how a codec lies on disk.
+Vectors are rotated, centroids come from k-means inside cells, and what is left is quantised by one scalar quantiser with a scale
+a token. A codec may also have centroids for single vocabulary ids; training makes none, as they were measured to be worse.
+ docs/engine.md says why, docs/format.md how a codec lies on disk.
 Knows nothing about documents.
 """
 
@@ -96,6 +96,15 @@ class Codec:
         """(K, dim) float32 centroids in the order of `members`."""
         values: Float = self.centroids[self.members, : self.dim].astype(np.float32) * np.float32(self.unit)
         return values
+
+    @cached_property
+    def directions(self) -> tuple[Int8, Int8, float]:
+        """What probing compares with: centroids (K, p) and parents (P, p) as unit vectors in int8, and the value of a step.
+
+        A wide cluster has a short centroid; at its own length its documents would look worse than they are.
+        """
+        step = np.float32(1 / 127)
+        return _unit_rows(self.centroids, step), _unit_rows(self.parents, step), float(step)
 
     @cached_property
     def owner(self) -> Int32:
@@ -216,6 +225,14 @@ class Codec:
             and np.isfinite(self.unit)
             and self.unit > 0
         )
+
+
+def _unit_rows(rows: Int8, step: np.float32) -> Int8:
+    """Rows of length 1 in steps; a row of zeros stays one."""
+    wide = rows.astype(np.float32)
+    lengths = np.sqrt((wide * wide).sum(axis=1, keepdims=True))
+    unit: Int8 = np.rint(wide / np.maximum(lengths * step, np.float32(1e-30))).astype(np.int8)
+    return unit
 
 
 def _covers(offsets: Int64, parts: int, total: int) -> bool:

@@ -1,8 +1,7 @@
 """A sample of token vectors -> a trained codec.
 
-The number of centroids grows with the collection. It is shared out over vocabulary ids by how often they occur; ids too
-rare for a centroid of
-their own are clustered together in cells. Deterministic for a sample and a seed, whatever the number of threads.
+The number of centroids grows with the collection. Vectors are clustered into cells, and each cell into its share of the
+centroids. Deterministic for a sample and a seed, whatever the number of threads.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from polyvec.index import kernels
-from polyvec.index.codec import STEPS, Codec, Codes, groups_of
+from polyvec.index.codec import STEPS, Codec, Codes
 from polyvec.index.kmeans import cluster_sums, grouped_kmeans, nearest_centroids
 from polyvec.index.rotation import Rotation
 
@@ -35,16 +34,12 @@ def centroid_count(tokens: int) -> int:
     return int(np.clip(max(tokens // _TOKENS_A_CENTROID, min(tokens // 24, 1024)), 1, _MOST_CENTROIDS))
 
 
-def train_codec(
-    vectors: Float, token_ids: Int32 | None, *, nbits: int, total_tokens: int, seed: int = _SEED, threads: int
-) -> Codec:
-    """vectors: (n, dim) float32 unit rows, n >= 1 · token_ids: (n,) or None · total_tokens: of the collection that
-    they stand for.
-    """
+def train_codec(vectors: Float, *, nbits: int, total_tokens: int, seed: int = _SEED, threads: int) -> Codec:
+    """vectors: (n, dim) float32 unit rows, n >= 1 · total_tokens: of the collection that they stand for."""
     dim = vectors.shape[1]
     turned = Rotation(dim, seed).apply(vectors)
     k = min(centroid_count(total_tokens), len(turned))
-    own, cells, groups, per_group = _shares(turned, token_ids, k, seed, threads)
+    cells, groups, per_group = _shares(turned, k, seed, threads)
     grouped = grouped_kmeans(turned, groups, per_group, rounds=_ROUNDS, seed=seed, threads=threads)
     unit = float(np.quantile(np.abs(turned[: 1 << 16]), 0.9999)) / 127 or 1.0 / 127
     padded = np.zeros((len(grouped), kernels.padded_dim(dim)), np.int8)
@@ -55,7 +50,7 @@ def train_codec(
     steps, points, thresholds = _nothing(), _nothing(), _nothing()
     codec = Codec(
         dim=dim, nbits=nbits, seed=seed, unit=unit, error=0.0, centroids=np.ascontiguousarray(padded[order]), parents=parents,
-        parent_offsets=parent_offsets, own=own, members=members,
+        parent_offsets=parent_offsets, own=np.zeros(0, np.int32), members=members,
         group_offsets=np.concatenate([[0], np.cumsum(per_group)]).astype(np.int64), cells=cells,
         steps=np.ones(STEPS, np.float32), points=points, thresholds=thresholds,
     )  # fmt: skip
@@ -67,8 +62,7 @@ def train_codec(
         steps, points, thresholds = _quantiser(residuals, nbits)
         codec = replace(codec, steps=steps, points=points, thresholds=thresholds)
     sample = _some(turned, seed)
-    ids = None if token_ids is None else token_ids[sample]
-    return replace(codec, error=coding_error(codec, vectors[sample], ids, threads))
+    return replace(codec, error=coding_error(codec, vectors[sample], None, threads))
 
 
 def coding_error(codec: Codec, vectors: Float, token_ids: Int32 | None, threads: int) -> float:
@@ -87,35 +81,14 @@ def _some(turned: Float, seed: int) -> Int64:
     return np.sort(np.random.default_rng([seed, 1]).permutation(len(turned))[: 1 << 16])
 
 
-def _shares(
-    turned: Float, token_ids: Int32 | None, k: int, seed: int, threads: int
-) -> tuple[Int32, Float, Int32, Int64]:
-    """How k centroids are shared out: ids with their own, cells for the rest, the group of each vector, centroids a group."""
-    n = len(turned)
-    own: Int32 = np.zeros(0, np.int32)
-    if token_ids is not None:
-        ids, counts = np.unique(token_ids, return_counts=True)
-        enough = counts * k >= n  # worth a centroid
-        if enough.all():
-            enough[np.argmin(counts)] = False  # a token of an id that was never seen needs a cell to go to
-        own = ids[enough].astype(np.int32)
-    rest = np.flatnonzero(~np.isin(token_ids, own)) if token_ids is not None else np.arange(n)
-    for_rest = max(1, round(k * len(rest) / n)) if len(rest) else 0
-    cells: Float = np.zeros((0, turned.shape[1]), np.float32)
-    if len(rest):
-        wanted = np.array([max(1, for_rest // _CELL_CENTROIDS)], np.int64)
-        zeros = np.zeros(len(rest), np.int32)
-        cells = grouped_kmeans(turned[rest], zeros, wanted, rounds=_ROUNDS, seed=seed + 1, threads=threads)
-        near = nearest_centroids(turned[rest], zeros, cells, np.array([0, len(cells)], np.int64), threads)
-        cells = np.ascontiguousarray(cells[np.unique(near)])  # an empty cell has nothing to share
-    groups = groups_of(turned, token_ids, own, cells, threads)
-    counts = np.bincount(groups, minlength=len(own) + len(cells))
-    filled = counts > 0  # a cell may lose its last vector to a neighbour that was renumbered
-    if not filled.all():
-        cells = cells[filled[len(own) :]]
-        groups = groups_of(turned, token_ids, own, cells, threads)
-        counts = np.bincount(groups, minlength=len(own) + len(cells))
-    return own, cells, groups, _apportioned(counts, k)
+def _shares(turned: Float, k: int, seed: int, threads: int) -> tuple[Float, Int32, Int64]:
+    """How k centroids are shared out: the cells, the cell of each vector, and the centroids of each."""
+    wanted = np.array([max(1, k // _CELL_CENTROIDS)], np.int64)
+    zeros = np.zeros(len(turned), np.int32)
+    cells = grouped_kmeans(turned, zeros, wanted, rounds=_ROUNDS, seed=seed + 1, threads=threads)
+    near = nearest_centroids(turned, zeros, cells, np.array([0, len(cells)], np.int64), threads)
+    used, groups = np.unique(near, return_inverse=True)  # an empty cell has nothing to share
+    return np.ascontiguousarray(cells[used]), groups.astype(np.int32), _apportioned(np.bincount(groups), k)
 
 
 def _apportioned(counts: Int64, k: int) -> Int64:

@@ -50,30 +50,24 @@ class Source:
 
     def train(self, nbits: int) -> Codec:
         """A codec trained on a sample of these documents."""
-        vectors, ids = self._sample()
-        return train_codec(vectors, ids, nbits=nbits, total_tokens=self.tokens, threads=default_threads())
+        return train_codec(self._sample(), nbits=nbits, total_tokens=self.tokens, threads=default_threads())
 
-    def _sample(self) -> tuple[Float, Int32 | None]:
-        """Whole documents drawn at random, at most SAMPLE_TOKENS tokens, and their ids where all of them are known."""
+    def _sample(self) -> Float:
+        """Whole documents drawn at random, at most SAMPLE_TOKENS tokens."""
         places = [(number, int(i)) for number, (_, alive) in enumerate(self._live) for i in alive]
         order = np.random.default_rng(_SAMPLE_SEED).permutation(len(places))
         vectors: list[Float] = []
-        ids: list[Int32 | None] = []
         room = SAMPLE_TOKENS
         for place in order.tolist():
             number, position = places[place]
-            segment = self._live[number][0]
-            rows = segment.decode(position)
+            rows = self._live[number][0].decode(position)
             if len(rows) > room:
                 if not vectors:
                     vectors.append(rows[:room])
-                    ids.append(_first(segment.token_ids(position), room))
                 break
             vectors.append(rows)
-            ids.append(segment.token_ids(position))
             room -= len(rows)
-        known = [one for one in ids if one is not None]
-        return np.concatenate(vectors), np.concatenate(known) if len(known) == len(ids) else None
+        return np.concatenate(vectors)
 
     def copy_into(self, writer: SegmentWriter | CodedSegmentWriter, *, keep_codes: bool) -> None:
         """Write every document. keep_codes: codes are copied as they are, for a writer with the codec that made them."""
@@ -94,10 +88,6 @@ class Source:
 def _runs(positions: Int64) -> list[Int64]:
     """Ascending positions in parts without gaps."""
     return np.split(positions, np.flatnonzero(np.diff(positions) != 1) + 1)
-
-
-def _first(ids: Int32 | None, count: int) -> Int32 | None:
-    return None if ids is None else ids[:count]
 
 
 def _joined(parts: list[Codes]) -> Codes:

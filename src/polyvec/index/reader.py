@@ -155,16 +155,11 @@ class Snapshot:
         if not probed:
             return {}
         nprobe = min(options.nprobe, len(codec.centroids))
+        centroids, parents, step = codec.directions
         numbers, dots = kernels.probe(
-            query.rows,
-            codec.parents,
-            codec.parent_offsets,
-            codec.centroids,
-            nprobe,
-            _parent_probe(nprobe),
-            threads=threads,
+            query.rows, parents, codec.parent_offsets, centroids, nprobe, _parent_probe(nprobe), threads=threads
         )
-        values = (dots * (query.scales[:, None] * np.float32(codec.unit))).astype(np.float32)
+        values = (dots * (query.scales[:, None] * np.float32(step))).astype(np.float32)
         missing = np.ascontiguousarray(values[:, -1])
         found: list[tuple[_LiveSegment, Int64, Float]] = []
         for live in probed:
