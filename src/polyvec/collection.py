@@ -34,7 +34,7 @@ from polyvec.index.folder import View, make_folder, open_view
 from polyvec.index.options import Mode
 from polyvec.index.vectors import checked_vectors
 from polyvec.index.writer import AddReport, Arrival, Existing, Writer
-from polyvec.search import Asked, Hit, SearchOptions, allowed_rows, search_snapshot
+from polyvec.search import Asked, Hit, SearchOptions, allowed_rows, search_each
 
 if TYPE_CHECKING:
     from polyvec.encoder import Encoder
@@ -397,10 +397,8 @@ class Index:
         texts = [query] if isinstance(query, str) else list(query)
         with self._current() as view:
             allowed = allowed_rows(view.catalog, subset, filter)
-            results = [
-                search_snapshot(view.snapshot, view.catalog, asked, chosen, allowed=allowed, threads=threads)
-                for asked in asked_texts(texts, chosen, lambda: self.encoder, view.snapshot)
-            ]
+            asked = asked_texts(texts, chosen, lambda: self.encoder, view.snapshot)
+            results = search_each(view.snapshot, view.catalog, asked, chosen, allowed=allowed, threads=threads)
         return results[0] if isinstance(query, str) else results
 
     def search_vectors(
@@ -424,10 +422,7 @@ class Index:
         asked = [Asked(vectors=checked_vectors(one, dim=self.dim, name=f"query {i}")) for i, one in enumerate(arrays)]
         with self._current() as view:
             allowed = allowed_rows(view.catalog, subset, filter)
-            results = [
-                search_snapshot(view.snapshot, view.catalog, one, chosen, allowed=allowed, threads=threads)
-                for one in asked
-            ]
+            results = search_each(view.snapshot, view.catalog, asked, chosen, allowed=allowed, threads=threads)
         return results[0] if single else results
 
     # -- inside --------------------------------------------------------------------------------------------------------

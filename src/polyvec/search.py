@@ -5,7 +5,8 @@ Starts from query vectors and an open snapshot; knows nothing about models. How 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +18,12 @@ from polyvec.errors import InputError
 from polyvec.index.catalog import Catalog, StoredDocument
 from polyvec.index.options import SearchOptions
 from polyvec.index.reader import Snapshot
+from polyvec.scoring import default_threads
 
 if TYPE_CHECKING:
     from polyvec.explain import Explanation
 
-__all__ = ["Asked", "Hit", "SearchOptions", "allowed_rows", "normalised_score", "search_snapshot"]
+__all__ = ["Asked", "Hit", "SearchOptions", "allowed_rows", "normalised_score", "search_each", "search_snapshot"]
 
 _FUSION_DEPTH = 100  # hits of each kind that are fused, at least
 _FUSION_CONSTANT = 60
@@ -138,6 +140,33 @@ def search_snapshot(
     if least is not None:
         found.ranked = [(row, score) for row, score in found.ranked if found.normalised[row] >= least]
     return _hits(catalog, found, query, options.k)
+
+
+def search_each(
+    snapshot: Snapshot,
+    catalog: Catalog,
+    queries: Iterable[Asked],
+    options: SearchOptions,
+    *,
+    allowed: npt.NDArray[np.int64] | None = None,
+    threads: int | None = None,
+) -> list[list[Hit]]:
+    """`search_snapshot` for every query, in order: one query a thread where there are enough of them, else all threads on each.
+
+    Raises InputError for threads < 1, and as `search_snapshot`.
+    """
+    if threads is not None and threads < 1:
+        raise InputError(f"threads={threads}: expected at least 1, or None for every processor this process may use.")
+    count = default_threads() if threads is None else threads
+    waiting = list(queries)
+
+    def one(query: Asked, inside: int) -> list[Hit]:
+        return search_snapshot(snapshot, catalog, query, options, allowed=allowed, threads=inside)
+
+    if count == 1 or len(waiting) < count:
+        return [one(query, count) for query in waiting]
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(lambda query: one(query, 1), waiting))
 
 
 def normalised_score(score: float, query: npt.NDArray[np.float32]) -> float:
