@@ -7,7 +7,7 @@ NATIVE := $(wildcard native/*.cpp native/*.hpp native/*.h native/kernels/*) CMak
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test check bench docs native reproduce results crash clean
+.PHONY: demo test check bench docs native fuzz reproduce results crash clean
 
 demo: $(VENV)/.installed
 	$(VENV)/bin/polyvec demo
@@ -36,6 +36,15 @@ reproduce: $(VENV)/.installed
 # Over a thousand kills of a writing process, and errors at every system call: about a quarter of an hour.
 crash: $(VENV)/.installed-dev
 	$(PY) -m tests.crash.harness
+
+# 100,000 damaged index files, read by an extension built with the address and undefined sanitizers: some minutes.
+SANITIZED := build/sanitized-site
+fuzz: $(VENV)/.installed-dev
+	CXXFLAGS="-fsanitize=address,undefined -fno-sanitize-recover=undefined -g" LDFLAGS="-fsanitize=address,undefined" $(PIP) install -q \
+	  --no-build-isolation --no-deps --config-settings=build-dir=build/sanitized --target $(SANITIZED) --upgrade .
+	LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libubsan.so)" ASAN_OPTIONS=detect_leaks=0 \
+	  PYTHONPATH=$(SANITIZED):$$($(PY) -c "import sysconfig; print(sysconfig.get_path('purelib'))"):. \
+	  $(PY) -S -m tests.index.fuzz_files
 
 # Writes the values found into the list and the tables from the list; after a new default model.
 results: $(VENV)/.installed

@@ -30,6 +30,7 @@ Bytes = npt.NDArray[np.uint8]
 
 CODED_NBITS = (1, 2, 4, 8)
 STEPS = 256
+_LARGEST = 1e9  # no number in a codec comes near
 
 
 @dataclass(frozen=True)
@@ -222,8 +223,10 @@ class Codec:
             and np.array_equal(np.sort(self.members), np.arange(k))
             and len(self.steps) == STEPS
             and (self.nbits == 8 or (len(self.points) == levels and len(self.thresholds) == levels - 1))
-            and np.isfinite(self.unit)
-            and self.unit > 0
+            and all(_sane(values) for values in (self.cells, self.steps, self.points, self.thresholds))
+            and self.seed >= 0
+            and 0 < self.unit < _LARGEST
+            and 0 <= self.error < _LARGEST
         )
 
 
@@ -233,6 +236,11 @@ def _unit_rows(rows: Int8, step: np.float32) -> Int8:
     lengths = np.sqrt((wide * wide).sum(axis=1, keepdims=True))
     unit: Int8 = np.rint(wide / np.maximum(lengths * step, np.float32(1e-30))).astype(np.int8)
     return unit
+
+
+def _sane(values: Float) -> bool:
+    """Whether these are numbers whose products stay numbers."""
+    return bool((np.abs(values) < _LARGEST).all())
 
 
 def _covers(offsets: Int64, parts: int, total: int) -> bool:
