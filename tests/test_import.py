@@ -26,6 +26,7 @@ ORDER = [
     "reranking",
     "incoming",
     "asking",
+    "provenance",
     "collection",
     "building",
     "repairing",

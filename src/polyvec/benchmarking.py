@@ -19,7 +19,7 @@ import numpy.typing as npt
 from polyvec.collection import Index
 from polyvec.demo import build_demo_index, load_demo, measure
 from polyvec.errors import InputError
-from polyvec.index.folder import open_view
+from polyvec.index.views import open_view
 from polyvec.scoring import available_kernels, default_threads, maxsim_packed
 from polyvec.search import SearchOptions
 

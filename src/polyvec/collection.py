@@ -18,29 +18,25 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 import numpy.typing as npt
 
-import polyvec
 from polyvec.asking import asked_texts
 from polyvec.data import Document, as_documents
-from polyvec.errors import (
-    IndexIncompleteError,
-    InputError,
-    ModelMismatchError,
-    StorageError,
-)
+from polyvec.errors import IndexIncompleteError, InputError, StorageError
 from polyvec.incoming import encoded_documents, paired_vectors
-from polyvec.index.catalog import CATALOG_FILE, Catalog
+from polyvec.index.catalog import CATALOG_FILE
 from polyvec.index.checking import index_facts, problems_of
-from polyvec.index.folder import View, make_folder, open_view
+from polyvec.index.folder import make_folder
 from polyvec.index.options import Mode
 from polyvec.index.vectors import checked_vectors
+from polyvec.index.views import View, Views
 from polyvec.index.writer import AddReport, Arrival, Existing, Writer
+from polyvec.provenance import DEFAULT_NBITS, NBITS, check_model, load_model, new_settings
 from polyvec.search import Asked, Hit, SearchOptions, allowed_rows, search_each
 
 if TYPE_CHECKING:
     from polyvec.encoder import Encoder
 
-NBITS = (1, 2, 4, 8, 16)  # bits a dimension of a stored token vector; 16: fp16, no compression
-DEFAULT_NBITS = 4
+__all__ = ["DEFAULT_NBITS", "NBITS", "Index"]
+
 _LOG_BYTES = 16 << 20  # of SQLite's log, from which it is begun anew when nobody reads an older state
 
 
@@ -59,10 +55,8 @@ class Index:
         self._encoder: Encoder | None = None
         self._writer: Writer | None = None
         self._lock = threading.RLock()  # held while writing
-        self._view_lock = threading.RLock()  # held while the state to read changes hands
-        self._closed = self._stale = False
-        self._watch: Catalog | None = None
-        self._view = open_view(path)
+        self._loading = threading.Lock()
+        self._views = Views(path)
         try:
             if self._meta["state"] != "ready" and not resume:
                 raise IndexIncompleteError(
@@ -70,14 +64,16 @@ class Index:
                     "resume, or delete the folder."
                 )
             if encoder is not None:
-                self._check_encoder(encoder)
+                check_model(path, self._meta, encoder)
             if auto_refresh:
-                self._watch = Catalog.open(path, pin=False)
-                self._seen = self._watch.changes()
-                self.refresh()  # nothing is missed between the state that is open and the number that is watched
+                self._views.follow()
         except BaseException:
             self.close()
             raise
+
+    @property
+    def _view(self) -> View:
+        return self._views.view
 
     @property
     def _meta(self) -> dict[str, Any]:
@@ -121,31 +117,7 @@ class Index:
     def _create(
         cls, path: Path, encoder: Encoder | None, dim: int | None, nbits: int, *, state: str, source: str | None = None
     ) -> Index:
-        if nbits not in NBITS:
-            raise InputError(
-                f"nbits={nbits}: expected one of {', '.join(map(str, NBITS))}; 16 is fp16, no compression."
-            )
-        if encoder is None and dim is None:
-            raise InputError("Index.create needs an encoder, or dim= for an index of vectors only.")
-        if encoder is not None and dim not in (None, encoder.dim):
-            raise InputError(
-                f"dim={dim}, but the encoder makes vectors of dim {encoder.dim}. Leave dim out, or give Encoder(dim=...)."
-            )
-        size = encoder.dim if encoder is not None else dim
-        if size is None or size < 1:
-            raise InputError(f"dim={dim}: expected a positive number.")
-        meta = {
-            "state": state,
-            "source": source,
-            "version": polyvec.__version__,
-            "dim": size,
-            "nbits": nbits,
-            "encoder": None
-            if encoder is None
-            else {"fingerprint": encoder.fingerprint, "settings": encoder.settings()},
-            "next_row": 0,
-            "next_segment": 1,
-        }
+        meta = new_settings(encoder=encoder, dim=dim, nbits=nbits, state=state, source=source)
         make_folder(path, meta)
         return cls(path, encoder=encoder, resume=True)
 
@@ -162,13 +134,10 @@ class Index:
     def close(self) -> None:
         """Let go of files and the writer's lock; safe to call twice."""
         with self._lock:
-            self._closed = True
             if self._writer is not None:
                 self._writer.close()
                 self._writer = None
-            if self._watch is not None:
-                self._watch.close()
-            self._view.retire()
+            self._views.close()
 
     def __enter__(self) -> Index:
         return self
@@ -180,31 +149,13 @@ class Index:
 
     def refresh(self) -> None:
         """Move on to the newest committed state, as another process may have written it. Searches under way keep theirs."""
-        with self._view_lock:
-            self._check_open()
-            before = self._view
-            self._view = open_view(self.path, before=before)
-            self._stale = False
-            before.retire()
+        self._views.refresh()
 
     @contextmanager
     def _current(self) -> Iterator[View]:
         """The state to read, kept open: with what this object wrote, and with auto_refresh what anybody did."""
-        with self._view_lock:
-            self._check_open()
-            if self._watch is not None and (now := self._watch.changes()) != self._seen:
-                self._seen, self._stale = now, True
-            if self._stale:
-                self.refresh()
-            view = self._view.__enter__()
-        try:
+        with self._views.current() as view:
             yield view
-        finally:
-            view.__exit__(None, None, None)
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise StorageError(f"{self.path}: the index is closed. Open it again with Index.open.")
 
     # -- what it is ----------------------------------------------------------------------------------------------------
 
@@ -220,9 +171,9 @@ class Index:
         Raises InputError for an index of vectors only, ModelMismatchError where the model's weights have changed.
         """
         if self._encoder is None:
-            with self._view_lock:
+            with self._loading:
                 if self._encoder is None:
-                    self._encoder = self._given_encoder or self._load_encoder()
+                    self._encoder = self._given_encoder or load_model(self.path, self._meta)
         return self._encoder
 
     def __len__(self) -> int:
@@ -335,10 +286,7 @@ class Index:
         with self._lock:
             writer = self._open_writer()
             writer.compact(dim=self.dim, nbits=int(self._meta["nbits"]), retrain=retrain)
-            with self._view_lock:
-                self.refresh()
-                with self._view.catalog.unpinned():
-                    writer.catalog.vacuum()
+            self._views.vacuum(writer.catalog)
 
     def finish(self) -> None:
         """Complete a resumable build: merge its segments, and let others open the index."""
@@ -434,36 +382,9 @@ class Index:
 
     def _written(self, writer: Writer) -> None:
         """What was committed is read from now on; SQLite's log begins anew where it has grown long."""
-        self._stale = True
+        self._views.outdate()
         if writer.catalog.log_bytes() > _LOG_BYTES:
-            with self._view_lock:
-                self.refresh()
-                writer.catalog.checkpoint()
-                self._view.catalog.refresh()  # the same state, now read from the database itself
-
-    def _load_encoder(self) -> Encoder:
-        if self._meta["encoder"] is None:
-            raise InputError(f"{self.path} holds vectors only and has no model. Use search_vectors and add_vectors.")
-        from polyvec.encoder import Encoder
-
-        encoder = Encoder(**self._meta["encoder"]["settings"])
-        self._check_encoder(encoder)
-        return encoder
-
-    def _check_encoder(self, encoder: Encoder) -> None:
-        made_by = self._meta["encoder"]
-        if made_by is None:
-            if encoder.dim != self.dim:
-                raise ModelMismatchError(
-                    f"{self.path} holds vectors of dim {self.dim}, but {encoder.name} makes vectors of dim {encoder.dim}."
-                )
-            return
-        if encoder.fingerprint != made_by["fingerprint"]:
-            raise ModelMismatchError(
-                f"{self.path} was made by model {made_by['settings']['model'] or 'default'} ({made_by['fingerprint']}), not by "
-                f"{encoder.name} ({encoder.fingerprint}): their vectors do not compare. "
-                "Open it without an encoder, or build it again."
-            )
+            self._views.checkpoint(writer.catalog)
 
 
 def _chosen(options: SearchOptions | None, **given: Any) -> SearchOptions:

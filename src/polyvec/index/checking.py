@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from polyvec.index.catalog import CATALOG_FILE, Catalog
 from polyvec.index.drift import codec_facts
-from polyvec.index.folder import View
 from polyvec.index.reader import SEGMENT_FOLDER, Snapshot
+from polyvec.index.views import View
 
 Int64 = npt.NDArray[np.int64]
 

@@ -1,0 +1,148 @@
+"""What readers see of an index: the committed state of one moment, kept open for those who use it while newer ones come.
+
+A view joins the catalog and the segments of that moment. Knows nothing about models or hits, and writes nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+
+from polyvec.errors import IndexCorruptError, StorageError
+from polyvec.index.catalog import Catalog
+from polyvec.index.reader import Snapshot
+
+_MOST_ATTEMPTS = 50
+
+
+class View:
+    """The catalog and the segments of one moment; kept open while somebody uses it, closed after `retire` when nobody does."""
+
+    def __init__(self, catalog: Catalog, snapshot: Snapshot) -> None:
+        self.catalog, self.snapshot = catalog, snapshot
+        self.meta = catalog.meta()
+        self._lock = threading.Lock()
+        self._users = 0
+        self._retired = False
+
+    def __enter__(self) -> View:
+        with self._lock:
+            self._users += 1
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        with self._lock:
+            self._users -= 1
+            done = self._retired and not self._users
+        if done:
+            self.catalog.close()
+
+    def retire(self) -> None:
+        """Close the catalog, now or when its last user has gone; safe to call twice."""
+        with self._lock:
+            self._retired = True
+            done = not self._users
+        if done:
+            self.catalog.close()
+
+
+def open_view(path: Path, *, before: View | None = None) -> View:
+    """The newest committed state. before: whose open files are used again where they still count.
+
+    A writer may retire files between reading the catalog and mapping them: then the newer state is opened instead.
+    Raises IndexMissingError, IndexCorruptError, StorageError.
+    """
+    catalog = Catalog.open(path)
+    try:
+        for _ in range(_MOST_ATTEMPTS):
+            files = [record.file for record in catalog.segments()]
+            try:
+                known = None if before is None else before.snapshot
+                return View(catalog, Snapshot.open(path, catalog, int(catalog.meta()["dim"]), before=known))
+            except IndexCorruptError:
+                catalog.refresh()
+                if files == [record.file for record in catalog.segments()]:
+                    raise
+        raise StorageError(f"{path}: a writer changes it faster than it can be opened. Try again.")
+    except BaseException:
+        catalog.close()
+        raise
+
+
+class Views:
+    """The view that reads begin with: the newest committed state when opened, moved on by `refresh`; shared between threads.
+
+    Raises IndexMissingError, IndexCorruptError, StorageError.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.RLock()  # held while the view changes hands
+        self._closed = self._stale = False
+        self._watch: Catalog | None = None
+        self.view = open_view(path)
+
+    def follow(self) -> None:
+        """From now on, look at the newest committed state each time somebody asks for the current view."""
+        self._watch = Catalog.open(self._path, pin=False)
+        self._seen = self._watch.changes()
+        self.refresh()  # nothing is missed between the state that is open and the number that is watched
+
+    def close(self) -> None:
+        """Let go of files, once those who use them have; safe to call twice."""
+        with self._lock:
+            self._closed = True
+            if self._watch is not None:
+                self._watch.close()
+            self.view.retire()
+
+    def refresh(self) -> None:
+        """Move on to the newest committed state. Reads under way keep theirs."""
+        with self._lock:
+            self._check_open()
+            before = self.view
+            self.view = open_view(self._path, before=before)
+            self._stale = False
+            before.retire()
+
+    def outdate(self) -> None:
+        """Say that a commit was made: the next reader moves on to it."""
+        self._stale = True
+
+    @contextmanager
+    def current(self) -> Iterator[View]:
+        """The view to read, kept open."""
+        with self._lock:
+            self._check_open()
+            if self._watch is not None and (now := self._watch.changes()) != self._seen:
+                self._seen, self._stale = now, True
+            if self._stale:
+                self.refresh()
+            view = self.view.__enter__()
+        try:
+            yield view
+        finally:
+            view.__exit__(None, None, None)
+
+    def vacuum(self, writing: Catalog) -> None:
+        """`Catalog.vacuum` by the writer, while this reader stands in the way of nothing."""
+        with self._lock:
+            self.refresh()
+            with self.view.catalog.unpinned():
+                writing.vacuum()
+
+    def checkpoint(self, writing: Catalog) -> None:
+        """`Catalog.checkpoint` by the writer, with this reader moved on past what is in the log."""
+        with self._lock:
+            self.refresh()
+            writing.checkpoint()
+            self.view.catalog.refresh()  # the same state, now read from the database itself
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StorageError(f"{self._path}: the index is closed. Open it again with Index.open.")
