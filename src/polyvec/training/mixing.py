@@ -8,9 +8,11 @@ batch n is the same whether one began at 0 or resumed at n. Knows nothing about 
 from __future__ import annotations
 
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -18,14 +20,16 @@ import numpy.typing as npt
 
 from polyvec.errors import InputError
 from polyvec.training.passages import as_joined, as_passages
-from polyvec.training.recipe import Batches, Data
+from polyvec.training.recipe import TURNS, Batches, Data
 from polyvec.training.rows import language, read_rows
+from polyvec.training.versions import as_versions, asked
 
 _FIELDS = {
     "parallel": ("en", "text"),
     "pairs": ("query", "document"),
     "joined": ("en", "text"),
     "passages": ("query", "document"),
+    "versions": ("query", "document"),
     "scored": ("query", "documents", "scores"),
 }
 _POOL = 16  # batches that are sorted by length together
@@ -49,6 +53,7 @@ class Source:
         fields = _FIELDS.get(data.kind, (data.text_field,))
         if not path.is_file():
             raise InputError(f"{path} is missing. Correct the path in the recipe.")
+        self._turns, self._together = data.turns or TURNS.get(data.kind, ()), data.together
         self._rows = _cached(path, data, fields, cache)
         codes = np.array(self._rows["lang"])
         self.languages, self._code = np.unique(codes, return_inverse=True)
@@ -60,12 +65,15 @@ class Source:
         return len(self._rows)
 
     def counts(self) -> dict[str, int]:
-        """Rows of each language."""
+        """Rows of each language; of kind versions: stretches that it has."""
+        if self.kind == "versions":
+            return dict(Counter(code for codes in self._rows["codes"] for code in codes))
         return {str(code): len(rows) for code, rows in zip(self.languages, self._members, strict=True)}
 
-    def rows(self, numbers: npt.NDArray[np.int64]) -> list[dict[str, Any]]:
-        """Rows by number."""
-        return [self._rows[int(i)] for i in numbers]
+    def rows(self, numbers: npt.NDArray[np.int64], chance: Random) -> list[dict[str, Any]]:
+        """Rows by number. chance: for kind versions, which is asked for in languages that are drawn for the batch."""
+        found = [self._rows[int(i)] for i in numbers]
+        return asked(found, self._together, self._turns, chance) if self.kind == "versions" else found
 
     def drawn(self, seed: int, power: float, one_language: bool, pool: int) -> Iterator[list[npt.NDArray[np.int64]]]:
         """Pools of row numbers for ever: each pool is a list of groups of one language, or one group of all.
@@ -93,7 +101,7 @@ class Mixture:
     def __init__(self, data: tuple[Data, ...], batches: Batches, *, seed: int, cache: Path) -> None:
         self.sources = [Source(one, cache) for one in data]
         wanted = {language(code) for one in data for code in one.languages}
-        lacking = sorted(wanted - {str(code) for source in self.sources for code in source.languages})
+        lacking = sorted(wanted - {str(code) for source in self.sources for code in source.counts()})
         if lacking:
             raise InputError(
                 f"The recipe names the languages {', '.join(lacking)}, of which no dataset has a row. Take them out, or add data."
@@ -110,8 +118,8 @@ class Mixture:
             i = int(generator.choice(len(plans), p=weights / weights.sum()))
             rows = next(plans[i])
             if number >= start:
-                kept = _distinct(self.sources[i].rows(rows), self.sources[i].kind)
-                yield Batch(number, self.sources[i].name, kept)
+                found = self.sources[i].rows(rows, Random(f"{self._seed}/{number}"))
+                yield Batch(number, self.sources[i].name, _distinct(found, self.sources[i].kind))
             number += 1
 
     def _plan(self, source: Source, seed: int) -> Iterator[npt.NDArray[np.int64]]:
@@ -208,11 +216,15 @@ def _cached(path: Path, data: Data, fields: tuple[str, ...], cache: Path) -> Any
 def _normalised(data: dict[str, Any], fields: tuple[str, ...], state: str) -> Iterator[dict[str, Any]]:
     path, group = Path(data["path"]), data["group_field"]
     rows: Iterator[dict[str, Any]] = read_rows(path)
+    wanted = {language(code) for code in data["languages"]}
+    if data["kind"] == "versions":
+        yield from _stretches(as_versions(rows, data["passage_tokens"], group, str(path), wanted))
+        return
     if data["kind"] == "passages":
-        rows, group = as_passages(rows, data["passage_tokens"], group, str(path), data["turns"]), "group"
+        turns = data["turns"] or TURNS["passages"]
+        rows, group = as_passages(rows, data["passage_tokens"], group, str(path), turns), "group"
     elif data["kind"] == "joined":
         rows, group = as_joined(rows, data["passage_tokens"], group, str(path)), "group"
-    wanted = {language(code) for code in data["languages"]}
     given = 0
     for number, row in enumerate(rows, start=1):
         missing = [name for name in fields if not row.get(name)]
@@ -230,6 +242,14 @@ def _normalised(data: dict[str, Any], fields: tuple[str, ...], state: str) -> It
     if not given:
         asked = f" in {', '.join(data['languages'])}" if wanted else ""
         raise InputError(f"{path} gives no rows{asked}. Change the recipe's languages or kind, or leave the file out.")
+
+
+def _stretches(found: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """With what batches are made by: one pseudo-language, the mean length of the versions, the name's number."""
+    for row in found:
+        lengths = [estimated_tokens(" ".join(texts)) for texts in row["texts"]]
+        length = round(sum(lengths) / len(lengths))
+        yield row | {"lang": "mul", "length": length, "text_id": zlib.crc32(row["group"].encode())}
 
 
 def _side(value: Any) -> str:

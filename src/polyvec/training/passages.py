@@ -57,14 +57,15 @@ def _passages(
     A document is cut alike in every language, and stretches that say the same have the same name: they are no negatives.
     """
     for (code, group), members in groupby(
-        _checked(rows, group_field, where), key=lambda row: (row["lang"], row["group"])
+        checked_rows(rows, group_field, where), key=lambda row: (row["lang"], row["group"])
     ):
         chooser = random.Random(f"{code}/{group}")
-        for number, window in enumerate(_windows(members, tokens, random.Random(group))):
+        for number, window in enumerate(estimated_windows(members, tokens, random.Random(group))):
             yield window, code, f"{group}/{number}", chooser
 
 
-def _checked(rows: Iterable[dict[str, Any]], group_field: str, where: str) -> Iterator[dict[str, Any]]:
+def checked_rows(rows: Iterable[dict[str, Any]], group_field: str, where: str) -> Iterator[dict[str, Any]]:
+    """`en`, `text`, `lang` (its short code) and `group` of each row. Raises InputError for a row without the two sides."""
     for number, row in enumerate(rows, start=1):
         missing = [name for name in ("en", "text") if not row.get(name)]
         if missing:
@@ -73,7 +74,10 @@ def _checked(rows: Iterable[dict[str, Any]], group_field: str, where: str) -> It
         yield {"en": row["en"], "text": row["text"], "lang": language(row.get("lang") or "und"), "group": group}
 
 
-def _windows(members: Iterable[dict[str, Any]], tokens: int, chooser: random.Random) -> Iterator[list[dict[str, Any]]]:
+def estimated_windows(
+    members: Iterable[dict[str, Any]], tokens: int, chooser: random.Random
+) -> Iterator[list[dict[str, Any]]]:
+    """Consecutive rows put together until their English sides hold a length drawn between a third of `tokens` and all."""
     window: list[dict[str, Any]] = []
     size, goal = 0, chooser.uniform(tokens / 3, tokens)
     for row in members:

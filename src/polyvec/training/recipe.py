@@ -25,13 +25,17 @@ if typing.TYPE_CHECKING:
     from collections.abc import Mapping
 
 Stage = Literal["start", "mlm", "transfer", "pairs", "distill"]
-Kind = Literal["text", "parallel", "joined", "passages", "pairs", "scored"]
-Turn = Literal["to_english", "from_english", "within"]
+Kind = Literal["text", "parallel", "joined", "passages", "versions", "pairs", "scored"]
+Turn = Literal["to_english", "from_english", "within", "between", "keywords"]
+TURNS: dict[str, tuple[Turn, ...]] = {  # by kind; the ones it knows, each as often as it comes by default
+    "passages": ("to_english", "from_english", "to_english", "from_english", "within"),
+    "versions": ("between", "keywords"),
+}
 _TAKES = {
     "start": {"text", "parallel", "pairs"},
     "mlm": {"text", "parallel", "joined", "pairs"},
     "transfer": {"parallel", "joined"},
-    "pairs": {"parallel", "joined", "passages", "pairs"},
+    "pairs": {"parallel", "joined", "passages", "versions", "pairs"},
     "distill": {"scored"},
 }
 
@@ -41,20 +45,22 @@ class Data:
     """One dataset of the mix: a file of rows.
 
     kind: text (field text) · parallel (en and text) · joined (the same, consecutive rows of a document as one) · passages (the
-    same, a sentence asks for them) · pairs (query and document) · scored (query, documents, scores).
+    same, a sentence asks for them) · versions (the same, in all their languages at once) · pairs (query and document) · scored
+    (query, documents, scores).
     """
 
     path: str  # .jsonl, .jsonl.gz, .jsonl.zst or .parquet
-    kind: Kind  # text, parallel, joined, passages, pairs or scored
+    kind: Kind  # text, parallel, joined, passages, versions, pairs or scored
     weight: float = 1.0  # share of batches
     name: str = ""  # the file's own, by default
     text_field: str = "text"  # of kind text
     group_field: str = (
-        ""  # rows of the same group are no negatives of each other; of kinds joined and passages: the document
+        ""  # rows of the same group are no negatives of each other; of joined, passages and versions: the document
     )
     languages: tuple[str, ...] = ()  # only these; empty: all
-    passage_tokens: int = 128  # of kinds joined and passages: the longest, estimated
-    turns: tuple[Turn, ...] = ("to_english", "from_english", "to_english", "from_english", "within")  # of kind passages
+    passage_tokens: int = 128  # of joined, passages and versions: the longest, estimated
+    turns: tuple[Turn, ...] = ()  # of passages and versions: what asks for a passage; empty: all that the kind has
+    together: int = 3  # of versions: languages of one batch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,6 +187,11 @@ def as_recipe(values: Mapping[str, Any], where: str = "recipe") -> Recipe:
             raise InputError(
                 f"{where}: stage {kind!r} takes data of kind {' or '.join(sorted(allowed))}, not {wrong[0]}."
             )
+    for one in recipe.data:
+        odd = [turn for turn in one.turns if turn not in TURNS.get(one.kind, ())]
+        if odd:
+            known = ", ".join(dict.fromkeys(TURNS.get(one.kind, ()))) or "none"
+            raise InputError(f"{where}: {one.path}: kind {one.kind!r} has no turn {odd[0]!r}. It has: {known}.")
     if not recipe.data:
         raise InputError(f"{where} names no data: expected at least one [[data]] with a path and a kind.")
     _sensible(recipe, where)
@@ -199,6 +210,7 @@ def _sensible(recipe: Recipe, where: str) -> None:
         "objective.candidates": (recipe.objective.candidates, 2),
         "objective.lengths": (min(recipe.objective.lengths, default=0), 4),
         "model.heads": (min(recipe.model.heads, default=0), 1),
+        "data[].together": (min((one.together for one in recipe.data), default=1), 1),
         "checkpoints.every": (recipe.checkpoints.every, 1),
         "checkpoints.log_every": (recipe.checkpoints.log_every, 1),
     }
