@@ -44,6 +44,18 @@ def test_drift_grows_with_strangers_and_retraining_repairs_it(tmp_path: Path, ca
         assert index.verify() == []
 
 
+def test_the_same_kind_of_documents_is_no_drift_even_where_centroids_are_many(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    rows = rng.standard_normal((400, 40, 16), dtype=np.float32)
+    rows /= np.linalg.norm(rows, axis=2, keepdims=True)
+    with polyvec.Index.create(tmp_path / "i", dim=16, nbits=1) as index:
+        index.add_vectors([f"a{i}" for i in range(200)], rows[:200])
+        index.compact()
+        index.add_vectors([f"b{i}" for i in range(200)], rows[200:])
+        assert index.info()["codec"]["centroids"] > 300
+        assert index.info()["codec"]["drift"] == pytest.approx(1.0, abs=0.05)
+
+
 def test_additions_are_averaged_by_their_tokens() -> None:
     listed = {"error": 0.1}
     once = with_added(listed, np.array([0.1 * 10, 10]))

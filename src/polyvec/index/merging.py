@@ -6,6 +6,7 @@ Streams: memory does not grow with the collection, but for a sample to train on.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from polyvec.index.codec import Codec, Codes
-from polyvec.index.codec_training import SAMPLE_TOKENS, train_codec
+from polyvec.index.codec_training import SAMPLE_TOKENS, coding_error, train_codec
 from polyvec.index.coded_segment import CodedSegment, CodedSegmentWriter
 from polyvec.index.reader import Snapshot
 from polyvec.index.segment import SegmentWriter
@@ -21,6 +22,7 @@ from polyvec.scoring import default_threads
 
 _BATCH_TOKENS = 65_536
 _SAMPLE_SEED = 11
+_UNSEEN_TOKENS = 1 << 14  # of the sample, at most, on which a new codec is measured
 
 Int64 = npt.NDArray[np.int64]
 Int32 = npt.NDArray[np.int32]
@@ -49,10 +51,18 @@ class Source:
         self.tokens = sum(int(segment.doclens[alive].sum()) for segment, alive in self._live)
 
     def train(self, nbits: int) -> Codec:
-        """A codec trained on a sample of these documents."""
-        return train_codec(self._sample(), nbits=nbits, total_tokens=self.tokens, threads=default_threads())
+        """A codec trained on a sample of these documents. Its error is measured on some that it has not seen, so that what is
+        added later compares with it.
+        """
+        sample = self._sample()
+        unseen = _last(sample, min(_UNSEEN_TOKENS, sum(map(len, sample)) // 16))
+        seen = np.concatenate(sample[: len(sample) - len(unseen)])
+        codec = train_codec(seen, nbits=nbits, total_tokens=self.tokens, threads=default_threads())
+        if not unseen:
+            return codec
+        return replace(codec, error=coding_error(codec, np.concatenate(unseen), None, default_threads()))
 
-    def _sample(self) -> Float:
+    def _sample(self) -> list[Float]:
         """Whole documents drawn at random, at most SAMPLE_TOKENS tokens."""
         places = [(number, int(i)) for number, (_, alive) in enumerate(self._live) for i in alive]
         order = np.random.default_rng(_SAMPLE_SEED).permutation(len(places))
@@ -67,7 +77,7 @@ class Source:
                 break
             vectors.append(rows)
             room -= len(rows)
-        return np.concatenate(vectors)
+        return vectors
 
     def copy_into(self, writer: SegmentWriter | CodedSegmentWriter, *, keep_codes: bool) -> None:
         """Write every document. keep_codes: codes are copied as they are, for a writer with the codec that made them."""
@@ -83,6 +93,13 @@ class Source:
                 else:
                     vectors = np.concatenate([segment.decode(int(position)) for position in positions])
                     writer.append(vectors, lengths, all_ids)
+
+
+def _last(documents: list[Float], tokens: int) -> list[Float]:
+    """The last documents, of at most so many tokens together."""
+    sizes = np.cumsum([len(rows) for rows in reversed(documents)])
+    count = int(np.searchsorted(sizes, tokens, side="right"))
+    return documents[len(documents) - count :]
 
 
 def _runs(positions: Int64) -> list[Int64]:

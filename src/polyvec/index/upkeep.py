@@ -15,30 +15,28 @@ from polyvec.index.drift import NOTICED, drift_of
 
 BUFFER_TOKENS = 65_536  # a call of at most this many tokens is written together with the small segments before it
 MERGED_TOKENS = 1 << 24  # automatic merging makes no segment larger than this; `compact` does
+RATIO = 4  # a segment rests while it is larger than so many times all that came after it
 TRAIN_FROM = 1 << 17  # tokens: an index of codes trains its codec once it holds as many, 32 MB of fp16 at dim 128
-GROWTH = 8  # times: a codec is trained anew when the index has grown so much since
+GROWTH = 2.5  # times: a codec is trained anew when the index has grown so much since
 _SETTLED = centroid_count(1 << 62)  # centroids that no growth adds to
 
 
 def absorbed(records: Sequence[SegmentRecord], tokens: int) -> list[SegmentRecord]:
-    """The newest segments that an addition of `tokens` tokens is written together with: none larger than what is merged already.
-
-    Equal additions merge as a binary counter counts: n of them are in at most log2(n) + 1 segments, and each is copied
-    at most log2(n) times.
-    """
-    return _tail(records, tokens, BUFFER_TOKENS)
+    """The newest segments that an addition of `tokens` tokens is written together with, by the rule of `merge_due`."""
+    return _unsettled(records, tokens, BUFFER_TOKENS)
 
 
 def merge_due(records: Sequence[SegmentRecord], dead: Sequence[int]) -> list[SegmentRecord]:
     """Neighbouring segments to write anew as one after a commit; empty where all is well.
 
-    dead: rows deleted in each segment. The newest segments are merged by the rule of `absorbed`; then a segment
-    that is more than half dead is written alone.
+    dead: rows deleted in each segment. The newest segments are merged from the first on that is at most RATIO times as large as
+    all after it; then a segment that is more than half dead is written alone.
+
+    A query pays for each further segment, so n tokens are in at most 1 + log_5(n) of them. What makes a segment be copied adds a
+    quarter to it or more, so that a token is copied once, and at most log_1.25(n) times again.
     """
-    if records:
-        tail = [*_tail(records[:-1], records[-1].n_tokens, MERGED_TOKENS), records[-1]]
-        if len(tail) > 1:
-            return tail
+    if records and (tail := _unsettled(records[:-1], records[-1].n_tokens, MERGED_TOKENS)):
+        return [*tail, records[-1]]
     for record, count in zip(records, dead, strict=True):
         if 2 * count > record.n_documents:
             return [record]
@@ -54,17 +52,23 @@ def training_due(listed: dict[str, Any] | None, tokens: int) -> bool:
     if listed is None:
         return tokens >= TRAIN_FROM
     trained = max(int(listed["tokens"]), 1)
-    if centroid_count(trained) < _SETTLED and tokens >= GROWTH * max(trained, TRAIN_FROM // GROWTH):
+    if centroid_count(trained) < _SETTLED and tokens >= GROWTH * max(trained, TRAIN_FROM / GROWTH):
         return True
     added = listed.get("added", {"tokens": 0})["tokens"]
     return bool(added >= max(trained, TRAIN_FROM) and drift_of(listed) > NOTICED)
 
 
-def _tail(records: Sequence[SegmentRecord], tokens: int, most: int) -> list[SegmentRecord]:
-    chosen: list[SegmentRecord] = []
-    for record in reversed(records):
-        if record.n_tokens > tokens or record.n_tokens + tokens > most:
+def _unsettled(records: Sequence[SegmentRecord], tokens: int, most: int) -> list[SegmentRecord]:
+    """The newest records, from the first on that is not large enough to rest beside all after it and `tokens` new tokens.
+
+    most: tokens that they have in all, with the new ones.
+    """
+    first = len(records)
+    for number in reversed(range(len(records))):
+        size = records[number].n_tokens
+        if size + tokens > most:
             break
-        chosen.insert(0, record)
-        tokens += record.n_tokens
-    return chosen
+        if size <= RATIO * tokens:
+            first = number
+        tokens += size
+    return list(records[first:])
