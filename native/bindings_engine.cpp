@@ -35,7 +35,7 @@ using Matrix = Array<const T, 2>;
 
 constexpr std::size_t kLine = 64;
 constexpr std::size_t kBlock = 32;  // dimensions of a row come in whole blocks
-constexpr std::size_t kDocumentsAtOnce = 16, kRowsAtOnce = 2, kVectorsAtOnce = 1024;
+constexpr std::size_t kDocumentsAtOnce = 16, kLookedAtOnce = 64, kParentsAtOnce = 8, kVectorsAtOnce = 1024;
 
 void expect(bool holds, const char* otherwise) {
   if (!holds) throw std::invalid_argument(otherwise);
@@ -62,11 +62,16 @@ const CodesKernel& codes_kernel(const std::string& name) {
   return *kernel;
 }
 
-void refine(const Matrix<std::int8_t>& query, const Row<float>& query_scales, const Matrix<std::int8_t>& centroids,
+struct Looking {
+  const Row<std::uint8_t>& marked;
+  const Row<float>& least;
+};
+
+void score(const Matrix<std::int8_t>& query, const Row<float>& query_scales, const Matrix<std::int8_t>& centroids,
             const Matrix<std::int8_t>& levels, const nb::ndarray<nb::ro, nb::ndim<1>, nb::c_contig, nb::device::cpu>& codes,
             const Row<std::uint8_t>& scales, const Matrix<std::uint8_t>& packed, const Row<std::int64_t>& offsets,
             const Row<std::int64_t>& which, unsigned nbits, const Array<float, 1>& scores, std::size_t threads,
-            const std::string& name) {
+            const std::string& name, const Looking* looking) {
   const CodesKernel& kernel = codes_kernel(name);
   const std::size_t q = query.shape(0), p = query.shape(1), tokens = packed.shape(0);
   expect(nbits == 1 || nbits == 2 || nbits == 4 || nbits == 8, "nbits must be 1, 2, 4 or 8");
@@ -80,23 +85,46 @@ void refine(const Matrix<std::int8_t>& query, const Row<float>& query_scales, co
   expect(packed.shape(1) == p * nbits / 8, "packed rows must have dim * nbits / 8 bytes");
   expect(offsets.shape(0) >= 1, "offsets must have an entry");
   expect(scores.shape(0) == which.shape(0), "scores must have one entry a document scored");
-  const std::size_t count = which.shape(0);
-  threads = useful_threads(count, kDocumentsAtOnce, threads);
+  if (looking) {
+    expect(looking->marked.shape(0) == centroids.shape(0), "marked must have one entry a centroid");
+    expect(looking->least.shape(0) == q, "least must have one entry a query row");
+  }
+  const std::size_t count = which.shape(0), at_once = looking ? kLookedAtOnce : kDocumentsAtOnce;
+  threads = useful_threads(count, at_once, threads);
   const std::size_t packed_size = whole_lines(kernel.packed_bytes(q, p)), scratch_size = whole_lines(kernel.scratch_bytes(q, p));
   Memory memory(packed_size + threads * scratch_size);
   char* const begin_of = memory.begin();
   kernel.pack(query.data(), q, p, begin_of);
   const CodedJob job{begin_of, query_scales.data(), q, p, centroids.data(), centroids.shape(0), levels.data(), codes.data(),
                      narrow ? std::size_t{2} : std::size_t{4}, scales.data(), packed.data(), offsets.data(), tokens,
-                     offsets.shape(0) - 1, which.data(), nbits, scores.data()};
+                     offsets.shape(0) - 1, which.data(), nbits, scores.data(), looking ? looking->marked.data() : nullptr,
+                     looking ? looking->least.data() : nullptr};
+  const auto run = looking ? kernel.look : kernel.score;
   std::atomic<bool> sound{true};
   {
     nb::gil_scoped_release released;
-    parallel_for(count, kDocumentsAtOnce, threads, [&](std::size_t thread, std::size_t begin, std::size_t end) {
-      if (!kernel.score(job, begin, end, begin_of + packed_size + thread * scratch_size)) sound = false;
+    parallel_for(count, at_once, threads, [&](std::size_t thread, std::size_t begin, std::size_t end) {
+      if (!run(job, begin, end, begin_of + packed_size + thread * scratch_size)) sound = false;
     });
   }
   expect(sound, "a document, an offset or a centroid number is out of range");
+}
+
+void refine(const Matrix<std::int8_t>& query, const Row<float>& query_scales, const Matrix<std::int8_t>& centroids,
+            const Matrix<std::int8_t>& levels, const nb::ndarray<nb::ro, nb::ndim<1>, nb::c_contig, nb::device::cpu>& codes,
+            const Row<std::uint8_t>& scales, const Matrix<std::uint8_t>& packed, const Row<std::int64_t>& offsets,
+            const Row<std::int64_t>& which, unsigned nbits, const Array<float, 1>& scores, std::size_t threads,
+            const std::string& name) {
+  score(query, query_scales, centroids, levels, codes, scales, packed, offsets, which, nbits, scores, threads, name, nullptr);
+}
+
+void look(const Matrix<std::int8_t>& query, const Row<float>& query_scales, const Row<std::uint8_t>& marked, const Row<float>& least,
+          const Matrix<std::int8_t>& centroids, const Matrix<std::int8_t>& levels,
+          const nb::ndarray<nb::ro, nb::ndim<1>, nb::c_contig, nb::device::cpu>& codes, const Row<std::uint8_t>& scales,
+          const Matrix<std::uint8_t>& packed, const Row<std::int64_t>& offsets, const Row<std::int64_t>& which, unsigned nbits,
+          const Array<float, 1>& scores, std::size_t threads, const std::string& name) {
+  const Looking looking{marked, least};
+  score(query, query_scales, centroids, levels, codes, scales, packed, offsets, which, nbits, scores, threads, name, &looking);
 }
 
 // Offsets that cut `total` things into non-empty parts.
@@ -119,14 +147,23 @@ void probe_rows(const Matrix<std::int8_t>& query, const Matrix<std::int8_t>& par
   expect(numbers.shape(0) == q && dots.shape(0) == q && dots.shape(1) == nprobe, "numbers and dots must be (q, nprobe)");
   expect(centroids.shape(0) < (std::size_t{1} << 31), "too many centroids");
   const std::size_t packed_size = whole_lines(kernel.packed_bytes(q, p));
-  Memory memory(packed_size + kernel.scratch_bytes(q, p));
-  std::vector<std::int32_t> of_parents(parents.shape(0) * q);
+  threads = useful_threads(parents.shape(0), kParentsAtOnce, threads);
+  const std::size_t scratch_size = whole_lines(kernel.scratch_bytes(q, p));
+  Memory memory(packed_size + threads * scratch_size);
+  char* const begin_of = memory.begin();
   nb::gil_scoped_release released;
-  kernel.pack(query.data(), q, p, memory.begin());
-  kernel.dots(memory.begin(), q, p, parents.data(), parents.shape(0), of_parents.data(), memory.begin() + packed_size);
-  const ProbeJob job{query.data(), of_parents.data(), q, p, parent_offsets.data(), parents.shape(0), centroids.data(), nprobe,
-                     parent_probe, numbers.data(), dots.data()};
-  parallel_for(q, kRowsAtOnce, threads, [&](std::size_t, std::size_t begin, std::size_t end) { probe(job, kernel, begin, end); });
+  kernel.pack(query.data(), q, p, begin_of);
+  const ProbeJob job{begin_of, q, p, parents.data(), parent_offsets.data(), parents.shape(0), centroids.data(), nprobe, parent_probe};
+  const std::vector<std::uint32_t> chosen = parents_of(job, kernel, begin_of + packed_size);
+  std::vector<Nearest> nearest(threads, Nearest(q, nprobe));
+  parallel_for(chosen.size(), kParentsAtOnce, threads, [&](std::size_t thread, std::size_t begin, std::size_t end) {
+    for (std::size_t i = begin; i < end; ++i) {
+      const auto first = static_cast<std::size_t>(parent_offsets(chosen[i])), end = static_cast<std::size_t>(parent_offsets(chosen[i] + 1));
+      nearest[thread].see(kernel, begin_of, p, centroids.data() + first * p, first, end - first, begin_of + packed_size + thread * scratch_size);
+    }
+  });
+  for (std::size_t thread = 1; thread < threads; ++thread) nearest[0].see_all_of(nearest[thread]);
+  nearest[0].write(numbers.data(), dots.data());
 }
 
 // Fills rows and scores, each with room for `limit`; returns how many there are.
@@ -225,6 +262,9 @@ void bind_engine(nb::module_& m) {
   m.def("refine", &refine, nb::arg("query"), nb::arg("query_scales"), nb::arg("centroids"), nb::arg("levels"), nb::arg("codes"),
         nb::arg("scales"), nb::arg("packed"), nb::arg("offsets"), nb::arg("which"), nb::arg("nbits"), nb::arg("scores"),
         nb::arg("threads"), nb::arg("kernel"));
+  m.def("look", &look, nb::arg("query"), nb::arg("query_scales"), nb::arg("marked"), nb::arg("least"), nb::arg("centroids"),
+        nb::arg("levels"), nb::arg("codes"), nb::arg("scales"), nb::arg("packed"), nb::arg("offsets"), nb::arg("which"),
+        nb::arg("nbits"), nb::arg("scores"), nb::arg("threads"), nb::arg("kernel"));
   m.def("probe", &probe_rows, nb::arg("query"), nb::arg("parents"), nb::arg("parent_offsets"), nb::arg("centroids"),
         nb::arg("numbers"), nb::arg("dots"), nb::arg("parent_probe"), nb::arg("threads"), nb::arg("kernel"));
   m.def("gather", &gather_documents, nb::arg("numbers"), nb::arg("values"), nb::arg("missing"), nb::arg("stream"), nb::arg("starts"),

@@ -4,7 +4,8 @@
 // bytes are v itself. Rows are p int8 values, p a multiple of 32. Every dot product is an exact int32, lengths and sums are
 // fp32 in one order, so all kernels return the same bits, and scalar is the definition.
 //
-// Cost of refine: q * t * p multiply-adds a document in int8, and p * nbits / 8 + 3 bytes a token plus its centroid's row.
+// Cost of refine: q * t * p multiply-adds a document in int8, and p * nbits / 8 + 3 bytes a token plus its centroid's row. Looking
+// (the same sum over the tokens of some centroids) costs that for the tokens of these, and the centroid number of every token.
 #pragma once
 
 #include <cstddef>
@@ -28,6 +29,8 @@ struct CodedJob {
   const std::int64_t* which;   // documents to score
   unsigned nbits;              // 1, 2, 4 or 8
   float* scores;               // one a document scored
+  const std::uint8_t* marked;  // of look: (K,), 0 for a centroid whose tokens are passed over
+  const float* least;          // of look: (q,), what a query row has where no token of a document gives more; of dot / length
 
   std::size_t code(std::size_t token) const {
     return code_bytes == 2 ? static_cast<const std::uint16_t*>(codes)[token] : static_cast<const std::uint32_t*>(codes)[token];
@@ -40,20 +43,26 @@ struct CodedJob {
   }
 };
 
+struct Reached {
+  std::uint32_t query_row, row;
+  std::int32_t dot;
+};
+
 struct CodesKernel {
   const char* name;
   bool (*supported)();
-  // Bytes of a packed query, and of the scratch memory that each thread hands in; both begin on a cache line.
+  // Bytes of a packed query, and of the scratch memory that each thread hands in, for scoring or looking; both begin on a cache line.
   std::size_t (*packed_bytes)(std::size_t q, std::size_t p);
   std::size_t (*scratch_bytes)(std::size_t q, std::size_t p);
   void (*pack)(const std::int8_t* query, std::size_t q, std::size_t p, void* packed);
   // Scores number `begin` to `end` of the job. False where a number in the arrays points outside of them.
   bool (*score)(const CodedJob& job, std::size_t begin, std::size_t end, void* scratch);
-  // dots: (n, q) int32, of n int8 rows with a packed query.
-  void (*dots)(const void* packed, std::size_t q, std::size_t p, const std::int8_t* rows, std::size_t n, std::int32_t* dots,
-               void* scratch);
-  // dots: (n,) int32, of n int8 rows with one that is not packed.
-  void (*dots_one)(const std::int8_t* one, std::size_t p, const std::int8_t* rows, std::size_t n, std::int32_t* dots);
+  // The same over the tokens of marked centroids alone, from `least` up.
+  bool (*look)(const CodedJob& job, std::size_t begin, std::size_t end, void* scratch);
+  // The dot products of n int8 rows with a packed query that reach `least`, one int32 a query row. Returns how many; found has
+  // room for n * q.
+  std::size_t (*reaching)(const void* packed, std::size_t q, std::size_t p, const std::int8_t* rows, std::size_t n,
+                          const std::int32_t* least, Reached* found, void* scratch);
   // Runs int8 multiply-adds from registers for a while; returns how many.
   double (*burn)(std::size_t rounds);
 };

@@ -179,6 +179,7 @@ struct Avx512 {
     }
 #endif
   }
+  static std::uint32_t reaches(ivec sums, ivec least) { return _mm512_cmpge_epi32_mask(sums, least); }
   static fvec to_float(ivec value) {
 #if defined(POLYVEC_SIMDE)  // which lacks this one
     float lane[lanes];
@@ -203,7 +204,6 @@ struct Avx512 {
     __asm__ volatile("" : "+v"(value));
 #endif
   }
-  static std::int32_t dot_one(const std::int8_t* a, const std::int8_t* b, std::size_t p) { return dot_bytes(a, b, p); }
 
   static void keep(__m256i values, Stored* to) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm256_xor_si256(values, _mm256_set1_epi8(-128)));

@@ -63,6 +63,10 @@ struct Neon {
   static void products(const Packed* query, const std::int32_t* starts, const Stored* tokens, std::size_t p, std::int32_t* sums) {
     generic_products<Neon, V, R>(query, starts, tokens, p, sums);
   }
+  static std::uint32_t reaches(ivec sums, ivec least) {
+    static constexpr std::uint32_t bits[4] = {1, 2, 4, 8};
+    return vaddvq_u32(vandq_u32(vcgeq_s32(sums, least), vld1q_u32(bits)));
+  }
   static fvec to_float(ivec value) { return vcvtq_f32_s32(value); }
   static fvec times(fvec a, fvec b) { return vmulq_f32(a, b); }
   static fvec max(fvec a, fvec b) { return vmaxq_f32(a, b); }
@@ -77,9 +81,9 @@ struct Neon {
     __asm__ volatile("" : "+w"(value));
 #endif
   }
-  static std::int32_t dot_one(const std::int8_t* a, const std::int8_t* b, std::size_t p) {
+  static std::int32_t square(const std::int8_t* row, std::size_t p) {
     int32x4_t sum = vdupq_n_s32(0);
-    for (std::size_t k = 0; k < p; k += 16) sum = with_products(sum, vld1q_s8(a + k), vld1q_s8(b + k));
+    for (std::size_t k = 0; k < p; k += 16) sum = with_products(sum, vld1q_s8(row + k), vld1q_s8(row + k));
     return total(sum);
   }
   static void widen(const std::int8_t* row, std::size_t p, Stored* to) { std::memcpy(to, row, p); }
@@ -98,7 +102,7 @@ struct Neon {
         }
       }
     }
-    return dot_one(to, to, p);
+    return square(to, p);
   }
 };
 

@@ -38,17 +38,18 @@ void expand(const CodedJob& job, std::size_t token, const std::int8_t* centroid,
   }
 }
 
-bool score(const CodedJob& job, std::size_t begin, std::size_t end, void* scratch) {
+bool sum_up(const CodedJob& job, std::size_t begin, std::size_t end, void* scratch, bool looking) {
   float* const best = static_cast<float*>(scratch);
   std::int8_t* const v = reinterpret_cast<std::int8_t*>(best + job.q);
   const std::int8_t* const query = static_cast<const std::int8_t*>(job.query);
   for (std::size_t i = begin; i < end; ++i) {
     if (!job.holds(job.which[i])) return false;
     const std::size_t first = job.offsets[job.which[i]], last = job.offsets[job.which[i] + 1];
-    std::fill(best, best + job.q, -std::numeric_limits<float>::infinity());
+    for (std::size_t row = 0; row < job.q; ++row) best[row] = looking ? job.least[row] : -std::numeric_limits<float>::infinity();
     for (std::size_t token = first; token < last; ++token) {
-      const std::size_t code = job.nbits == 8 ? 0 : job.code(token);
+      const std::size_t code = job.nbits == 8 && !looking ? 0 : job.code(token);
       if (code >= job.n_centroids) return false;
+      if (looking && !job.marked[code]) continue;
       expand(job, token, job.centroids + code * job.p, v);
       const std::int32_t square = dot(v, v, job.p);
       const float inverse = square > 0 ? 1.0f / std::sqrt(static_cast<float>(square)) : 0.0f;
@@ -57,19 +58,26 @@ bool score(const CodedJob& job, std::size_t begin, std::size_t end, void* scratc
       }
     }
     float total = 0;
-    for (std::size_t row = 0; row < job.q && first < last; ++row) total += job.query_scales[row] * best[row];
+    for (std::size_t row = 0; row < job.q && (looking || first < last); ++row) total += job.query_scales[row] * best[row];
     job.scores[i] = total;
   }
   return true;
 }
 
-void dots_one(const std::int8_t* one, std::size_t p, const std::int8_t* rows, std::size_t n, std::int32_t* dots) {
-  for (std::size_t i = 0; i < n; ++i) dots[i] = dot(one, rows + i * p, p);
-}
+bool score(const CodedJob& job, std::size_t begin, std::size_t end, void* scratch) { return sum_up(job, begin, end, scratch, false); }
+bool look(const CodedJob& job, std::size_t begin, std::size_t end, void* scratch) { return sum_up(job, begin, end, scratch, true); }
 
-void dots(const void* packed, std::size_t q, std::size_t p, const std::int8_t* rows, std::size_t n, std::int32_t* dots, void*) {
+std::size_t reaching(const void* packed, std::size_t q, std::size_t p, const std::int8_t* rows, std::size_t n,
+                     const std::int32_t* least, Reached* found, void*) {
   const std::int8_t* const query = static_cast<const std::int8_t*>(packed);
-  for (std::size_t i = 0; i < n; ++i) dots_one(rows + i * p, p, query, q, dots + i * q);
+  std::size_t count = 0;
+  for (std::size_t i = 0; i < n; ++i) {
+    for (std::size_t row = 0; row < q; ++row) {
+      const std::int32_t value = dot(query + row * p, rows + i * p, p);
+      if (value >= least[row]) found[count++] = {static_cast<std::uint32_t>(row), static_cast<std::uint32_t>(i), value};
+    }
+  }
+  return count;
 }
 
 double burn(std::size_t rounds) {
@@ -86,7 +94,7 @@ double burn(std::size_t rounds) {
 }  // namespace
 
 const CodesKernel& codes_scalar() {
-  static constexpr CodesKernel kernel{"scalar", [] { return true; }, packed_bytes, scratch_bytes, pack, score, dots, dots_one, burn};
+  static constexpr CodesKernel kernel{"scalar", [] { return true; }, packed_bytes, scratch_bytes, pack, score, look, reaching, burn};
   return kernel;
 }
 

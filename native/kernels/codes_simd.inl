@@ -8,8 +8,8 @@
 //
 // An instruction set I gives: ivec (int32 lanes), fvec, lanes, group, widest (vectors of a panel, at most), Stored (type of an
 // expanded value), rows(vectors), expand<nbits>(centroid, bytes, levels, p, stored) -> sum of squares, widen(row, p, stored),
-// start(sum_of_query) the accumulator's begin, dot(acc, query, token) which adds to acc, spread(token), and to_float, times,
-// max, load, store, set. It may bring `products` of its own, as generic_products.
+// start(sum_of_query) the accumulator's begin, dot(acc, query, token) which adds to acc, spread(token), reaches(sums, least) a
+// bit a lane, and to_float, times, max, load, store, set. It may bring `products` of its own, as generic_products.
 
 #include <algorithm>
 #include <cmath>
@@ -23,6 +23,8 @@ namespace {
 constexpr std::size_t kBuffered = 32;  // tokens, a multiple of every `rows`
 constexpr std::size_t kAhead = 6;      // tokens whose centroids are asked for early
 constexpr std::size_t kLine = 64;
+constexpr std::size_t kDocuments = 32;  // documents looked at together
+constexpr std::size_t kWaiting = 2 * kBuffered;  // tokens that are found, asked for, and wait for their turn; a power of two
 
 inline std::size_t lines(std::size_t bytes) { return (bytes + kLine - 1) / kLine * kLine; }
 
@@ -40,7 +42,7 @@ std::size_t simd_packed_bytes(std::size_t q, std::size_t p) {
 template <class I>
 std::size_t simd_scratch_bytes(std::size_t q, std::size_t p) {
   return lines(kBuffered * p * sizeof(typename I::Stored)) + lines(kBuffered * sizeof(float)) +
-         lines(vectors_of<I>(q) * I::lanes * sizeof(float));
+         lines(kDocuments * vectors_of<I>(q) * I::lanes * sizeof(float));
 }
 
 // Vector after vector, each: p / group steps of lanes x group values. Then what each lane's accumulator begins with.
@@ -169,6 +171,102 @@ bool score_documents(const CodedJob& job, std::size_t begin, std::size_t end, vo
   return true;
 }
 
+template <class I, std::size_t V>
+void raise_each(const typename I::Packed* query, const std::int32_t* starts, const typename I::Stored* buffer, const float* inverse,
+                const std::uint32_t* places, std::size_t n, std::size_t p, float* best, std::size_t stride) {
+  constexpr std::size_t R = I::rows(V);
+  alignas(kLine) std::int32_t sums[R * V * I::lanes];
+  for (std::size_t t = 0; t < n; t += R) {
+    I::template products<V, R>(query, starts, buffer + t * p, p, sums);
+    for (std::size_t r = 0; r < std::min(R, n - t); ++r) {
+      float* const here = best + places[t + r] * stride;
+      for (std::size_t v = 0; v < V; ++v) {
+        const auto value = I::times(I::to_float(I::load_int(sums + (r * V + v) * I::lanes)), I::set(inverse[t + r]));
+        I::store(here + v * I::lanes, I::max(I::load(here + v * I::lanes), value));
+      }
+    }
+  }
+}
+
+// Tokens are found in the documents' centroid numbers, asked for, and scored when kWaiting of them wait, so that what lies scattered
+// in memory has arrived by then. Blocks go across documents, of which kDocuments have a row each in `best`.
+template <class I, unsigned nbits>
+bool look_at_documents(const CodedJob& job, std::size_t begin, std::size_t end, void* scratch) {
+  using Stored = typename I::Stored;
+  char* memory = static_cast<char*>(scratch);
+  Stored* const buffer = reinterpret_cast<Stored*>(memory);
+  float* const inverse = reinterpret_cast<float*>(memory += lines(kBuffered * job.p * sizeof(Stored)));
+  float* const best = reinterpret_cast<float*>(memory += lines(kBuffered * sizeof(float)));
+  const std::size_t vectors = vectors_of<I>(job.q), stride = vectors * I::lanes, width = job.p * nbits / 8;
+  const auto* query = static_cast<const typename I::Packed*>(job.query);
+  const auto* starts = reinterpret_cast<const std::int32_t*>(
+      static_cast<const char*>(job.query) + lines(stride * job.p * sizeof(typename I::Packed)));
+  std::size_t tokens[kWaiting];
+  std::uint32_t places[kWaiting], ordered[kBuffered];
+  std::size_t found = 0, done = 0;  // of the tokens so far; token i is at i % kWaiting
+  const auto take = [&](std::size_t n) {
+    for (std::size_t t = 0; t < n; ++t) {
+      const std::size_t at = (done + t) % kWaiting, token = tokens[at];
+      ordered[t] = places[at];
+      const std::int32_t square = I::template expand<nbits>(job.centroids + job.code(token) * job.p, job.packed + token * width,
+                                                            job.levels + std::size_t{job.scales[token]} * 16, job.p,
+                                                            buffer + t * job.p);
+      inverse[t] = static_cast<float>(square);
+    }
+    for (std::size_t t = 0; t < n; ++t) inverse[t] = inverse[t] > 0 ? 1.0f / std::sqrt(inverse[t]) : 0.0f;
+    over_panels<I>(vectors, [&](std::size_t v, auto count) {
+      raise_each<I, count()>(query + v * I::lanes * job.p, starts + v * I::lanes, buffer, inverse, ordered, n, job.p,
+                             best + v * I::lanes, stride);
+    });
+    done += n;
+  };
+  for (std::size_t group = begin; group < end; group += kDocuments) {
+    const std::size_t documents = std::min(kDocuments, end - group);
+    for (std::size_t place = 0; place < documents; ++place) {
+      const std::size_t i = group + place;
+      if (!job.holds(job.which[i])) return false;
+      const std::size_t first = job.offsets[job.which[i]], last = job.offsets[job.which[i] + 1];
+      if (i + 2 < end && job.holds(job.which[i + 2])) {
+        const std::size_t next = job.offsets[job.which[i + 2]], after = job.offsets[job.which[i + 2] + 1];
+        const char* const from = static_cast<const char*>(job.codes) + next * job.code_bytes;
+        const std::size_t bytes = std::min((after - next) * job.code_bytes, 8 * kLine);
+        for (std::size_t at = 0; at < bytes; at += kLine) __builtin_prefetch(from + at);
+      }
+      float* const row = best + place * stride;
+      std::copy(job.least, job.least + job.q, row);
+      std::fill(row + job.q, row + stride, 0.0f);
+      for (std::size_t token = first; token < last; ++token) {
+        const std::size_t code = job.code(token);
+        if (code >= job.n_centroids) return false;
+        if (!job.marked[code]) continue;
+        for (std::size_t at = 0; at < width; at += kLine) __builtin_prefetch(job.packed + token * width + at);
+        for (std::size_t at = 0; at < job.p && nbits < 8; at += kLine) __builtin_prefetch(job.centroids + code * job.p + at);
+        __builtin_prefetch(job.scales + token);
+        tokens[found % kWaiting] = token;
+        places[found % kWaiting] = static_cast<std::uint32_t>(place);
+        if (++found - done == kWaiting) take(kBuffered);
+      }
+    }
+    while (done < found) take(std::min(kBuffered, found - done));
+    for (std::size_t place = 0; place < documents; ++place) {
+      float total = 0;
+      for (std::size_t row = 0; row < job.q; ++row) total += job.query_scales[row] * best[place * stride + row];
+      job.scores[group + place] = total;
+    }
+  }
+  return true;
+}
+
+template <class I>
+bool simd_look(const CodedJob& job, std::size_t begin, std::size_t end, void* scratch) {
+  switch (job.nbits) {
+    case 1: return look_at_documents<I, 1>(job, begin, end, scratch);
+    case 2: return look_at_documents<I, 2>(job, begin, end, scratch);
+    case 4: return look_at_documents<I, 4>(job, begin, end, scratch);
+    default: return look_at_documents<I, 8>(job, begin, end, scratch);
+  }
+}
+
 template <class I>
 bool simd_score(const CodedJob& job, std::size_t begin, std::size_t end, void* scratch) {
   switch (job.nbits) {
@@ -179,42 +277,51 @@ bool simd_score(const CodedJob& job, std::size_t begin, std::size_t end, void* s
   }
 }
 
+// Of n rows in the buffer, at most kBuffered, with one panel of query rows.
 template <class I, std::size_t V>
-void block_dots(const typename I::Packed* query, const std::int32_t* starts, const typename I::Stored* buffer, std::size_t n,
-                std::size_t p, std::size_t q, std::size_t first_row, std::int32_t* dots) {
+std::size_t block_reaching(const typename I::Packed* query, const std::int32_t* starts, const typename I::Stored* buffer, std::size_t n,
+                           std::size_t p, const std::int32_t* least, std::size_t first_query_row, std::size_t first_row, Reached* found) {
   constexpr std::size_t R = I::rows(V);
   alignas(kLine) std::int32_t sums[R * V * I::lanes];
+  std::size_t count = 0;
   for (std::size_t t = 0; t < n; t += R) {
     I::template products<V, R>(query, starts, buffer + t * p, p, sums);
     for (std::size_t r = 0; r < std::min(R, n - t); ++r) {
-      std::memcpy(dots + (t + r) * q + first_row, sums + r * V * I::lanes, std::min(I::lanes * V, q - first_row) * sizeof(std::int32_t));
+      for (std::size_t v = 0; v < V; ++v) {
+        const std::int32_t* const here = sums + (r * V + v) * I::lanes;
+        for (std::uint32_t lanes = I::reaches(I::load_int(here), I::load_int(least + v * I::lanes)); lanes; lanes &= lanes - 1) {
+          const auto lane = static_cast<std::size_t>(__builtin_ctz(lanes));
+          found[count++] = {static_cast<std::uint32_t>(first_query_row + v * I::lanes + lane), static_cast<std::uint32_t>(first_row + t + r),
+                            here[lane]};
+        }
+      }
     }
   }
+  return count;
 }
 
 template <class I>
-void simd_dots(const void* packed, std::size_t q, std::size_t p, const std::int8_t* rows, std::size_t n, std::int32_t* dots,
-               void* scratch) {
+std::size_t simd_reaching(const void* packed, std::size_t q, std::size_t p, const std::int8_t* rows, std::size_t n,
+                          const std::int32_t* least, Reached* found, void* scratch) {
   auto* const buffer = static_cast<typename I::Stored*>(scratch);
-  const std::size_t vectors = vectors_of<I>(q);
+  const std::size_t vectors = vectors_of<I>(q), whole = q / I::lanes * I::lanes;
   const auto* query = static_cast<const typename I::Packed*>(packed);
   const auto* starts = reinterpret_cast<const std::int32_t*>(
       static_cast<const char*>(packed) + lines(vectors * I::lanes * p * sizeof(typename I::Packed)));
+  auto* const marks = reinterpret_cast<std::int32_t*>(static_cast<char*>(scratch) + lines(kBuffered * p * sizeof(typename I::Stored)) +
+                                                      lines(kBuffered * sizeof(float)));  // least, and what no padding reaches
+  std::copy(least, least + q, marks);
+  if (whole < q) std::fill(marks + q, marks + whole + I::lanes, std::numeric_limits<std::int32_t>::max());
+  std::size_t count = 0;
   for (std::size_t start = 0; start < n; start += kBuffered) {
     const std::size_t here = std::min(kBuffered, n - start);
     for (std::size_t t = 0; t < here; ++t) I::widen(rows + (start + t) * p, p, buffer + t * p);
-    over_panels<I>(vectors, [&](std::size_t v, auto count) {
-      block_dots<I, count()>(query + v * I::lanes * p, starts + v * I::lanes, buffer, here, p, q, v * I::lanes, dots + start * q);
+    over_panels<I>(vectors, [&](std::size_t v, auto panel) {
+      count += block_reaching<I, panel()>(query + v * I::lanes * p, starts + v * I::lanes, buffer, here, p, marks + v * I::lanes,
+                                          v * I::lanes, start, found + count);
     });
   }
-}
-
-template <class I>
-void simd_dots_one(const std::int8_t* one, std::size_t p, const std::int8_t* rows, std::size_t n, std::int32_t* dots) {
-  for (std::size_t i = 0; i < n; ++i) {
-    if (i + kAhead < n) __builtin_prefetch(rows + (i + kAhead) * p);
-    dots[i] = I::dot_one(one, rows + i * p, p);
-  }
+  return count;
 }
 
 // Twelve chains of products in registers of their own: more than any processor needs to hide their latency.
@@ -239,7 +346,7 @@ double simd_burn(std::size_t rounds) {
 
 template <class I>
 constexpr CodesKernel codes_kernel_of(const char* name, bool (*supported)()) {
-  return {name, supported, simd_packed_bytes<I>, simd_scratch_bytes<I>, simd_pack<I>, simd_score<I>, simd_dots<I>, simd_dots_one<I>,
+  return {name, supported, simd_packed_bytes<I>, simd_scratch_bytes<I>, simd_pack<I>, simd_score<I>, simd_look<I>, simd_reaching<I>,
           simd_burn<I>};
 }
 

@@ -45,16 +45,5 @@ inline std::int32_t total(__m256i sums) {
   return _mm_cvtsi128_si32(half);
 }
 
-inline std::int32_t dot_bytes(const std::int8_t* a, const std::int8_t* b, std::size_t p) {
-  __m256i first = _mm256_setzero_si256(), second = first;
-  for (std::size_t k = 0; k < p; k += 32) {
-    const __m256i x = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(a + k));
-    const __m256i y = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(b + k));
-    first = _mm256_add_epi32(first, _mm256_madd_epi16(low_half(x), low_half(y)));
-    second = _mm256_add_epi32(second, _mm256_madd_epi16(high_half(x), high_half(y)));
-  }
-  return total(_mm256_add_epi32(first, second));
-}
-
 }  // namespace
 }  // namespace polyvec

@@ -12,12 +12,12 @@ struct Slot {
 
 // Memory of one thread, as large as the largest segment it has searched; all zeros between calls.
 thread_local std::vector<Slot> slots;
-thread_local std::vector<std::uint32_t> touched;
+thread_local std::vector<std::uint32_t> touched;  // room for all documents and one more
 
 struct Clean {
+  std::size_t count = 0;
   ~Clean() {
-    for (const std::uint32_t document : touched) slots[document] = Slot{0, 0};
-    touched.clear();
+    for (std::size_t i = 0; i < count; ++i) slots[touched[i]] = Slot{0, 0};
   }
 };
 
@@ -44,8 +44,14 @@ float threshold(const std::vector<Candidate>& found, std::size_t limit) {
 }  // namespace
 
 bool gather(const GatherJob& job, std::vector<Candidate>& best) {
-  if (slots.size() < job.documents) slots.resize(job.documents, Slot{0, 0});
-  const Clean clean;
+  if (slots.size() < job.documents) {
+    slots.resize(job.documents, Slot{0, 0});
+    touched.resize(job.documents + 1);
+  }
+  Clean clean;
+  Slot* const slot_of = slots.data();
+  std::uint32_t* const found = touched.data();
+  std::size_t& n_found = clean.count;
   float base = 0;
   for (std::size_t row = 0; row < job.q; ++row) base += job.missing[row];
   for (std::size_t row = 0; row < job.q; ++row) {
@@ -59,28 +65,39 @@ bool gather(const GatherJob& job, std::vector<Candidate>& best) {
       const std::uint8_t *at = job.stream + begin, *const stop = job.stream + end;
       std::uint64_t document = 0;
       while (at < stop) {
-        std::uint64_t gap = *at & 0x7f;
-        for (unsigned shift = 7; *at++ & 0x80; shift += 7) {
-          if (at == stop || shift > 42) return false;
-          gap |= static_cast<std::uint64_t>(*at & 0x7f) << shift;
+        // One byte or two, whichever it is without a branch; the rare long gaps and the last byte go another way.
+        std::uint64_t gap;
+        if (stop - at >= 2) {
+          const std::uint64_t low = at[0], high = at[1], longer = low >> 7;
+          gap = (low & 0x7f) | ((high & 0x7f) << 7 & (0 - longer));
+          at += 1 + longer;
+          if (longer & high >> 7) {
+            for (unsigned shift = 14;; shift += 7) {
+              if (at == stop || shift > 42) return false;
+              gap |= static_cast<std::uint64_t>(*at & 0x7f) << shift;
+              if (!(*at++ & 0x80)) break;
+            }
+          }
+        } else {
+          gap = *at;
+          if (*at++ & 0x80) return false;
         }
         document += gap;
         if (document >= job.documents) return false;
-        Slot& slot = slots[document];
-        if (slot.row == stamp) continue;
-        if (slot.row == 0) {
-          slot.score = base;
-          touched.push_back(static_cast<std::uint32_t>(document));
-        }
+        Slot& slot = slot_of[document];
+        found[n_found] = static_cast<std::uint32_t>(document);
+        n_found += slot.row == 0;
+        const float so_far = slot.row == 0 ? base : slot.score;
+        slot.score = slot.row == stamp ? so_far : so_far + gain;
         slot.row = stamp;
-        slot.score += gain;
       }
     }
   }
   best.clear();
-  best.reserve(touched.size());
-  for (const std::uint32_t document : touched) {
-    if (!job.allowed || job.allowed[document]) best.push_back({document, slots[document].score});
+  best.reserve(n_found);
+  for (std::size_t i = 0; i < n_found; ++i) {
+    const std::uint32_t document = found[i];
+    if (!job.allowed || job.allowed[document]) best.push_back({document, slot_of[document].score});
   }
   if (best.size() > job.limit) {
     const float least = threshold(best, job.limit);

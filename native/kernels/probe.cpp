@@ -1,10 +1,12 @@
 #include "kernels/probe.hpp"
 
 #include <algorithm>
-#include <vector>
+#include <limits>
 
 namespace polyvec {
 namespace {
+
+constexpr std::size_t kRowsAtOnce = 32;
 
 // Orders like (value descending, number ascending), as one integer.
 std::uint64_t rank_of(std::int32_t value, std::uint32_t number) {
@@ -18,37 +20,77 @@ std::int32_t value_of(std::uint64_t rank) {
 
 }  // namespace
 
-void probe(const ProbeJob& job, const CodesKernel& kernel, std::size_t begin, std::size_t end) {
-  std::vector<std::uint64_t> parents(job.n_parents), seen;
-  std::vector<std::int32_t> dots;
-  const std::size_t at_first = std::min(job.parent_probe, job.n_parents);
-  for (std::size_t row = begin; row < end; ++row) {
-    for (std::size_t i = 0; i < job.n_parents; ++i) parents[i] = rank_of(job.of_parents[i * job.q + row], i);
-    std::nth_element(parents.begin(), parents.begin() + (at_first - 1), parents.end());
-    std::size_t chosen = at_first, children = 0;
-    const auto size = [&](std::size_t i) {
-      const std::size_t parent = static_cast<std::uint32_t>(parents[i]);
-      return static_cast<std::size_t>(job.parent_offsets[parent + 1] - job.parent_offsets[parent]);
-    };
-    for (std::size_t i = 0; i < chosen; ++i) children += size(i);
-    if (children < job.nprobe) {
-      std::sort(parents.begin() + chosen, parents.end());
-      while (children < job.nprobe && chosen < job.n_parents) children += size(chosen++);
-    }
-    seen.clear();
-    for (std::size_t i = 0; i < chosen; ++i) {
-      const std::size_t parent = static_cast<std::uint32_t>(parents[i]), first = job.parent_offsets[parent], n = size(i);
-      dots.resize(std::max(dots.size(), n));
-      kernel.dots_one(job.query + row * job.p, job.p, job.centroids + first * job.p, n, dots.data());
-      for (std::size_t c = 0; c < n; ++c) seen.push_back(rank_of(dots[c], static_cast<std::uint32_t>(first + c)));
-    }
-    if (job.nprobe < seen.size()) std::nth_element(seen.begin(), seen.begin() + job.nprobe, seen.end());
-    std::sort(seen.begin(), seen.begin() + job.nprobe);
-    for (std::size_t i = 0; i < job.nprobe; ++i) {
-      job.numbers[row * job.nprobe + i] = static_cast<std::int32_t>(static_cast<std::uint32_t>(seen[i]));
-      job.dots[row * job.nprobe + i] = value_of(seen[i]);
+Nearest::Nearest(std::size_t q, std::size_t count)
+    : q_(q), count_(count), room_(3 * count + 16), ranks_(q * room_), kept_(q, 0), least_(q, std::numeric_limits<std::int32_t>::min()),
+      reached_(q * kRowsAtOnce) {}
+
+void Nearest::cut(std::size_t query_row) {
+  std::uint64_t* const ranks = ranks_.data() + query_row * room_;
+  std::nth_element(ranks, ranks + (count_ - 1), ranks + kept_[query_row]);
+  kept_[query_row] = count_;
+  least_[query_row] = value_of(ranks[count_ - 1]);
+}
+
+void Nearest::keep(std::size_t query_row, std::uint64_t rank) {
+  ranks_[query_row * room_ + kept_[query_row]++] = rank;
+  if (kept_[query_row] == room_) cut(query_row);
+}
+
+void Nearest::see(const CodesKernel& kernel, const void* query, std::size_t p, const std::int8_t* rows, std::size_t first, std::size_t n,
+                  void* memory) {
+  for (std::size_t start = 0; start < n; start += kRowsAtOnce) {
+    const std::size_t found = kernel.reaching(query, q_, p, rows + start * p, std::min(kRowsAtOnce, n - start), least_.data(),
+                                              reached_.data(), memory);
+    for (std::size_t i = 0; i < found; ++i) {
+      const Reached& one = reached_[i];
+      keep(one.query_row, rank_of(one.dot, static_cast<std::uint32_t>(first + start + one.row)));
     }
   }
+}
+
+void Nearest::see_all_of(const Nearest& other) {
+  for (std::size_t row = 0; row < q_; ++row) {
+    for (std::size_t i = 0; i < other.kept_[row]; ++i) keep(row, other.ranks_[row * room_ + i]);
+  }
+}
+
+void Nearest::write(std::int32_t* numbers, std::int32_t* dots) {
+  for (std::size_t row = 0; row < q_; ++row) {
+    if (kept_[row] > count_) cut(row);
+    std::uint64_t* const ranks = ranks_.data() + row * room_;
+    std::sort(ranks, ranks + count_);
+    for (std::size_t i = 0; i < count_; ++i) {
+      numbers[row * count_ + i] = static_cast<std::int32_t>(static_cast<std::uint32_t>(ranks[i]));
+      dots[row * count_ + i] = value_of(ranks[i]);
+    }
+  }
+}
+
+std::vector<std::uint32_t> parents_of(const ProbeJob& job, const CodesKernel& kernel, void* memory) {
+  const auto size = [&](std::size_t parent) { return static_cast<std::size_t>(job.parent_offsets[parent + 1] - job.parent_offsets[parent]); };
+  std::size_t enough = std::min(job.parent_probe, job.n_parents), smallest = size(0);
+  for (std::size_t i = 1; i < job.n_parents; ++i) smallest = std::min(smallest, size(i));
+  while (enough < job.n_parents && enough * smallest < job.nprobe) ++enough;
+  Nearest nearest(job.q, enough);
+  nearest.see(kernel, job.query, job.p, job.parents, 0, job.n_parents, memory);
+  std::vector<std::int32_t> numbers(job.q * enough), dots(numbers.size());
+  nearest.write(numbers.data(), dots.data());
+  std::vector<std::int64_t> best(job.n_parents, std::numeric_limits<std::int64_t>::min());  // the nearest query row, where one looks into it
+  for (std::size_t row = 0; row < job.q; ++row) {
+    std::size_t children = 0;
+    for (std::size_t i = 0; i < enough && (i < job.parent_probe || children < job.nprobe); ++i) {
+      const auto parent = static_cast<std::size_t>(numbers[row * enough + i]);
+      best[parent] = std::max<std::int64_t>(best[parent], dots[row * enough + i]);
+      children += size(parent);
+    }
+  }
+  std::vector<std::uint32_t> chosen;
+  for (std::size_t i = 0; i < job.n_parents; ++i) {
+    if (best[i] != std::numeric_limits<std::int64_t>::min()) chosen.push_back(static_cast<std::uint32_t>(i));
+  }
+  std::sort(chosen.begin(), chosen.end(),  // what comes first sets a high mark for the rest
+            [&](std::uint32_t a, std::uint32_t b) { return best[a] != best[b] ? best[a] > best[b] : a < b; });
+  return chosen;
 }
 
 }  // namespace polyvec

@@ -31,7 +31,7 @@ Float = npt.NDArray[np.float32]
 QUERY_TOKENS = 32
 _DIM, _WORDS, _DOCUMENT_TOKENS = 128, 2_000, 40  # of the clustered vectors
 _ASKED = 100  # queries timed
-_CURVE = ((4, 64), (8, 128), (16, 256), (32, 512), (64, 1024), (128, 2048), (256, 4096))  # nprobe, candidates
+_CURVE = ((4, 256), (8, 512), (16, 1024), (32, 2048), (64, 4096), (128, 8192), (256, 16384))  # nprobe, candidates
 _RECALLS = (0.9, 0.95, 0.99)
 
 

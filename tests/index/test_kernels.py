@@ -50,6 +50,42 @@ def test_refine_is_its_definition(kernel, seed, q, doclens, nbits, blocks, wide,
     assert found.tobytes() == expected.tobytes()
 
 
+def looking(job, seed: int):
+    """Arguments of look: those of refine, and some of the centroids."""
+    rng = np.random.default_rng(seed)
+    share = rng.choice([0.0, 0.3, 1.0])
+    return job | {
+        "marked": (rng.random(len(job["centroids"])) < share).astype(np.uint8),
+        "least": rng.normal(size=len(job["query"])).astype(np.float32) * 300,
+    }
+
+
+@pytest.mark.parametrize("kernel", kernels.codes_kernels())
+@given(
+    SEEDS,
+    st.integers(1, 70),
+    st.lists(st.integers(0, 80), max_size=80),
+    NBITS,
+    BLOCKS,
+    st.booleans(),
+    st.integers(1, 3),
+)
+@settings(max_examples=60)
+def test_look_is_its_definition(kernel, seed, q, doclens, nbits, blocks, wide, threads):
+    job = looking(coded(seed, q, doclens, nbits, blocks, code_dtype=np.uint32 if wide else np.uint16), seed)
+    expected = kernels.look_definition(**job)
+    found = kernels.look(**job, threads=threads, kernel=kernel)
+    assert found.tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("name", ["marked", "least"])
+def test_look_refuses_other_shapes(name):
+    job = looking(coded(0, 2, [3, 2], 4, 1), 0)
+    job[name] = job[name][1:]
+    with pytest.raises(ValueError, match=f"{name} must have one entry"):
+        kernels.look(**job)
+
+
 @given(SEEDS, st.integers(1, 40), NBITS)
 def test_packing_can_be_undone(seed, n, nbits):
     codes = np.random.default_rng(seed).integers(0, 1 << nbits, (n, 64)).astype(np.uint8)
@@ -86,6 +122,8 @@ def test_refine_refuses_what_points_nowhere(name, value, kernel):
     job[name] = value
     with pytest.raises(ValueError, match=r"range|must|differ"):
         kernels.refine(**job, kernel=kernel)
+    with pytest.raises(ValueError, match=r"range|must|differ"):
+        kernels.look(**looking(job, 1) | {"least": np.zeros(2, np.float32)}, kernel=kernel)
 
 
 @pytest.mark.parametrize("kernel", kernels.codes_kernels())

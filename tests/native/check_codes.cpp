@@ -42,7 +42,8 @@ struct Case {
   std::vector<std::int8_t> query, centroid_rows, levels;
   std::vector<float> query_scales;
   std::vector<std::uint16_t> codes;
-  std::vector<std::uint8_t> scales, packed;
+  std::vector<std::uint8_t> scales, packed, marked;
+  std::vector<float> least;
   std::vector<std::int64_t> offsets{0}, which;
 
   Case() {
@@ -55,18 +56,23 @@ struct Case {
     codes = bytes<std::uint16_t>(tokens, 0, static_cast<int>(centroids) - 1);
     scales = bytes<std::uint8_t>(tokens, 0, 255);
     packed = nbits == 8 ? bytes<std::uint8_t>(tokens * p, 129, 255) : bytes<std::uint8_t>(tokens * p * nbits / 8, 0, 255);
-    for (std::size_t i = below(8); i > 0; --i) which.push_back(static_cast<std::int64_t>(below(documents)));
+    marked = bytes<std::uint8_t>(centroids, 0, 1);
+    for (std::size_t row = 0; row < q; ++row) least.push_back(static_cast<float>(below(200)) - 100.0f);
+    for (std::size_t i = below(80); i > 0; --i) which.push_back(static_cast<std::int64_t>(below(documents)));
   }
 
-  bool scores(const CodesKernel& kernel, std::vector<float>& found) const {
+  // looking: over the tokens of about half of the centroids.
+  bool scores(const CodesKernel& kernel, std::vector<float>& found, bool looking = false) const {
     const auto line = [](std::size_t size) { return (size + 63) / 64 * 64; };
     void* packed_query = std::aligned_alloc(64, line(kernel.packed_bytes(q, p)));
     void* scratch = std::aligned_alloc(64, line(kernel.scratch_bytes(q, p)));
     kernel.pack(query.data(), q, p, packed_query);
     found.assign(which.size(), 0.0f);
     const CodedJob job{packed_query, query_scales.data(), q, p, centroid_rows.data(), centroids, levels.data(), codes.data(), 2,
-                       scales.data(), packed.data(), offsets.data(), tokens, documents, which.data(), nbits, found.data()};
-    const bool sound = kernel.score(job, 0, which.size() / 2, scratch) && kernel.score(job, which.size() / 2, which.size(), scratch);
+                       scales.data(), packed.data(), offsets.data(), tokens, documents, which.data(), nbits, found.data(), marked.data(),
+                       least.data()};
+    const auto run = looking ? kernel.look : kernel.score;
+    const bool sound = run(job, 0, which.size() / 2, scratch) && run(job, which.size() / 2, which.size(), scratch);
     std::free(packed_query);
     std::free(scratch);
     return sound;
@@ -77,17 +83,19 @@ struct Case {
     void* packed_query = std::aligned_alloc(64, line(kernel.packed_bytes(q, p)));
     void* scratch = std::aligned_alloc(64, line(kernel.scratch_bytes(q, p)));
     kernel.pack(query.data(), q, p, packed_query);
-    std::vector<std::int32_t> of_parents(centroids * q);
-    kernel.dots(packed_query, q, p, centroid_rows.data(), centroids, of_parents.data(), scratch);
-    std::free(packed_query);
-    std::free(scratch);
     std::vector<std::int64_t> parts(centroids + 1);  // every centroid is its own parent
     for (std::size_t i = 0; i <= centroids; ++i) parts[i] = static_cast<std::int64_t>(i);
     const std::size_t nprobe = 1 + centroids / 2;
     std::vector<std::int32_t> found(2 * q * nprobe);
-    const ProbeJob job{query.data(), of_parents.data(), q, p, parts.data(), centroids, centroid_rows.data(), nprobe, 1, found.data(),
-                       found.data() + q * nprobe};
-    probe(job, kernel, 0, q);
+    const ProbeJob job{packed_query, q, p, centroid_rows.data(), parts.data(), centroids, centroid_rows.data(), nprobe, 1};
+    Nearest first(q, nprobe), second(q, nprobe);
+    for (const std::uint32_t parent : parents_of(job, kernel, scratch)) {
+      (parent % 2 ? first : second).see(kernel, packed_query, p, centroid_rows.data() + parent * p, parent, 1, scratch);
+    }
+    first.see_all_of(second);
+    first.write(found.data(), found.data() + q * nprobe);
+    std::free(packed_query);
+    std::free(scratch);
     return found;
   }
 };
@@ -101,11 +109,14 @@ int check_codes(int number, const std::vector<const CodesKernel*>& kernels) {
   Case one;
   std::vector<float> expected, found;
   if (!one.scores(codes_scalar(), expected)) return differs("soundness", "scalar", number);
+  std::vector<float> looked;
+  if (!one.scores(codes_scalar(), looked, true)) return differs("soundness", "scalar", number);
   const std::vector<std::int32_t> places = one.probed(codes_scalar());
   for (const CodesKernel* kernel : kernels) {
     if (!one.scores(*kernel, found) || found != expected) {
       return differs("refine", kernel->name, number);
     }
+    if (!one.scores(*kernel, found, true) || found != looked) return differs("look", kernel->name, number);
     if (one.probed(*kernel) != places) return differs("probe", kernel->name, number);
   }
   if (one.tokens && !one.which.empty()) {  // now with one number that points nowhere, unless by chance nobody reads it
@@ -113,9 +124,11 @@ int check_codes(int number, const std::vector<const CodesKernel*>& kernels) {
     if (kind == 0 && one.nbits < 8) one.codes[below(one.tokens)] = static_cast<std::uint16_t>(one.centroids + below(60000));
     if (kind == 1) one.offsets[below(one.offsets.size())] = static_cast<std::int64_t>(generator()) - 2147483648LL;
     if (kind == 2) one.which[below(one.which.size())] = static_cast<std::int64_t>(generator()) - 2147483648LL;
-    const bool sound = one.scores(codes_scalar(), expected);
-    for (const CodesKernel* kernel : kernels) {
-      if (one.scores(*kernel, found) != sound) return differs("soundness", kernel->name, number);
+    for (const bool looking : {false, true}) {
+      const bool sound = one.scores(codes_scalar(), expected, looking);
+      for (const CodesKernel* kernel : kernels) {
+        if (one.scores(*kernel, found, looking) != sound) return differs("soundness", kernel->name, number);
+      }
     }
   }
   return 0;

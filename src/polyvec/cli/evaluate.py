@@ -52,7 +52,10 @@ if TYPE_CHECKING:
 )
 @click.option("--nprobe", type=int, metavar="N", help="Centroids that each query token looks into.  [default: 32]")
 @click.option(
-    "--candidates", type=int, metavar="N", help="Documents scored in full.  [default: 512, or 8 for each hit of -k]"
+    "--candidates",
+    type=int,
+    metavar="N",
+    help="Documents looked at closely; a sixteenth is scored in full.  [default: 2048, or 32 a hit]",
 )
 @click.option(
     "--measures",

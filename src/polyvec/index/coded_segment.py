@@ -164,6 +164,19 @@ class CodedSegment:
         except ValueError as error:
             raise IndexCorruptError(f"{self.path} is damaged: {error}.") from error
 
+    def look(
+        self, query: CodedQuery, positions: Int64, marked: npt.NDArray[np.uint8], least: Float, threads: int
+    ) -> Float:
+        """(n,) float32: `score` of these positions over the tokens of marked centroids alone; see kernels.look_definition."""
+        codec = self._codec
+        try:
+            return kernels.look(
+                query.rows, query.scales, marked, least, codec.centroids, codec.levels, self._codes, self._scales,
+                self._packed, self._offsets, positions, codec.nbits, threads=threads,
+            )  # fmt: skip
+        except ValueError as error:
+            raise IndexCorruptError(f"{self.path} is damaged: {error}.") from error
+
     def gather(
         self,
         numbers: npt.NDArray[np.int32],

@@ -89,13 +89,50 @@ def refine_definition(
         v = expand(centroids, levels, codes[rows], scales[rows], packed[rows], nbits).astype(np.int32)
         if not len(v):
             continue
-        squares = (v * v).sum(axis=1).astype(np.float32)
-        with np.errstate(divide="ignore"):
-            inverse = np.where(squares > 0, np.float32(1) / np.sqrt(squares), np.float32(0))
-        best = ((query.astype(np.int32) @ v.T).astype(np.float32) * inverse[None, :]).max(axis=1)
+        best = _over_lengths(query, v).max(axis=1)
         for scale, value in zip(query_scales, best, strict=True):
             scores[i] += scale * value
     return scores
+
+
+def look_definition(
+    query: Int8,
+    query_scales: Float,
+    marked: Bytes,
+    least: Float,
+    centroids: Int8,
+    levels: Int8,
+    codes: npt.NDArray[np.uint32],
+    scales: Bytes,
+    packed: Bytes,
+    offsets: Int64,
+    which: Int64,
+    nbits: int,
+) -> Float:
+    """(m,) float32: what `refine_definition` would give if documents had the tokens of marked centroids alone.
+
+    marked: (K,), 0 for a centroid whose tokens are passed over · least: (q,), what each query row's maximum begins with. A
+    document without such tokens scores the sum of query_scale * least.
+    """
+    scores = np.zeros(len(which), np.float32)
+    for i, document in enumerate(which.tolist()):
+        rows = np.arange(int(offsets[document]), int(offsets[document + 1]))
+        rows = rows[marked[codes[rows]] != 0]
+        best = least
+        if len(rows):
+            v = expand(centroids, levels, codes[rows], scales[rows], packed[rows], nbits).astype(np.int32)
+            best = np.maximum(_over_lengths(query, v).max(axis=1), least)
+        for scale, value in zip(query_scales, best, strict=True):
+            scores[i] += scale * value
+    return scores
+
+
+def _over_lengths(query: Int8, v: Int32) -> Float:
+    """(q, t) float32: dot products with rows divided by their lengths; 0 for a row of zeros."""
+    squares = (v * v).sum(axis=1).astype(np.float32)
+    with np.errstate(divide="ignore"):
+        inverse = np.where(squares > 0, np.float32(1) / np.sqrt(squares), np.float32(0))
+    return np.asarray((query.astype(np.int32) @ v.T).astype(np.float32) * inverse[None, :], np.float32)
 
 
 def probe_definition(
@@ -105,17 +142,19 @@ def probe_definition(
 
     parents: (P, p); parent i has the centroids parent_offsets[i] to parent_offsets[i + 1], at least one. Each query row looks
     into its `parent_probe` best parents (ties by number), and then into the next ones as long as it has seen fewer than
-    nprobe centroids. nprobe <= K.
+    nprobe centroids there; and every row takes from the centroids that any of them looks at. nprobe <= K.
     """
     wide = query.astype(np.int32)
     of_parents = wide @ parents.astype(np.int32).T
     numbers = np.empty((len(query), nprobe), np.int32)
     dots = np.empty((len(query), nprobe), np.int32)
+    wanted = np.zeros(len(parents), bool)
     for i in range(len(query)):
         order = np.lexsort((np.arange(len(parents)), -of_parents[i]))
         sizes = np.cumsum(np.diff(parent_offsets)[order])
-        taken = max(min(parent_probe, len(parents)), int(np.searchsorted(sizes, nprobe)) + 1)
-        seen = np.concatenate([np.arange(parent_offsets[p], parent_offsets[p + 1]) for p in np.sort(order[:taken])])
+        wanted[order[: max(min(parent_probe, len(parents)), int(np.searchsorted(sizes, nprobe)) + 1)]] = True
+    seen = np.flatnonzero(np.repeat(wanted, np.diff(parent_offsets)))
+    for i in range(len(query)):
         found = centroids[seen].astype(np.int32) @ wide[i]
         best = np.lexsort((seen, -found))[:nprobe]
         numbers[i], dots[i] = seen[best], found[best]
@@ -270,6 +309,32 @@ def refine(
     return scores
 
 
+def look(
+    query: Int8,
+    query_scales: Float,
+    marked: Bytes,
+    least: Float,
+    centroids: Int8,
+    levels: Int8,
+    codes: npt.NDArray[np.generic],
+    scales: Bytes,
+    packed: Bytes,
+    offsets: Int64,
+    which: Int64,
+    nbits: int,
+    *,
+    threads: int = 1,
+    kernel: str = "",
+) -> Float:
+    """(m,) float32: as `look_definition`; the rest as `refine`."""
+    scores = np.empty(len(which), np.float32)
+    _native.look(
+        query, query_scales, marked, least, centroids, levels, codes, scales, packed, offsets, which, nbits, scores,
+        threads, kernel,
+    )  # fmt: skip
+    return scores
+
+
 def probe(
     query: Int8,
     parents: Int8,
@@ -329,7 +394,7 @@ def quantise(
 
 
 def codes_kernels() -> list[str]:
-    """Names of the kernels for `refine` and `probe` that this machine can run, best first."""
+    """Names of the kernels for `refine`, `look` and `probe` that this machine can run, best first."""
     return list(_native.codes_kernels())
 
 

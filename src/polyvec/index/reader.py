@@ -1,7 +1,7 @@
 """What an open reader sees: the segments of one moment, less the rows deleted by then, searched as one.
 
-Turns query vectors into rows and scores: probe, gather, refine where documents are many and in codes; otherwise all are
-scored. Knows nothing about texts, models or hits.
+Turns query vectors into rows and scores: probe, gather, look, refine where documents are many and in codes; otherwise all
+are scored. Knows nothing about texts, models or hits.
 """
 
 from __future__ import annotations
@@ -23,7 +23,11 @@ from polyvec.index.segment import Segment, top_k
 from polyvec.scoring import default_threads
 
 SEGMENT_FOLDER = "segments"
-_PARENT_PROBE = 32  # parents a query token looks into for each 32 centroids probed
+_PARENT_PROBE = 16  # parents a query token looks into for each 32 centroids probed
+_LOOKED = 2  # centroids whose tokens are looked at for each one whose documents are gathered
+_LEAST = np.float32(
+    0.85
+)  # of the score of the last of them: what a document is taken to have where it has none of them
 
 Int64 = npt.NDArray[np.int64]
 Float = npt.NDArray[np.float32]
@@ -143,7 +147,10 @@ class Snapshot:
     def _candidates(
         self, query: CodedQuery, options: SearchOptions, wanted: dict[int, Int64 | None], threads: int
     ) -> dict[int, Int64]:
-        """The positions of each large coded segment that are worth a full score; segments that are not named are scored whole."""
+        """The positions of each large coded segment that are worth a full score; segments that are not named are scored whole.
+
+        Gathered by the scores of centroids alone, then looked at: MaxSim over their tokens near the query's.
+        """
         codec = self.codec
         assert codec is not None
         probed = [
@@ -155,25 +162,30 @@ class Snapshot:
         if not probed:
             return {}
         nprobe = min(options.nprobe, len(codec.centroids))
+        looked = min(_LOOKED * nprobe, len(codec.centroids))
         centroids, parents, step = codec.directions
         numbers, dots = kernels.probe(
-            query.rows, parents, codec.parent_offsets, centroids, nprobe, _parent_probe(nprobe), threads=threads
+            query.rows, parents, codec.parent_offsets, centroids, looked, _parent_probe(nprobe), threads=threads
         )
-        values = (dots * (query.scales[:, None] * np.float32(step))).astype(np.float32)
-        missing = np.ascontiguousarray(values[:, -1])
-        found: list[tuple[_LiveSegment, Int64, Float]] = []
+        near = dots * np.float32(step)  # cosines, but for the scale of the query's rows
+        values = np.ascontiguousarray((near * query.scales[:, None])[:, :nprobe], np.float32)
+        missing, gathered = np.ascontiguousarray(values[:, -1]), np.ascontiguousarray(numbers[:, :nprobe])
+        marked = np.zeros(len(codec.centroids), np.uint8)
+        marked[numbers] = 1
+        least = np.ascontiguousarray(near[:, -1] * _LEAST)
+        found: list[tuple[_LiveSegment, CodedSegment, Int64, Float]] = []
         for live in probed:
             segment = live.segment
             assert isinstance(segment, CodedSegment)
             mask = _mask(wanted[id(live)], segment.n_documents)
-            found.append((live, *segment.gather(numbers, values, missing, mask, options.scored)))
-        if len(found) > 1:
-            everything = np.concatenate([approximate for _, _, approximate in found])
-            keep = np.zeros(len(everything), bool)
-            keep[top_k(everything, options.scored)] = True
-            cuts = np.cumsum([len(positions) for _, positions, _ in found])[:-1]
-            return {id(live): pos[part] for (live, pos, _), part in zip(found, np.split(keep, cuts), strict=True)}
-        return {id(live): positions for live, positions, _ in found}
+            found.append((live, segment, *segment.gather(gathered, values, missing, mask, options.gathered)))
+        kept = _best([near for _, _, _, near in found], [positions for _, _, positions, _ in found], options.gathered)
+        looks = [
+            segment.look(query, positions, marked, least, threads)
+            for (_, segment, _, _), positions in zip(found, kept, strict=True)
+        ]
+        best = _best(looks, kept, options.scored)
+        return {id(live): positions for (live, _, _, _), positions in zip(found, best, strict=True)}
 
     def vectors(self, row: int) -> npt.NDArray[np.float32]:
         """(t, d) float32: the stored token vectors of one row, as search sees them."""
@@ -200,6 +212,16 @@ class Snapshot:
 
 def _parent_probe(nprobe: int) -> int:
     return max(1, -(-nprobe * _PARENT_PROBE // 32))
+
+
+def _best(scores: Sequence[Float], positions: Sequence[Int64], count: int) -> list[Int64]:
+    """Of several segments' positions, those with the `count` best scores of all."""
+    if sum(map(len, positions)) <= count:
+        return list(positions)
+    keep = np.zeros(sum(map(len, positions)), bool)
+    keep[top_k(np.concatenate(scores), count)] = True
+    cuts = np.cumsum([len(part) for part in positions])[:-1]
+    return [part[kept] for part, kept in zip(positions, np.split(keep, cuts), strict=True)]
 
 
 def _size(positions: Int64 | None, documents: int) -> int:
