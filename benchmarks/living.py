@@ -1,11 +1,13 @@
 """What does it cost to keep an index alive, and is one that grew as good and as fast as one that was built at once?
 
-    python benchmarks/living.py --cache VECTORS [--part growth additions deletes opening compaction] [--documents 40000]
+    python benchmarks/living.py --cache VECTORS [--part growth additions ...] [--documents 40000] [--folder FOLDER]
 
 VECTORS is what benchmarks/vectors.py made: real token vectors, judged questions. Documents come in one shuffled order. Growth
 starts from 1,000 documents and adds batches of 1,000 with no call to compact; both indexes then answer the same queries in
 turn, and the ratio is the median of the ratios within a query. Texts are made of words drawn at random where only
-the catalog meets them. Lines go to benchmarks/results/living.jsonl, a later one in the place of an earlier one of its part.
+the catalog meets them. With --folder, indexes to look at are kept there and found again, so that building need not
+be done where and when one times. Lines go to benchmarks/results/living.jsonl, a later one in the place of an earlier
+one of its part.
 """
 
 from __future__ import annotations
@@ -27,14 +29,14 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE)]
 
 from maxsim import machine  # noqa: E402
-from vectors import Collection, load_collection, load_queries  # noqa: E402
+from vectors import Collection, load_collection, load_queries, texts_in_order  # noqa: E402
 
 import polyvec  # noqa: E402
 from polyvec import Index, SearchOptions  # noqa: E402
 from polyvec.encoder import Encoded  # noqa: E402
 
 RESULTS = HERE / "results" / "living.jsonl"
-SEED, FIRST, BATCH = 23, 1000, 1000
+SEED = 23
 WORDS = [f"{a}{b}{c}" for a in "bdfgklmnprst" for b in "aeiou" for c in ("n", "r", "s", "t", "lo", "mi", "ra", "te")]
 
 
@@ -85,12 +87,15 @@ def ndcg(ranked: list[str], relevant: frozenset[str]) -> float:
 def growth(folder: Path, collection: Collection, documents: int) -> Iterator[dict[str, Any]]:
     names, vectors = shuffled(collection, documents)
     indexes, seconds = {}, {}
-    for name, size in (("at once", documents), ("grown", BATCH)):
-        started = time.perf_counter()
-        index = Index.create(folder / name, dim=collection.tokens.shape[1], nbits=ARGUMENTS.nbits)
-        for start in range(0, documents, size):
-            index.add_vectors(names[start : start + size], vectors[start : start + size])
-        seconds[name], indexes[name] = time.perf_counter() - started, index
+    for name, size in (("at once", documents), ("grown", ARGUMENTS.batch)):
+        place = folder / f"{name} {documents} x {ARGUMENTS.nbits}, {size} a call"
+
+        def make(index: Index, size: int = size) -> None:
+            for start in range(0, documents, size):
+                index.add_vectors(names[start : start + size], vectors[start : start + size])
+
+        seconds[name] = made(place, make, dim=collection.tokens.shape[1], nbits=ARGUMENTS.nbits)
+        indexes[name] = Index.open(place)
     questions = load_queries(Path(ARGUMENTS.cache), "questions")
     sentences = load_queries(Path(ARGUMENTS.cache), "sentences")
     there = set(names)
@@ -116,12 +121,12 @@ def growth(folder: Path, collection: Collection, documents: int) -> Iterator[dic
             "part": "growth",
             "index": name,
             "documents": documents,
-            "calls": 1 if name == "at once" else -(-documents // BATCH),
+            "calls": 1 if name == "at once" else -(-documents // ARGUMENTS.batch),
             "tokens": facts["tokens"],
-            "segments": facts["segments"],
+            "segments": [live.segment.n_tokens for live in index._view.snapshot.segments],
             "codec": facts["codec"],
             "bytes_per_token": facts["bytes_per_token"],
-            "build_s": round(seconds[name], 1),
+            "build_s": seconds[name],
             "judged_questions": len(judged),
             "ndcg@10": round(quality[name], 4),
             "overlap@10 with exact search of the one built at once": round(
@@ -134,28 +139,28 @@ def growth(folder: Path, collection: Collection, documents: int) -> Iterator[dic
 
 
 def additions(folder: Path, collection: Collection, documents: int) -> Iterator[dict[str, Any]]:
-    """Calls of one, a hundred and thousands of documents with texts."""
-    for size, calls in ((1, 1000), (100, 100), (documents, 1)):
-        encoder: Any = Cached(collection)
-        with Index.create(folder / f"add{size}", encoder=encoder, nbits=ARGUMENTS.nbits) as index:
-            ready = [list(texts(size, first=size * call)) for call in range(calls)]
-            started = time.perf_counter()
-            for batch in ready:
-                index.add(batch)
-            seconds = time.perf_counter() - started
+    """Calls of one, a hundred and a thousand documents, and one call for all; training and merging included."""
+    names, vectors = shuffled(collection, documents)
+    for size, calls in ((1, 1000), (100, 100), (1000, documents // 1000), (documents, 1)):
+        with Index.create(folder / f"add{size}", dim=collection.tokens.shape[1], nbits=ARGUMENTS.nbits) as index:
+            taken = []
+            for start in range(0, size * calls, size):
+                started = time.perf_counter()
+                index.add_vectors(names[start : start + size], vectors[start : start + size])
+                taken.append(time.perf_counter() - started)
             facts = index.info()
         yield {
             "part": "additions",
             "documents_a_call": size,
             "calls": calls,
-            "documents_s": round(size * calls / seconds, 1),
-            "tokens_s": round(facts["tokens"] / seconds),
-            "ms_a_call": round(1000 * seconds / calls, 2),
+            "tokens": facts["tokens"],
+            "documents_s": round(size * calls / sum(taken), 1),
+            "tokens_s": round(facts["tokens"] / sum(taken)),
+            "median_ms_a_call": round(1000 * float(np.median(taken)), 2),
+            "longest_s": round(max(taken), 2),
             "segments": facts["segments"],
-            "vector_bytes": facts["vector_bytes"],
-            "catalog_bytes": facts["catalog_bytes"],
-            "text_bytes": facts["text_bytes"],
         }
+        shutil.rmtree(folder / f"add{size}")
 
 
 def deletes(folder: Path, collection: Collection, documents: int) -> Iterator[dict[str, Any]]:
@@ -182,34 +187,37 @@ def deletes(folder: Path, collection: Collection, documents: int) -> Iterator[di
             "p90_ms": high,
             "next_read_ms": round(moved, 2),
         }
+        shutil.rmtree(folder / f"delete{size}")
 
 
 def opening(folder: Path, collection: Collection, documents: int) -> Iterator[dict[str, Any]]:
     """Five times as many documents, each cut to 24 tokens, as short documents go."""
     size = 5 * documents
-    short = _cut(collection, 24)
-    encoder: Any = Cached(short)
-    with Index.create(folder / "open", encoder=encoder, nbits=ARGUMENTS.nbits) as index:
-        started = time.perf_counter()
+    encoder: Any = Cached(_cut(collection, 24))
+    place = folder / f"open {size} x {ARGUMENTS.nbits}"
+
+    def make(index: Index) -> None:
         index.add(texts(size))
-        built = time.perf_counter() - started
         index.compact()
+
+    built = made(place, make, encoder=encoder, nbits=ARGUMENTS.nbits)
+    with Index.open(place, encoder=encoder) as index:
         facts = index.info()
     query = load_queries(Path(ARGUMENTS.cache), "sentences").vectors[0]
 
     def first_hit() -> None:
-        with Index.open(folder / "open", encoder=encoder) as index:
+        with Index.open(place, encoder=encoder) as index:
             index.search_vectors(query, k=10)
 
     yield {
         "part": "opening",
         "documents": facts["documents"],
         "tokens": facts["tokens"],
-        "build_s": round(built, 1),
-        "open_ms": _median_ms(lambda: Index.open(folder / "open", encoder=encoder).close()),
+        "coded_segments": facts["coded_segments"],
+        "build_s": built,
+        "open_ms": _median_ms(lambda: Index.open(place, encoder=encoder).close()),
         "open_and_search_ms": _median_ms(first_hit),
         "size_bytes": facts["size_bytes"],
-        "text_bytes": facts["text_bytes"],
         "bytes_per_token": facts["bytes_per_token"],
     }
 
@@ -217,9 +225,15 @@ def opening(folder: Path, collection: Collection, documents: int) -> Iterator[di
 def compaction(folder: Path, collection: Collection, documents: int) -> Iterator[dict[str, Any]]:
     """A tenth of the documents deleted, then compacted; then trained anew."""
     encoder: Any = Cached(collection)
-    with Index.create(folder / "compact", encoder=encoder, nbits=ARGUMENTS.nbits) as index:
+    place, copy = folder / f"compact {documents} x {ARGUMENTS.nbits}", folder / "compacted"
+
+    def make(index: Index) -> None:
         index.add(texts(documents))
         index.delete([f"d{i}" for i in range(0, documents, 10)])
+
+    made(place, make, encoder=encoder, nbits=ARGUMENTS.nbits)
+    shutil.copytree(place, copy)
+    with Index.open(copy, encoder=encoder) as index:
         for retrain in (False, True):
             before = index.info()
             started = time.perf_counter()
@@ -229,13 +243,51 @@ def compaction(folder: Path, collection: Collection, documents: int) -> Iterator
             yield {
                 "part": "compaction",
                 "retrain": retrain,
+                "documents": after["documents"],
                 "tokens": after["tokens"],
                 "seconds": round(seconds, 2),
                 "tokens_s": round(after["tokens"] / seconds),
                 "size_bytes_before": before["size_bytes"],
                 "size_bytes": after["size_bytes"],
-                "text_bytes": after["text_bytes"],
             }
+    shutil.rmtree(copy)
+
+
+def size(folder: Path, collection: Collection, documents: int) -> Iterator[dict[str, Any]]:
+    """Real texts with their vectors: what an index takes on disk for each byte of text. Needs --data."""
+    if ARGUMENTS.data is None:
+        raise SystemExit("--part size needs --data, the folder that benchmarks/vectors.py read.")
+    for nbits in (4, 2, 1):
+        encoder: Any = Cached(collection)
+        with Index.create(folder / f"size{nbits}", encoder=encoder, nbits=nbits) as index:
+            index.add({"id": name, "text": text} for name, text in texts_in_order(ARGUMENTS.data, documents))
+            index.compact()
+            facts = index.info()
+        codec = facts["codec"]["size_bytes"]
+        yield {
+            "part": "size",
+            "index_bits": nbits,
+            "documents": facts["documents"],
+            "tokens": facts["tokens"],
+            "text_bytes": facts["text_bytes"],
+            "times_text": round(facts["size_bytes"] / facts["text_bytes"], 2),
+            "vectors_times_text": round((facts["vector_bytes"] + codec) / facts["text_bytes"], 2),
+            "catalog_times_text": round(facts["catalog_bytes"] / facts["text_bytes"], 2),
+            "bytes_per_token": facts["bytes_per_token"],
+        }
+        shutil.rmtree(folder / f"size{nbits}")
+
+
+def made(place: Path, make: Callable[[Index], None], **options: Any) -> float:
+    """Seconds that making an index took, now or when it was found worth keeping."""
+    note = place.with_name(f"{place.name}.seconds")
+    if not note.exists():
+        shutil.rmtree(place, ignore_errors=True)
+        started = time.perf_counter()
+        with Index.create(place, **options) as index:
+            make(index)
+        note.write_text(str(round(time.perf_counter() - started, 1)))
+    return float(note.read_text())
 
 
 def _cut(collection: Collection, tokens: int) -> Collection:
@@ -254,16 +306,16 @@ def _median_ms(work: Callable[[], None], times: int = 15) -> float:
     return round(float(np.median(taken)), 2)
 
 
-PARTS = {part.__name__: part for part in (growth, additions, deletes, opening, compaction)}
+PARTS = {part.__name__: part for part in (growth, additions, deletes, opening, compaction, size)}
 
 
 def main() -> None:
     collection = load_collection(Path(ARGUMENTS.cache), ARGUMENTS.documents)
-    place = tempfile.mkdtemp(prefix="polyvec-living-", dir=ARGUMENTS.folder)
+    place = Path(ARGUMENTS.folder or tempfile.mkdtemp(prefix="polyvec-living-"))
     try:
         for part in ARGUMENTS.part:
-            folder = Path(place) / part
-            folder.mkdir()
+            folder = place / part
+            folder.mkdir(parents=True, exist_ok=True)
             about = {
                 "nbits": ARGUMENTS.nbits,
                 "threads": ARGUMENTS.threads,
@@ -276,9 +328,9 @@ def main() -> None:
             RESULTS.write_text("".join(json.dumps(row) + "\n" for row in kept + rows))
             for row in rows:
                 print(json.dumps(row), flush=True)
-            shutil.rmtree(folder)
     finally:
-        shutil.rmtree(place, ignore_errors=True)
+        if ARGUMENTS.folder is None:
+            shutil.rmtree(place, ignore_errors=True)
 
 
 if __name__ == "__main__":
@@ -287,9 +339,9 @@ if __name__ == "__main__":
     parser.add_argument("--part", nargs="+", choices=list(PARTS), default=list(PARTS))
     parser.add_argument("--nbits", type=int, default=4, help="of the indexes that are made")
     parser.add_argument("--documents", type=int, default=40_000)
-    parser.add_argument(
-        "--folder", help="where indexes are made; the system's own place for temporary files by default"
-    )
+    parser.add_argument("--batch", type=int, default=1000, help="documents a call, in growth")
+    parser.add_argument("--data", type=Path, help="what benchmarks/vectors.py read, for the part on sizes")
+    parser.add_argument("--folder", help="where indexes are made and kept; none are kept without it")
     parser.add_argument("--threads", type=int, default=int(os.environ.get("OMP_NUM_THREADS", "2")))
     ARGUMENTS = parser.parse_args()
     assert polyvec.__version__
