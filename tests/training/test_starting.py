@@ -16,6 +16,7 @@ from polyvec.training.recipe import as_recipe
 from polyvec.training.starting import start
 from polyvec.training.student import Student
 from polyvec.training.vocabulary import SPECIAL, balanced, train_vocabulary
+from tests.encoder.checkpoints import bert
 from tests.training.conftest import write_rows
 
 TEXTS = [
@@ -97,6 +98,27 @@ def test_the_model_that_start_makes(world: Path) -> None:
     vectors = encoder.encode_query("licht welt")
     assert vectors.shape[1] == 8
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-3)
+
+
+def test_absolute_positions_are_kept_where_the_recipe_says_so(world: Path, tmp_path: Path) -> None:
+    def made(name: str, **model: Any) -> Path:
+        settings = {"start": str(world / "teacher"), "teacher": str(world / "teacher"), "heads": [8, 16], **model}
+        values = {"stage": "start", "output": str(tmp_path / name), "model": settings}
+        values["vocabulary"] = {"size": 420, "characters": 100_000}
+        start(as_recipe({**values, "data": [{"path": str(world / "parallel.jsonl"), "kind": "parallel"}]}))
+        return tmp_path / name
+
+    student = Student(made("absolute", positions="absolute", max_length=256, document_length=32))
+    old = bert()[0].state_dict()
+    for name in ("embeddings.position_embeddings.weight", "encoder.layer.1.attention.self.query.weight"):
+        torch.testing.assert_close(student.backbone.state_dict()[name], old[name])
+    student.save(tmp_path / "saved")
+    texts = ["licht welt", "zucker"]
+    here, there = (Encoder(tmp_path / name).encode_document(texts) for name in ("absolute", "saved"))
+    for one, other in zip(here, there, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-3)
+    with pytest.raises(InputError, match="has 256 absolute positions"):
+        made("longer", positions="absolute", max_length=257)
 
 
 @pytest.mark.parametrize(

@@ -67,12 +67,12 @@ class Data:
 class Model:
     """What is trained: where it starts, and its shape."""
 
-    start: str = ""  # folder of a model, or of a checkpoint with absolute positions to make rotary (stage start)
+    start: str = ""  # folder of a model, or of a BERT or XLM-R checkpoint (stage start)
     teacher: str = ""  # stages start and transfer: an English encoder; empty for MiniLM
     heads: tuple[int, ...] = (32, 64, 96, 128)  # stage start: sizes of the vectors that the model can give
     head_weights: tuple[float, ...] = ()  # one a head, all 1 by default
     tied: bool = False  # slices of the largest head in place of heads of their own
-    positions: Literal["rotary"] = "rotary"  # the only kind yet
+    positions: Literal["rotary", "absolute"] = "rotary"  # stage start; absolute: the table of model.start is kept
     max_length: int = 8192  # stage start: tokens that the model takes
     query_length: int = 0  # mask tokens pad queries to this length; 0: not at all
     attend_to_mask: bool = True  # whether those mask tokens are attended to

@@ -1,4 +1,4 @@
-"""Stage start: an English encoder and text in many languages -> a multilingual model with rotary positions, ready to be trained.
+"""Stage start: an English encoder and text in many languages -> a multilingual model, ready to be trained.
 
 A vocabulary is learned from the text; each of its pieces takes the vector of the English pieces that spell it, or of those it is
 translated with; untied heads begin as the main directions of the teacher's token vectors. Nothing is trained yet, and
@@ -47,15 +47,23 @@ def start(recipe: Recipe) -> dict[str, Any]:
 
     settings = recipe.model
     source = locate(settings.start or TEACHER).folder
+    with quiet():
+        old = AutoTokenizer.from_pretrained(str(source), local_files_only=True)
+        bert = AutoModel.from_pretrained(str(source), local_files_only=True)
+    absolute, most = settings.positions == "absolute", bert.config.max_position_embeddings
+    if bert.config.model_type != "bert":  # the others count positions from after the padding's
+        most -= bert.config.pad_token_id + 1
+    if absolute and settings.max_length > most:
+        raise InputError(
+            f"model.max_length = {settings.max_length}: {source.name} has {most} absolute positions. Lower it, or use "
+            "rotary positions."
+        )
     log.info("learning a vocabulary of %d pieces", recipe.vocabulary.size)
     sample = balanced(
         _texts(recipe), recipe.vocabulary.characters, power=recipe.vocabulary.language_power, seed=recipe.seed
     )
     tokenizer = train_vocabulary(sample, recipe.vocabulary.size, max_length=settings.max_length)
-    with quiet():
-        old = AutoTokenizer.from_pretrained(str(source), local_files_only=True)
-        bert = AutoModel.from_pretrained(str(source), local_files_only=True)
-    model = to_rotary(bert, max_length=settings.max_length)
+    model = bert if absolute else to_rotary(bert, max_length=settings.max_length)
     report: dict[str, Any] = replace_vocabulary(model, old, tokenizer, seed=recipe.seed)
     log.info("counting translations")
     english, report["translated"] = _translate(model, tokenizer, recipe)
