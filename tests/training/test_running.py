@@ -138,6 +138,18 @@ def test_a_batch_too_large_says_what_to_lower(world: Path, tmp_path: Path, monke
         train(write(tmp_path / "r.toml", values(world, tmp_path / "out")))
 
 
+def test_a_run_that_shall_end_sooner_ends_at_no_rate(world: Path, tmp_path: Path) -> None:
+    made = values(world, tmp_path / "out", optimiser={"steps": 100, "warmup": 0.0})
+    with pytest.raises(Killed):
+        train(write(tmp_path / "r.toml", made), told=killing(3))
+    made["optimiser"]["steps"] = 6
+    result = train(write(tmp_path / "r.toml", made), resume=True)
+    rates = {entry["step"]: entry["learning_rate"] for entry in result["history"] if "learning_rate" in entry}
+    assert result["steps"] == 6
+    assert rates[2] == pytest.approx(2e-3, rel=0.05)
+    assert [rates[step] for step in (3, 4, 5, 6)] == pytest.approx([2e-3 * (6 - step + 1) / 6 for step in (3, 4, 5, 6)])
+
+
 def test_a_checkpoint_of_another_recipe_is_refused(world: Path, tmp_path: Path) -> None:
     made = values(world, tmp_path / "out")
     with pytest.raises(Killed):

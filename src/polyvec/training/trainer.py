@@ -280,12 +280,12 @@ def _fingerprint(recipe: Recipe) -> str:
 
 
 def _same_recipe(checkpoint: Path, recipe: Recipe) -> None:
-    """Everything but the rates, which may be lowered on the way."""
+    """Everything but the rates and the number of steps, which may be lowered on the way."""
     path = checkpoint / "recipe.json"
     before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     now = json.loads(_fingerprint(recipe))
     for values in (before, now):
-        for name in ("rate", "embedding_rate", "head_rate"):
+        for name in ("rate", "embedding_rate", "head_rate", "steps"):
             values.get("optimiser", {}).pop(name, None)
     if before != now:
         raise InputError(
