@@ -23,6 +23,7 @@ namespace {
 constexpr std::size_t kBuffered = 32;  // tokens, a multiple of every `rows`
 constexpr std::size_t kAhead = 6;      // tokens whose centroids are asked for early
 constexpr std::size_t kLine = 64;
+constexpr std::size_t kStrip = 512;  // tokens whose centroid numbers are gone through at once
 constexpr std::size_t kDocuments = 32;  // documents looked at together
 constexpr std::size_t kWaiting = 2 * kBuffered;  // tokens that are found, asked for, and wait for their turn; a power of two
 
@@ -188,6 +189,21 @@ void raise_each(const typename I::Packed* query, const std::int32_t* starts, con
   }
 }
 
+// Writes the places of the marked ones among n <= kStrip centroid numbers; returns how many, and n + 1 where a number is out of
+// range. Without a branch a token: which ones are marked cannot be foreseen.
+template <class Code>
+std::size_t marked_among(const Code* codes, std::size_t n, const std::uint8_t* marked, std::size_t n_centroids, std::uint32_t* places) {
+  Code largest = 0;
+  for (std::size_t i = 0; i < n; ++i) largest = std::max(largest, codes[i]);
+  if (largest >= n_centroids) return n + 1;
+  std::size_t count = 0;
+  for (std::size_t i = 0; i < n; ++i) {
+    places[count] = static_cast<std::uint32_t>(i);
+    count += marked[codes[i]] != 0;
+  }
+  return count;
+}
+
 // Tokens are found in the documents' centroid numbers, asked for, and scored when kWaiting of them wait, so that what lies scattered
 // in memory has arrived by then. Blocks go across documents, of which kDocuments have a row each in `best`.
 template <class I, unsigned nbits>
@@ -202,7 +218,7 @@ bool look_at_documents(const CodedJob& job, std::size_t begin, std::size_t end, 
   const auto* starts = reinterpret_cast<const std::int32_t*>(
       static_cast<const char*>(job.query) + lines(stride * job.p * sizeof(typename I::Packed)));
   std::size_t tokens[kWaiting];
-  std::uint32_t places[kWaiting], ordered[kBuffered];
+  std::uint32_t places[kWaiting], ordered[kBuffered], inside[kStrip];
   std::size_t found = 0, done = 0;  // of the tokens so far; token i is at i % kWaiting
   const auto take = [&](std::size_t n) {
     for (std::size_t t = 0; t < n; ++t) {
@@ -235,16 +251,21 @@ bool look_at_documents(const CodedJob& job, std::size_t begin, std::size_t end, 
       float* const row = best + place * stride;
       std::copy(job.least, job.least + job.q, row);
       std::fill(row + job.q, row + stride, 0.0f);
-      for (std::size_t token = first; token < last; ++token) {
-        const std::size_t code = job.code(token);
-        if (code >= job.n_centroids) return false;
-        if (!job.marked[code]) continue;
-        for (std::size_t at = 0; at < width; at += kLine) __builtin_prefetch(job.packed + token * width + at);
-        for (std::size_t at = 0; at < job.p && nbits < 8; at += kLine) __builtin_prefetch(job.centroids + code * job.p + at);
-        __builtin_prefetch(job.scales + token);
-        tokens[found % kWaiting] = token;
-        places[found % kWaiting] = static_cast<std::uint32_t>(place);
-        if (++found - done == kWaiting) take(kBuffered);
+      for (std::size_t strip = first; strip < last; strip += kStrip) {
+        const std::size_t n = std::min(kStrip, last - strip);
+        const std::size_t count =
+            job.code_bytes == 2
+                ? marked_among(static_cast<const std::uint16_t*>(job.codes) + strip, n, job.marked, job.n_centroids, inside)
+                : marked_among(static_cast<const std::uint32_t*>(job.codes) + strip, n, job.marked, job.n_centroids, inside);
+        if (count > n) return false;
+        for (std::size_t c = 0; c < count; ++c) {
+          const std::size_t token = strip + inside[c];
+          for (std::size_t at = 0; at < width; at += kLine) __builtin_prefetch(job.packed + token * width + at);
+          __builtin_prefetch(job.scales + token);
+          tokens[found % kWaiting] = token;
+          places[found % kWaiting] = static_cast<std::uint32_t>(place);
+          if (++found - done == kWaiting) take(kBuffered);
+        }
       }
     }
     while (done < found) take(std::min(kBuffered, found - done));

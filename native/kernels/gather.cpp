@@ -61,7 +61,7 @@ bool gather(const GatherJob& job, std::vector<Candidate>& best) {
       if (number < 0 || static_cast<std::size_t>(number) >= job.n_centroids) return false;
       const std::int64_t begin = job.starts[number], end = job.starts[number + 1];
       if (begin < 0 || end < begin || static_cast<std::size_t>(end) > job.stream_size) return false;
-      const float gain = job.values[row * job.nprobe + i] - job.missing[row];
+      const float gains[2] = {job.values[row * job.nprobe + i] - job.missing[row], 0.0f};  // the second time in a row: nothing
       const std::uint8_t *at = job.stream + begin, *const stop = job.stream + end;
       std::uint64_t document = 0;
       while (at < stop) {
@@ -87,8 +87,7 @@ bool gather(const GatherJob& job, std::vector<Candidate>& best) {
         Slot& slot = slot_of[document];
         found[n_found] = static_cast<std::uint32_t>(document);
         n_found += slot.row == 0;
-        const float so_far = slot.row == 0 ? base : slot.score;
-        slot.score = slot.row == stamp ? so_far : so_far + gain;
+        slot.score += gains[slot.row == stamp];
         slot.row = stamp;
       }
     }
@@ -97,7 +96,7 @@ bool gather(const GatherJob& job, std::vector<Candidate>& best) {
   best.reserve(n_found);
   for (std::size_t i = 0; i < n_found; ++i) {
     const std::uint32_t document = found[i];
-    if (!job.allowed || job.allowed[document]) best.push_back({document, slot_of[document].score});
+    if (!job.allowed || job.allowed[document]) best.push_back({document, base + slot_of[document].score});
   }
   if (best.size() > job.limit) {
     const float least = threshold(best, job.limit);

@@ -27,8 +27,8 @@ struct Candidate {
   float score;
 };
 
-// The `limit` best by score, ties to the lower document, in order of document. Score: the sum of missing in order, then
-// + (value - missing) of a document's first list in each query row, in row order, in fp32.
+// The `limit` best by score, ties to the lower document, in order of document. Score: the sum of missing in order + the sum of
+// (value - missing) of a document's first list in each query row, in row order, in fp32.
 // False where the postings are damaged.
 bool gather(const GatherJob& job, std::vector<Candidate>& best);
 

@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     "--candidates",
     type=int,
     metavar="N",
-    help="Documents looked at closely; a sixteenth is scored in full.  [default: 2048, or 32 a hit]",
+    help="Documents looked at closely; a twelfth is scored in full.  [default: 1536, or 32 a hit]",
 )
 @click.option(
     "--measures",

@@ -59,7 +59,7 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON,
     "--candidates",
     type=int,
     metavar="N",
-    help="Documents looked at closely; a sixteenth is scored in full.  [default: 2048]",
+    help="Documents looked at closely; a twelfth is scored in full.  [default: 1536]",
 )
 @click.option("--threads", type=int, default=None, help="Threads to search with.  [default: all cores]")
 @_json_option

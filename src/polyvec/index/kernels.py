@@ -215,13 +215,13 @@ def gather_definition(
     numbers, values: (q, nprobe) centroids of each query row, best first, and what a token near each is worth · missing: (q,)
     what a document gets for a query row that none of its tokens was probed for · stream, offsets: postings, the documents of each
     centroid · allowed: (documents,) uint8, 0 for a document to pass over, or None. A document that no list has is not a
-    candidate. Score: fp32 sum of missing in order, then + (value - missing) of its first list in each query row, in row order.
+    candidate. Score: fp32 sum of missing, + the sum of (value - missing) of its first list in each query row, both in row order.
     Ties at the limit go to the lower number.
     """
     base = np.float32(0)
     for value in missing:
         base += value
-    scores = np.full(documents, base, np.float32)
+    scores = np.zeros(documents, np.float32)
     found = np.zeros(documents, bool)
     for i in range(len(numbers)):
         fresh = np.ones(documents, bool)
@@ -231,6 +231,7 @@ def gather_definition(
             fresh[rows] = False
             found[rows] = True
             scores[rows] += value - missing[i]
+    scores += base
     if allowed is not None:
         found &= allowed != 0
     candidates = np.flatnonzero(found)

@@ -29,7 +29,7 @@ class SearchOptions:
     exact: bool = False  # score every document that may be returned; no probing
     nprobe: int = 32  # centroids that each query token looks into
     candidates: int | None = (
-        None  # documents looked at closely, a sixteenth of which is scored in full; None: 2048, or 32 a hit where that is more
+        None  # documents looked at closely, a twelfth of which is scored in full; None: 1536, or 32 a hit where that is more
     )
     recall: float | None = (
         None  # share of the exact top 10 wanted, below 1: sets nprobe and candidates from the index's own measurement
@@ -63,12 +63,12 @@ class SearchOptions:
     @property
     def gathered(self) -> int:
         """Documents whose tokens near the query's are looked at."""
-        return max(2048, 32 * self.k) if self.candidates is None else max(self.candidates, self.k)
+        return max(1536, 32 * self.k) if self.candidates is None else max(self.candidates, self.k)
 
     @property
     def scored(self) -> int:
         """Of these, the documents that are scored in full."""
-        return max(self.gathered // 16, 4 * self.k)
+        return max(self.gathered // 12, 4 * self.k)
 
 
 def with_recall(options: SearchOptions, curve: Sequence[dict[str, float]]) -> SearchOptions:
