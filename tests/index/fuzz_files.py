@@ -74,7 +74,7 @@ def _coded(
     folder: Path, nbits: int, vectors: np.ndarray, doclens: np.ndarray, ids: np.ndarray, query: np.ndarray
 ) -> list[Target]:
     path, codec_path = folder / f"{nbits}.seg", folder / f"{nbits}.codec"
-    codec = train_codec(vectors, nbits=nbits, total_tokens=len(vectors) * 8, threads=1)
+    codec = train_codec(vectors.copy(), nbits=nbits, total_tokens=len(vectors) * 8, threads=1)
     _, checksum = codec.save(codec_path)
     postings, coded_segment.POSTINGS_FROM = coded_segment.POSTINGS_FROM, 0
     try:

@@ -35,9 +35,11 @@ def centroid_count(tokens: int) -> int:
 
 
 def train_codec(vectors: Float, *, nbits: int, total_tokens: int, seed: int = _SEED, threads: int) -> Codec:
-    """vectors: (n, dim) float32 unit rows, n >= 1 · total_tokens: of the collection that they stand for."""
+    """vectors: (n, dim) float32 unit rows, n >= 1, which are overwritten · total_tokens: of the collection that they stand for."""
     dim = vectors.shape[1]
-    turned = Rotation(dim, seed).apply(vectors)
+    measured = vectors[_some(len(vectors), seed)]
+    Rotation(dim, seed).apply_in_place(vectors)
+    turned = vectors
     k = min(centroid_count(total_tokens), len(turned))
     cells, groups, per_group = _shares(turned, k, seed, threads)
     grouped = grouped_kmeans(turned, groups, per_group, rounds=_ROUNDS, seed=seed, threads=threads)
@@ -55,14 +57,13 @@ def train_codec(vectors: Float, *, nbits: int, total_tokens: int, seed: int = _S
         steps=np.ones(STEPS, np.float32), points=points, thresholds=thresholds,
     )  # fmt: skip
     if nbits < 8:
-        chosen = _some(turned, seed)
+        chosen = _some(len(turned), seed)
         offsets, grouped_now = codec.group_offsets, codec._grouped
         nearest = codec.members[nearest_centroids(turned[chosen], groups[chosen], grouped_now, offsets, threads)]
         residuals = turned[chosen] / np.float32(unit) - codec.centroids[nearest, :dim]
         steps, points, thresholds = _quantiser(residuals, nbits)
         codec = replace(codec, steps=steps, points=points, thresholds=thresholds)
-    sample = _some(turned, seed)
-    return replace(codec, error=coding_error(codec, vectors[sample], None, threads))
+    return replace(codec, error=coding_error(codec, measured, None, threads))
 
 
 def coding_error(codec: Codec, vectors: Float, token_ids: Int32 | None, threads: int) -> float:
@@ -76,9 +77,9 @@ def _nothing() -> Float:
     return np.zeros(0, np.float32)
 
 
-def _some(turned: Float, seed: int) -> Int64:
+def _some(rows: int, seed: int) -> Int64:
     """Row numbers of a smaller sample, ascending."""
-    return np.sort(np.random.default_rng([seed, 1]).permutation(len(turned))[: 1 << 16])
+    return np.sort(np.random.default_rng([seed, 1]).permutation(rows)[: 1 << 16])
 
 
 def _shares(turned: Float, k: int, seed: int, threads: int) -> tuple[Float, Int32, Int64]:

@@ -84,11 +84,15 @@ class CodedSegmentWriter:
 
     def _postings(self, codes: npt.NDArray[np.generic], doclens: Int64) -> tuple[npt.NDArray[np.uint8], Int64]:
         """The documents of each centroid, each once."""
-        documents = np.repeat(np.arange(len(doclens)), doclens)
-        pairs = np.unique(codes.astype(np.int64) * len(doclens) + documents)
+        pairs = codes.astype(np.int64)
+        pairs *= len(doclens)
+        pairs += np.repeat(np.arange(len(doclens), dtype=np.int64), doclens)
+        pairs.sort()  # in place: there are as many as tokens
+        pairs = pairs[np.concatenate([[True], pairs[1:] != pairs[:-1]])]
         centroids = pairs // len(doclens)
         lengths = np.bincount(centroids, minlength=len(self._codec.centroids)).astype(np.int64)
-        return kernels.encode_postings(pairs % len(doclens), lengths)
+        pairs -= centroids * len(doclens)
+        return kernels.encode_postings(pairs, lengths)
 
 
 class CodedSegment:

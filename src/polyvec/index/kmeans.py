@@ -14,6 +14,9 @@ from polyvec.index.kernels import assign
 Float = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
 
+_AT_ONCE = 1 << 16  # vectors, and
+_COLUMNS = 16  # dimensions that are copied at a time: a sample may be half of what the memory holds
+
 
 def grouped_kmeans(
     vectors: Float, groups: npt.NDArray[np.int32], per_group: Int64, *, rounds: int, seed: int, threads: int
@@ -50,14 +53,23 @@ def nearest_centroids(
 ) -> Int64:
     """(n,) int64: the centroid of each vector's group that is nearest to it."""
     biased = np.concatenate([centroids, -0.5 * (centroids * centroids).sum(axis=1, keepdims=True)], axis=1)
-    ones = np.ones((len(vectors), 1), np.float32)
-    return assign(np.concatenate([vectors, ones], axis=1), groups, biased.astype(np.float32), offsets, threads=threads)
+    biased = biased.astype(np.float32)
+    nearest = np.empty(len(vectors), np.int64)
+    for first in range(0, len(vectors), _AT_ONCE):
+        part = vectors[first : first + _AT_ONCE]
+        with_ones = np.ones((len(part), part.shape[1] + 1), np.float32)
+        with_ones[:, :-1] = part
+        nearest[first : first + _AT_ONCE] = assign(
+            with_ones, groups[first : first + _AT_ONCE], biased, offsets, threads=threads
+        )
+    return nearest
 
 
 def cluster_sums(vectors: Float, nearest: Int64, size: int) -> tuple[npt.NDArray[np.float64], Int64]:
     """(size, d) float64 sums and (size,) counts of the vectors of each cluster."""
     sizes = np.bincount(nearest, minlength=size)
     sums = np.empty((size, vectors.shape[1]))
-    for dimension, column in enumerate(np.ascontiguousarray(vectors.T)):
-        sums[:, dimension] = np.bincount(nearest, weights=column, minlength=size)
+    for first in range(0, vectors.shape[1], _COLUMNS):
+        for dimension, column in enumerate(np.ascontiguousarray(vectors[:, first : first + _COLUMNS].T), start=first):
+            sums[:, dimension] = np.bincount(nearest, weights=column, minlength=size)
     return sums, sizes.astype(np.int64)

@@ -57,6 +57,7 @@ class Source:
         sample = self._sample()
         unseen = _last(sample, min(_UNSEEN_TOKENS, sum(map(len, sample)) // 16))
         seen = np.concatenate(sample[: len(sample) - len(unseen)])
+        del sample  # its memory is wanted for training
         codec = train_codec(seen, nbits=nbits, total_tokens=self.tokens, threads=default_threads())
         if not unseen:
             return codec

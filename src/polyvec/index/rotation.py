@@ -25,15 +25,20 @@ class Rotation:
 
     def apply(self, vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """(n, dim) float32 -> (n, dim) float32 rotated."""
-        return self._turned(vectors, range(_ROUNDS), forward=True)
+        return self._turned(vectors, np.empty(vectors.shape, np.float32), range(_ROUNDS), forward=True)
+
+    def apply_in_place(self, vectors: npt.NDArray[np.float32]) -> None:
+        """Rotate (n, dim) float32 where they lie."""
+        self._turned(vectors, vectors, range(_ROUNDS), forward=True)
 
     def undo(self, vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """(n, dim) float32 rotated -> (n, dim) float32 as they were, but for rounding."""
-        return self._turned(vectors, range(_ROUNDS - 1, -1, -1), forward=False)
+        return self._turned(vectors, np.empty(vectors.shape, np.float32), range(_ROUNDS - 1, -1, -1), forward=False)
 
-    def _turned(self, vectors: npt.NDArray[np.float32], rounds: range, *, forward: bool) -> npt.NDArray[np.float32]:
+    def _turned(
+        self, vectors: npt.NDArray[np.float32], turned: npt.NDArray[np.float32], rounds: range, *, forward: bool
+    ) -> npt.NDArray[np.float32]:
         """Rows in parts that stay in the cache, dimensions first, so that every sum runs over whole rows of memory."""
-        turned = np.empty(vectors.shape, np.float32)
         for first in range(0, len(vectors), _ROWS_AT_ONCE):
             part = np.array(vectors[first : first + _ROWS_AT_ONCE].T, np.float32, order="C")  # (dim, rows)
             for number in rounds:
