@@ -19,6 +19,7 @@
 #include "kernels/gather.hpp"
 #include "kernels/probe.hpp"
 #include "kernels/quantise.hpp"
+#include "kernels/rotate.hpp"
 #include "parallel.hpp"
 
 namespace nb = nanobind;
@@ -239,6 +240,16 @@ void quantise_rows(const Matrix<float>& residuals, const Row<float>& steps, cons
   });
 }
 
+void rotate_rows(const Array<float, 2>& rows, const Matrix<float>& signs, float scale, bool forward) {
+  const std::size_t d = rows.shape(1);
+  expect(d > 0 && signs.shape(1) == d, "rows and signs differ in dim");
+  std::size_t block = 1;
+  while (2 * block <= d) block *= 2;
+  const RotateJob job{rows.data(), signs.data(), d, signs.shape(0), block, scale, forward};
+  nb::gil_scoped_release released;
+  rotate(job, 0, rows.shape(0));
+}
+
 template <class Kernel>
 std::vector<std::string> names(const std::vector<const Kernel*>& kernels) {
   std::vector<std::string> found;
@@ -273,6 +284,7 @@ void bind_engine(nb::module_& m) {
         nb::arg("nearest"), nb::arg("threads"), nb::arg("kernel"));
   m.def("quantise", &quantise_rows, nb::arg("residuals"), nb::arg("steps"), nb::arg("points"), nb::arg("thresholds"),
         nb::arg("scales"), nb::arg("packed"), nb::arg("threads"));
+  m.def("rotate", &rotate_rows, nb::arg("rows"), nb::arg("signs"), nb::arg("scale"), nb::arg("forward"));
   m.def("codes_kernels", [] { return names(codes_kernels()); });
   m.def("assign_kernels", [] { return names(assign_kernels()); });
   m.def("int8_peak", &int8_peak, nb::arg("kernel"));

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from polyvec.index import kernels
+from polyvec.index import definitions, kernels
 
 SIZES = st.integers(0, 12)
 SEEDS = st.integers(0, 1 << 30)
@@ -45,7 +45,7 @@ def coded(seed: int, q: int, doclens: list[int], nbits: int, blocks: int, k: int
 @settings(max_examples=60)
 def test_refine_is_its_definition(kernel, seed, q, doclens, nbits, blocks, wide, threads):
     job = coded(seed, q, doclens, nbits, blocks, code_dtype=np.uint32 if wide else np.uint16)
-    expected = kernels.refine_definition(**job)
+    expected = definitions.refine_definition(**job)
     found = kernels.refine(**job, threads=threads, kernel=kernel)
     assert found.tobytes() == expected.tobytes()
 
@@ -73,7 +73,7 @@ def looking(job, seed: int):
 @settings(max_examples=60)
 def test_look_is_its_definition(kernel, seed, q, doclens, nbits, blocks, wide, threads):
     job = looking(coded(seed, q, doclens, nbits, blocks, code_dtype=np.uint32 if wide else np.uint16), seed)
-    expected = kernels.look_definition(**job)
+    expected = definitions.look_definition(**job)
     found = kernels.look(**job, threads=threads, kernel=kernel)
     assert found.tobytes() == expected.tobytes()
 
@@ -84,6 +84,15 @@ def test_look_refuses_other_shapes(name):
     job[name] = job[name][1:]
     with pytest.raises(ValueError, match=f"{name} must have one entry"):
         kernels.look(**job)
+
+
+@given(SEEDS, st.integers(0, 20), st.integers(1, 140), st.booleans())
+def test_rotation_is_its_definition(seed, n, d, forward):
+    rng = np.random.default_rng(seed)
+    rows, signs = rng.normal(size=(n, d)).astype(np.float32), rng.choice(np.array([-1, 1], np.float32), (3, d))
+    expected = definitions.rotate_definition(rows, signs, forward=forward)
+    kernels.rotate(rows, signs, forward=forward)
+    assert rows.tobytes() == expected.tobytes()
 
 
 @given(SEEDS, st.integers(1, 40), NBITS)
@@ -140,7 +149,7 @@ def test_probe_is_its_definition(kernel, seed, q, sizes, blocks, data):
     query, parents, centroids = rows(q), rows(len(sizes)), rows(sum(sizes))
     nprobe = data.draw(st.integers(1, sum(sizes)))
     parent_probe = data.draw(st.integers(1, len(sizes) + 2))
-    expected = kernels.probe_definition(query, parents, offsets, centroids, nprobe, parent_probe)
+    expected = definitions.probe_definition(query, parents, offsets, centroids, nprobe, parent_probe)
     found = kernels.probe(query, parents, offsets, centroids, nprobe, parent_probe, threads=2, kernel=kernel)
     assert np.array_equal(found[0], expected[0])
     assert np.array_equal(found[1], expected[1])
@@ -158,7 +167,7 @@ def test_gather_is_its_definition(seed, q, documents, centroids, filtered, limit
     missing = np.ascontiguousarray(values[:, -1])
     allowed = rng.integers(0, 2, documents).astype(np.uint8) if filtered else None
     arguments = (numbers, values, missing, stream, starts, documents, allowed, limit)
-    expected, found = kernels.gather_definition(*arguments), kernels.gather(*arguments)
+    expected, found = definitions.gather_definition(*arguments), kernels.gather(*arguments)
     assert np.array_equal(found[0], expected[0])
     assert found[1].tobytes() == expected[1].tobytes()
 
@@ -216,7 +225,7 @@ def test_assign_is_its_definition(kernel, seed, n, sizes, d):
     # whole numbers: sums are exact in any order, and ties are many
     vectors = rng.integers(-3, 4, (n, d)).astype(np.float32)
     centroids = rng.integers(-3, 4, (sum(sizes), d)).astype(np.float32)
-    expected = kernels.assign_definition(vectors, groups, centroids, offsets)
+    expected = definitions.assign_definition(vectors, groups, centroids, offsets)
     assert np.array_equal(kernels.assign(vectors, groups, centroids, offsets, threads=2, kernel=kernel), expected)
 
 
@@ -241,7 +250,7 @@ def test_quantise_is_its_definition(seed, n, nbits, blocks):
     points = np.sort(rng.standard_normal(1 << nbits)).astype(np.float32)
     thresholds = ((points[1:] + points[:-1]) / 2).astype(np.float32)
     steps = np.geomspace(0.01, 10, 256).astype(np.float32)
-    codes, scales = kernels.quantise_definition(residuals, steps, points, thresholds)
+    codes, scales = definitions.quantise_definition(residuals, steps, points, thresholds)
     found_scales, packed = kernels.quantise(residuals, steps, points, thresholds, threads=2)
     assert np.array_equal(found_scales, scales)
     assert np.array_equal(packed, kernels.pack_codes(codes, nbits))

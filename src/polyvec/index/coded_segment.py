@@ -171,7 +171,7 @@ class CodedSegment:
     def look(
         self, query: CodedQuery, positions: Int64, marked: npt.NDArray[np.uint8], least: Float, threads: int
     ) -> Float:
-        """(n,) float32: `score` of these positions over the tokens of marked centroids alone; see kernels.look_definition."""
+        """(n,) float32: `score` of these positions over the tokens of marked centroids alone; see definitions.py."""
         codec = self._codec
         try:
             return kernels.look(
@@ -189,7 +189,7 @@ class CodedSegment:
         allowed: npt.NDArray[np.uint8] | None,
         limit: int,
     ) -> tuple[Int64, Float]:
-        """The `limit` positions with the best approximate scores, ascending, and those scores; see kernels.gather_definition."""
+        """The `limit` positions with the best approximate scores, ascending, and those scores; see definitions.py."""
         if self._postings is None or self._starts is None:
             raise ValueError("this segment is small: it has no postings and is scored whole")
         documents = self.n_documents
