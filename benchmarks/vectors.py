@@ -146,8 +146,8 @@ def write_parts(encoder: Any, texts: list[tuple[str, str]], cache: Path) -> None
         print(f"{start + len(part)} documents, {made} tokens now, {rate:.0f} tokens/s", flush=True)
 
 
-def write_queries(encoder: Any, data: Path, cache: Path) -> None:
-    rng = np.random.default_rng(SEED)
+def judged_questions(data: Path, rng: np.random.Generator) -> list[tuple[str, list[str]]]:
+    """Texts of the judged questions, in the order of their vectors, and names of the documents that are right."""
     questions: list[tuple[str, list[str]]] = []
     for name, wanted in JUDGED.items():
         rows = list(_lines(data / "eval" / name / "queries.jsonl"))
@@ -158,6 +158,12 @@ def write_queries(encoder: Any, data: Path, cache: Path) -> None:
                 relevant.setdefault(query, []).append(f"{name}/{document}")
         for i in np.sort(rng.choice(len(rows), wanted, replace=False)):
             questions.append((rows[i]["text"], relevant[rows[i]["_id"]]))
+    return questions
+
+
+def write_queries(encoder: Any, data: Path, cache: Path) -> None:
+    rng = np.random.default_rng(SEED)
+    questions = judged_questions(data, rng)
     _save(cache, "questions", encoder.encode_query([text for text, _ in questions]), [names for _, names in questions])
     rows = list(_lines(data / "eval" / "ntrex-xx-en" / "queries.jsonl"))
     sentences = []
