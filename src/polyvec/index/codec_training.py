@@ -21,7 +21,7 @@ Int64 = npt.NDArray[np.int64]
 Int32 = npt.NDArray[np.int32]
 
 SAMPLE_TOKENS = 400_000  # tokens to train on, at most: the build's memory stays under 1 GB
-_TOKENS_A_CENTROID = 110
+_TOKENS_A_CENTROID = 120
 _MOST_CENTROIDS = 1 << 16  # numbers fit 16 bits
 _CELL_CENTROIDS = 64  # centroids in a cell, about
 _ROUNDS = 6
@@ -30,7 +30,7 @@ _SCALE_FLOOR = 1e-3  # smallest scale that is told apart from none, in shares of
 
 
 def centroid_count(tokens: int) -> int:
-    """Centroids for a collection: one for 110 tokens, more of them a token in small collections, at most 65,536."""
+    """Centroids for a collection: one for 120 tokens, more of them a token in small collections, at most 65,536."""
     return int(np.clip(max(tokens // _TOKENS_A_CENTROID, min(tokens // 24, 1024)), 1, _MOST_CENTROIDS))
 
 
