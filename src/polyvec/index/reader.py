@@ -147,7 +147,7 @@ class Snapshot:
     def _candidates(
         self, query: CodedQuery, options: SearchOptions, wanted: dict[int, Int64 | None], threads: int
     ) -> dict[int, Int64]:
-        """The positions of each large coded segment that are worth a full score; segments that are not named are scored whole.
+        """The positions of each coded segment that are worth a full score; segments that are not named are scored whole.
 
         Gathered by the scores of centroids alone, then looked at: MaxSim over their tokens near the query's.
         """
@@ -157,9 +157,8 @@ class Snapshot:
             live
             for live in self.segments
             if isinstance(live.segment, CodedSegment) and live.segment.has_postings
-            and _size(wanted[id(live)], live.segment.n_documents) > options.scored
         ]  # fmt: skip
-        if not probed:
+        if sum(_size(wanted[id(live)], live.segment.n_documents) for live in probed) <= options.gathered:
             return {}
         nprobe = min(options.nprobe, len(codec.centroids))
         looked = min(_LOOKED * nprobe, len(codec.centroids))
