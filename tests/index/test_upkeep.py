@@ -98,6 +98,14 @@ def test_when_a_codec_is_trained() -> None:
     assert upkeep.training_due({"tokens": 100, "error": 0.1}, upkeep.TRAIN_FROM)
 
 
+def test_a_codec_of_a_growing_index_is_made_for_more_tokens() -> None:
+    assert upkeep.expected_tokens([record(0, 1000)], 900) == 900
+    assert upkeep.expected_tokens([record(0, 100), record(1, 900)], 1000) == 1000
+    growing = [record(0, 900), record(1, 100)]
+    expected = upkeep.expected_tokens(growing, 1000)
+    assert 1000 / expected == pytest.approx(expected / (1000 * upkeep.GROWTH), rel=0.01)
+
+
 def test_a_hundred_calls_make_a_few_files(tmp_path: Path) -> None:
     vectors = arrays(100)
     with Index.create(tmp_path / "i", dim=DIM) as index:

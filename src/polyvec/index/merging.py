@@ -50,15 +50,16 @@ class Source:
         self.rows: Int64 = np.concatenate(chosen) if chosen else np.empty(0, np.int64)
         self.tokens = sum(int(segment.doclens[alive].sum()) for segment, alive in self._live)
 
-    def train(self, nbits: int) -> Codec:
-        """A codec trained on a sample of these documents. Its error is measured on some that it has not seen, so that what is
-        added later compares with it.
+    def train(self, nbits: int, expected_tokens: int) -> Codec:
+        """A codec trained on a sample of these documents, with centroids for expected_tokens tokens of their kind.
+
+        Its error is measured on some that it has not seen, so that what is added later compares with it.
         """
         sample = self._sample()
         unseen = _last(sample, min(_UNSEEN_TOKENS, sum(map(len, sample)) // 16))
         seen = np.concatenate(sample[: len(sample) - len(unseen)])
         del sample  # its memory is wanted for training
-        codec = train_codec(seen, nbits=nbits, total_tokens=self.tokens, threads=default_threads())
+        codec = train_codec(seen, nbits=nbits, total_tokens=expected_tokens, threads=default_threads())
         if not unseen:
             return codec
         return replace(codec, error=coding_error(codec, np.concatenate(unseen), None, default_threads()))

@@ -58,6 +58,16 @@ def training_due(listed: dict[str, Any] | None, tokens: int) -> bool:
     return bool(added >= max(trained, TRAIN_FROM) and drift_of(listed) > NOTICED)
 
 
+def expected_tokens(records: Sequence[SegmentRecord], tokens: int) -> int:
+    """How many tokens a codec that is trained on `tokens` live tokens gets centroids for.
+
+    An index most of which was there before the last call is one that grows: its codec is made for the middle, in
+    proportion, of what it will see until the next one, so that lists are never much longer than in an index built at once.
+    """
+    grows = bool(records) and 2 * records[-1].n_tokens < sum(record.n_tokens for record in records)
+    return round(tokens * GROWTH**0.5) if grows else tokens
+
+
 def _unsettled(records: Sequence[SegmentRecord], tokens: int, most: int) -> list[SegmentRecord]:
     """The newest records, from the first on that is not large enough to rest beside all after it and `tokens` new tokens.
 

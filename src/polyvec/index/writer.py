@@ -28,7 +28,7 @@ from polyvec.index.merging import Source
 from polyvec.index.new_segment import NewSegment, unused_file
 from polyvec.index.reader import SEGMENT_FOLDER, Snapshot
 from polyvec.index.tuning import measured_curve
-from polyvec.index.upkeep import BUFFER_TOKENS, absorbed, merge_due, training_due
+from polyvec.index.upkeep import BUFFER_TOKENS, absorbed, expected_tokens, merge_due, training_due
 
 log = logging.getLogger(__name__)
 
@@ -208,29 +208,35 @@ class Writer:
         if meta["state"] != "ready":  # a build in parts is put into codes once, from everything, by its last step
             return
         listed = meta.get("codec")
-        if (
-            nbits < 16
-            and training_due(listed, sum(record.n_tokens for record in records))
-            and training_due(listed, Source(self._opened(records, dim)).tokens)
-        ):
-            self._rewrite(records, dim, train=nbits)
-            self._measure(dim)
-            return
+        if nbits < 16 and training_due(listed, sum(record.n_tokens for record in records)):
+            live = Source(self._opened(records, dim)).tokens
+            if training_due(listed, live):
+                self._rewrite(records, dim, train=nbits, expected=expected_tokens(records, live))
+                self._measure(dim)
+                return
         while due := merge_due(records, [self.catalog.count_deleted(r.first_row, r.last_row) for r in records]):
             self._rewrite(due, dim)
             records = self.catalog.segments()
 
-    def _rewrite(self, records: list[SegmentRecord], dim: int, *, train: int | None = None) -> None:
+    def _rewrite(
+        self,
+        records: list[SegmentRecord],
+        dim: int,
+        *,
+        train: int | None = None,
+        expected: int | None = None,
+    ) -> None:
         """Write the live documents of neighbouring segments as one, in a transaction of its own.
 
-        train: bits of a new codec to train on them, for which they have to be all there are.
+        train: bits of a new codec to train on them, for which they have to be all there are · expected: how many tokens
+        it is made for; None for these alone.
         """
         source = Source(self._opened(records, dim))
         meta = self.catalog.meta()
         listed, codec = meta.get("codec"), self._codec(meta)
         trained = None
         if train is not None and source.tokens:
-            codec = source.train(train)
+            codec = source.train(train, source.tokens if expected is None else expected)
             _, trained = unused_file(self.folder, meta["next_segment"], "codec")
             size, checksum = codec.save(trained)
             listed = {
