@@ -174,6 +174,15 @@ def test_transfer_draws_the_student_to_the_teacher(world: Path) -> None:
     assert all("teacher" not in name for name, _ in stage.named_parameters())  # frozen, and not in checkpoints
 
 
+def test_the_teacher_keeps_its_precision_where_the_student_computes_in_half(world: Path) -> None:
+    texts = ["licht welt", "zucker"]  # few rows of tokens take a path of their own
+    wanted, kept = Transfer(toy(world, "transfer"))._targets(texts, 24)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found, kept_in_half = Transfer(toy(world, "transfer"))._targets(texts, 24)
+    torch.testing.assert_close(found, wanted, rtol=0, atol=0)
+    torch.testing.assert_close(kept_in_half, kept)
+
+
 def test_mlm_masks_whole_words(world: Path) -> None:
     stage = MaskedLanguage(toy(world, "mlm", objective={"masked": 0.4}))
     ids = stage.student.pieces(["photosynthesis light zzqx plants photosynthese sugar"], "document", 64)[0].ids

@@ -65,7 +65,10 @@ class Transfer(Stage):
         """(n, t, size) teacher vectors along the heads' first directions, and which of them count."""
         fresh = [text for text in dict.fromkeys(texts) if text not in self._known]
         found = {}
-        for text, vectors in zip(fresh, self._teacher.encode_document(fresh) if fresh else [], strict=True):
+        here = self._teacher.model.device.type
+        with torch.autocast(here, enabled=False):  # its own precision, whatever the student's
+            encoded = self._teacher.encode_document(fresh) if fresh else []
+        for text, vectors in zip(fresh, encoded, strict=True):
             found[text] = (vectors @ self._directions.T).astype(np.float16)
             if self._bytes < _REMEMBERED:
                 self._known[text] = found[text]
