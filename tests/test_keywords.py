@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from polyvec import Index
 from polyvec.errors import InputError
 from polyvec.index.keywords import match_expression, tokenize
+from polyvec.index.options import SearchOptions
 from tests.conftest import WordEncoder
 
 TEXTS = {
@@ -81,7 +82,7 @@ def test_subset_ties_and_k(tmp_path: Path, encoder: WordEncoder) -> None:
 
 
 def test_hybrid_fuses_both_and_shows_the_parts(index: Index) -> None:
-    hits = index.search("hauptstadt brücke", mode="hybrid", k=3)
+    hits = index.search("hauptstadt brücke", options=SearchOptions(mode="hybrid", fusion="rank", k=3))
     late = {hit.id: hit.score for hit in index.search("hauptstadt brücke", k=100)}
     keyword = {hit.id: hit.score for hit in index.search("hauptstadt brücke", mode="keyword", k=100)}
     assert hits[0].id == "de"

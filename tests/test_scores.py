@@ -102,7 +102,7 @@ def test_options_are_checked(options: dict[str, object], message: str) -> None:
 
 def test_hybrid_says_which_rank_in_which_list(index: Index) -> None:
     query = "red tree"
-    hits = index.search(query, k=5, mode="hybrid")
+    hits = index.search(query, options=SearchOptions(k=5, mode="hybrid", fusion="rank"))
     places = {
         "late": {hit.id: hit.rank for hit in index.search(query, k=100)},
         "keyword": {hit.id: hit.rank for hit in index.search(query, k=100, mode="keyword")},
@@ -119,7 +119,8 @@ def test_what_only_keywords_found_has_a_late_score_too(tmp_path: Path, encoder: 
     with Index.create(tmp_path / "k.polyvec", encoder=encoder, nbits=16) as index:  # type: ignore[arg-type]
         index.add([{"id": f"near{i}", "text": "star"} for i in range(150)])
         index.add([{"id": "far", "text": " ".join(f"x{i}" for i in range(64)) + " stellar"}])
-        (hit,) = [hit for hit in index.search("star stellar", mode="hybrid", k=100) if hit.id == "far"]
+        options = SearchOptions(mode="hybrid", fusion="rank", k=100)
+        (hit,) = [hit for hit in index.search("star stellar", options=options) if hit.id == "far"]
         assert hit.ranks == {"keyword": 1}
         assert hit.parts["late"] == index.search("star stellar", subset=["far"])[0].score
         assert hit.normalised_score == index.search("star stellar", subset=["far"])[0].normalised_score
@@ -136,8 +137,8 @@ def test_the_weight_moves_from_keywords_to_maxsim(index: Index, fusion: str) -> 
     assert order(1.0) == [hit.id for hit in index.search("red tree", k=5)]
 
 
-def test_weighted_scores_are_the_stated_sum(index: Index) -> None:
-    options = SearchOptions(mode="hybrid", fusion="weight", weight=0.7, k=5)
+def test_weighted_scores_are_the_stated_sum_and_the_default(index: Index) -> None:
+    options = SearchOptions(mode="hybrid", k=5)
     hits = index.search("red green", options=options)
     late = [hit.parts["late"] for hit in hits]
     best = max(hit.parts.get("keyword", 0.0) for hit in hits)

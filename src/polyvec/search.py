@@ -207,7 +207,8 @@ def _fused(
         whole = SearchOptions(k=len(others), exact=True)
         late.update(_scores(*snapshot.search(query, whole, subset=others, threads=threads)))
     parts = {"late": late, "keyword": lists["keyword"]}
-    fused = _by_weight(parts, options.weight) if options.fusion == "weight" else _by_rank(lists, options.weight)
+    share = options.share_of_late
+    fused = _by_weight(parts, share) if options.fusion == "weight" else _by_rank(lists, share)
     return _Found(sorted(fused.items(), key=lambda item: (-item[1], item[0])), lists, parts)
 
 

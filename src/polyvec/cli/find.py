@@ -43,8 +43,10 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON,
     show_default=True,
     help="MaxSim, BM25, or both fused.",
 )
-@click.option("--fusion", type=click.Choice(["rank", "weight"]), help="How hybrid fuses.  [default: rank]")
-@click.option("--weight", type=float, metavar="W", help="Share of MaxSim in hybrid, 0 to 1.  [default: 0.5]")
+@click.option("--fusion", type=click.Choice(["rank", "weight"]), help="How hybrid fuses.  [default: weight]")
+@click.option(
+    "--weight", type=float, metavar="W", help="Share of MaxSim in hybrid, 0 to 1.  [default: 0.7; 0.5 by rank]"
+)
 @click.option("--min-score", type=float, metavar="S", help="Leave out hits whose normalised score, 0 to 1, is below.")
 @click.option(
     "--filter", "condition", metavar="JSON", help='Metadata filter, \'{"lang": "de", "year": {"$gte": 2000}}\'.'

@@ -14,7 +14,7 @@ _INTRO = """# Results
 Written by `polyvec reproduce recipes/expected.toml --data FOLDER --all --update --page docs/results.md`; `make reproduce`
 runs the commands again and fails where a value is off. Measured through the index, in codes, over all judged queries. BM25 is bm25s
 (Lucene's variant, k1 1.2, b .75) on words, and pairs of characters in scripts without spaces; keyword is the index's own
-BM25; hybrid fuses it with late interaction by reciprocal rank. DATA is the folder of datasets, SET the name of a row.
+BM25; hybrid fuses it with late interaction (scores, .7 late). DATA is the folder of datasets, SET the name of a row.
 """
 _MISSING = "Empty cells have not been measured with this model yet.\n"
 _AVERAGED = 3  # sets of a group, from which their mean is shown

@@ -22,9 +22,11 @@ class SearchOptions:
     k: int = 10  # hits to return
     mode: Mode = "late"  # late: MaxSim · keyword: BM25 · hybrid: both, fused
     fusion: Fusion = (
-        "rank"  # of hybrid: rank: reciprocal ranks · weight: scores, each scaled to [0, 1] among the candidates
+        "weight"  # of hybrid: weight: scores, each scaled to [0, 1] among the candidates · rank: reciprocal ranks
     )
-    weight: float = 0.5  # share of MaxSim in hybrid, from 0 to 1; keywords have the rest
+    weight: float | None = (
+        None  # share of MaxSim in hybrid, from 0 to 1, keywords have the rest; None: 0.7, or 0.5 by rank
+    )
     min_score: float | None = None  # hits whose normalised score, in [0, 1], is below are left out; not for keyword
     exact: bool = False  # score every document that may be returned; no probing
     nprobe: int = 32  # centroids that each query token looks into
@@ -42,7 +44,7 @@ class SearchOptions:
             raise InputError(f"fusion={self.fusion!r}: expected one of {', '.join(get_args(Fusion))}.")
         for name in ("weight", "min_score"):
             value = getattr(self, name)
-            if not _is_share(value) and not (name == "min_score" and value is None):
+            if value is not None and not _is_share(value):
                 raise InputError(f"{name}={value!r}: expected a number from 0 to 1.")
         if self.min_score is not None and self.mode == "keyword":
             raise InputError(
@@ -59,6 +61,13 @@ class SearchOptions:
             raise InputError(
                 f"recall={self.recall!r}: expected a share between 0 and 1, such as 0.99; all of it is exact=True."
             )
+
+    @property
+    def share_of_late(self) -> float:
+        """What MaxSim has in a fused score."""
+        if self.weight is not None:
+            return self.weight
+        return 0.7 if self.fusion == "weight" else 0.5
 
     @property
     def gathered(self) -> int:
