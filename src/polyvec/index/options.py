@@ -77,7 +77,7 @@ class SearchOptions:
     @property
     def scored(self) -> int:
         """Of these, the documents that are scored in full."""
-        return max(self.gathered // 12, 4 * self.k)
+        return min(max(self.gathered // 12, 4 * self.k), self.gathered)
 
 
 def with_recall(options: SearchOptions, curve: Sequence[dict[str, float]]) -> SearchOptions:
