@@ -63,3 +63,18 @@ def test_additions_are_averaged_by_their_tokens() -> None:
     assert drift_of(listed) == 1
     assert drift_of(once) == pytest.approx(1)
     assert drift_of(twice) == pytest.approx((0.1 * 10 + 0.4 * 30) / 40 / 0.1, abs=0.01)
+
+
+def test_a_codec_trained_on_what_was_in_codes_does_not_take_new_vectors_for_strange(tmp_path: Path) -> None:
+    def some(seed: int) -> list[np.ndarray]:
+        rows = np.random.default_rng(seed).standard_normal((60, 5, 8)).astype(np.float32)
+        return list(rows / np.linalg.norm(rows, axis=2, keepdims=True))
+
+    with polyvec.Index.create(tmp_path / "i", dim=8, nbits=8) as index:
+        index.add_vectors([f"a{i}" for i in range(60)], some(1))
+        index.compact()
+        index.compact(retrain=True)
+        index.add_vectors([f"b{i}" for i in range(60)], some(2))
+        codec = index.info()["codec"]
+        assert codec["error"] > 0
+        assert codec["drift"] < 1.5

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from polyvec.index.codec import Codec, Codes
-from polyvec.index.codec_training import SAMPLE_TOKENS, coding_error, train_codec
+from polyvec.index.codec_training import SAMPLE_TOKENS, coding_error, least_error, train_codec
 from polyvec.index.coded_segment import CodedSegment, CodedSegmentWriter
 from polyvec.index.reader import Snapshot
 from polyvec.index.segment import SegmentWriter
@@ -62,7 +62,8 @@ class Source:
         codec = train_codec(seen, nbits=nbits, total_tokens=expected_tokens, threads=default_threads())
         if not unseen:
             return codec
-        return replace(codec, error=coding_error(codec, np.concatenate(unseen), None, default_threads()))
+        lost = coding_error(codec, np.concatenate(unseen), None, default_threads())
+        return replace(codec, error=max(lost, least_error(codec)))
 
     def _sample(self) -> list[Float]:
         """Whole documents drawn at random, at most SAMPLE_TOKENS tokens."""
