@@ -57,7 +57,7 @@ def test_a_changed_projection_is_found(tmp_path: Path) -> None:
     encoder = Encoder(tmp_path / "m")
     forward = encoder._forward
     project = forward._project
-    forward._project = lambda hidden: project(hidden).roll(1, -1)  # type: ignore[method-assign]
+    forward._project = lambda hidden, ids: project(hidden, ids).roll(1, -1)  # type: ignore[method-assign]
     assert "the projection is the checkpoint's" in failed(encoder)
 
 

@@ -111,8 +111,9 @@ def test_tied_heads_are_slices_of_the_largest_and_are_saved_so(world: Path, tmp_
     torch.testing.assert_close(heads.head(8).weight, heads.head(16).weight[:8])
 
 
-def test_what_is_trained_is_what_is_used_later(world: Path, tmp_path: Path) -> None:
-    stage = Pairs(toy(world))
+@pytest.mark.parametrize("bigrams", [0.0, 0.65])
+def test_what_is_trained_is_what_is_used_later(world: Path, tmp_path: Path, bigrams: float) -> None:
+    stage = Pairs(toy(world, model={"bigrams": bigrams}))
     losses(stage, batch(world, "pairs"), 1)
     stage.eval()
     texts = ["licht welt", "hello sugar world"]

@@ -118,12 +118,15 @@ def _positions(config: Any) -> str:
 
 
 def _projection(encoder: Encoder) -> str:
+    from polyvec.encoder.bigrams import HashedBigrams
     from polyvec.encoder.heads import MatryoshkaHeads
 
     parts = []
     for module in list(encoder.model)[1:]:
         if isinstance(module, MatryoshkaHeads):
             parts.append(f"heads {', '.join(map(str, module.sizes))}, in use {module.active}")
+        elif isinstance(module, HashedBigrams):
+            parts.append(f"hashed bigrams, weight {module.weight:g}")
         elif hasattr(module, "out_features"):
             residual = " with residual" if getattr(module, "use_residual", False) else ""
             parts.append(f"{module.in_features} -> {module.out_features}{residual}")
@@ -223,6 +226,8 @@ def _head(encoder: Encoder, tolerance: float) -> Check:
     """Project the backbone's hidden states by hand, weight by weight."""
     import torch
 
+    from polyvec.encoder.bigrams import HashedBigrams
+
     what = "the projection is the checkpoint's"
     piece = encoder._tokens.documents([_TEXTS[0]])[0][0]
     with torch.inference_mode(), evaluating(encoder.model):
@@ -234,6 +239,8 @@ def _head(encoder: Encoder, tolerance: float) -> Check:
         if hasattr(module, "out_features") or hasattr(module, "project"):
             rows = _by_hand(module, rows)
             steps += 1
+        elif isinstance(module, HashedBigrams):
+            rows = module.added(torch.from_numpy(rows), torch.from_numpy(piece.ids)).numpy()
     rows = rows / np.linalg.norm(rows, axis=1, keepdims=True)
     check = _apart(what, [encoder._forward([piece])[0]], [rows], tolerance)
     return Check(

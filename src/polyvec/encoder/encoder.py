@@ -57,6 +57,7 @@ class Encoder:
         skiplist: Skiplist | None = None,
         long_documents: LongDocuments = "cut",
         window_overlap: int = 32,
+        bigrams: float | None = None,
         pool_factor: float = 1.0,
         precision: Precision = "fp32",
         backend: Backend = "torch",
@@ -75,6 +76,7 @@ class Encoder:
             skiplist=skiplist,
             long_documents=long_documents,
             window_overlap=window_overlap,
+            bigrams=bigrams,
             pool_factor=pool_factor,
             precision=precision,
             backend=backend,
@@ -163,7 +165,9 @@ class Encoder:
         return {"model": self._named, **given}
 
     def _vector_settings(self) -> dict[str, Any]:
-        layout = self.layout
+        from polyvec.encoder.settings import bigrams_of
+
+        layout, bigrams = self.layout, bigrams_of(self.model)
         return {
             "dim": self.dim,
             "projection": [
@@ -178,6 +182,7 @@ class Encoder:
             if layout.long_documents != "cut"
             else "cut",
             "pooling": [pooling.get_config_dict() for pooling in self._poolings],
+            **({} if bigrams is None else {"bigrams": bigrams.get_config_dict()}),
         }
 
     # -- encoding ------------------------------------------------------------------------------------------------------

@@ -71,7 +71,7 @@ class Forward:
         runs = _runs_of(pieces)
         if self._lean is not None:
             hidden = self._lean(ids[0], torch.from_numpy(positions).to(device), runs)
-            return self._split(self._project(hidden), pieces)
+            return self._split(self._project(hidden, ids[0]), pieces)
         features: dict[str, Any] = {
             "input_ids": ids,
             "position_ids": torch.from_numpy(positions)[None].to(device),
@@ -80,7 +80,7 @@ class Forward:
             features["token_type_ids"] = torch.zeros_like(ids)
         with _packed_attention(self._model[0].model, runs):
             hidden = self._model[0].model(**features).last_hidden_state
-        return self._split(self._project(hidden)[0], pieces)
+        return self._split(self._project(hidden, ids)[0], pieces)
 
     @staticmethod
     def _split(vectors: torch.Tensor, pieces: Sequence[Piece]) -> list[Vectors]:
@@ -102,14 +102,14 @@ class Forward:
         if "token_type_ids" in self._model.tokenizer.model_input_names:
             features["token_type_ids"] = torch.zeros_like(features["input_ids"])
         hidden = self._model[0]({**features, "modality": "text"})["token_embeddings"]
-        vectors = self._project(hidden).cpu().numpy()
+        vectors = self._project(hidden, features["input_ids"]).cpu().numpy()
         return [vectors[row, : len(piece)] for row, piece in enumerate(pieces)]
 
-    def _project(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Heads and normalisation: every module after the backbone that works on one token at a time."""
+    def _project(self, hidden: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+        """Heads, bigrams and normalisation: every module after the backbone that works on one token at a time."""
         import torch
 
-        features = {"token_embeddings": hidden}
+        features = {"token_embeddings": hidden, "input_ids": ids}
         for module in list(self._model)[1:]:
             if _is_tokenwise(module):
                 features = module(features)

@@ -40,6 +40,7 @@ class EncoderOptions:
     skiplist: Skiplist | None = None  # document tokens whose vectors are dropped
     long_documents: LongDocuments = "cut"  # cut at document_length, or overlapping windows of it
     window_overlap: int = 32  # tokens that neighbouring windows share
+    bigrams: float | None = None  # weight of neighbouring tokens' hash in each vector; 0 takes it out
     pool_factor: float = 1.0  # keep about 1/pool_factor of a document's vectors
     precision: Precision = "fp32"  # arithmetic; auto measures this machine
     backend: Backend = "torch"
@@ -58,6 +59,8 @@ class EncoderOptions:
                 raise InputError(f"{name}={value!r}: expected a whole number, at least 1.")
         if isinstance(self.window_overlap, bool) or not isinstance(self.window_overlap, int) or self.window_overlap < 0:
             raise InputError(f"window_overlap={self.window_overlap!r}: expected a whole number of tokens, at least 0.")
+        if self.bigrams is not None and not 0 <= self.bigrams < float("inf"):
+            raise InputError(f"bigrams={self.bigrams!r}: expected a weight such as 0.65, or 0 for none.")
         if self.pool_factor < 1:
             raise InputError(
                 f"pool_factor={self.pool_factor!r}: expected 1 (no pooling) or more; 2 halves the vectors."

@@ -41,6 +41,8 @@ def apply_options(loaded: Loaded, options: EncoderOptions) -> None:
             )
         backbone.document_length = options.document_length
     _apply_augmentation(backbone, options, limit, loaded.located.name)
+    if options.bigrams is not None:
+        set_bigrams(loaded.model, options.bigrams)
     if options.pool_factor > 1:
         from sentence_transformers.multi_vector_encoder.modules import HierarchicalTokenPooling
 
@@ -121,8 +123,12 @@ def _cut(model: MultiVectorEncoder, size: int, dim: int) -> None:
         init_weight=torch.eye(dim, size),
         module_input_name="token_embeddings",
     )
-    last = max(i for i, module in enumerate(model) if callable(getattr(module, "get_embedding_dimension", None)))
-    model.insert(last + 1, cut.to(device=model.device, dtype=model.dtype))
+    model.insert(_projection(model) + 1, cut.to(device=model.device, dtype=model.dtype))
+
+
+def _projection(model: MultiVectorEncoder) -> int:
+    """Place of the module that vectors have their size from: the last projection, or the backbone."""
+    return max(i for i, module in enumerate(model) if callable(getattr(module, "get_embedding_dimension", None)))
 
 
 def _apply_augmentation(backbone: Any, options: EncoderOptions, limit: int, name: str) -> None:
@@ -181,6 +187,31 @@ def mask_of(model: MultiVectorEncoder) -> Any:
     mask = MultiVectorMask()
     model.append(mask)
     return mask
+
+
+def bigrams_of(model: MultiVectorEncoder) -> Any:
+    """The module that adds hashed bigrams, None where there is none."""
+    from polyvec.encoder.bigrams import HashedBigrams
+
+    return next((module for module in model if isinstance(module, HashedBigrams)), None)
+
+
+def set_bigrams(model: MultiVectorEncoder, weight: float) -> None:
+    """Add hashed bigrams behind the projection with this weight, or change it; 0 takes them out."""
+    from polyvec.encoder.bigrams import HashedBigrams
+
+    old = next((place for place, module in enumerate(model) if isinstance(module, HashedBigrams)), None)
+    if old is not None:
+        del model[old]
+    if weight:
+        special = {*model.tokenizer.all_special_ids, *_markers(model)}
+        model.insert(_projection(model) + 1, HashedBigrams(weight, sorted(special)).to(model.device))
+
+
+def _markers(model: MultiVectorEncoder) -> list[int]:
+    """Ids of prompts that are a single token, such as [unused0]."""
+    prompts = [model.tokenizer.encode(prompt.strip(), add_special_tokens=False) for prompt in model.prompts.values()]
+    return [ids[0] for ids in prompts if len(ids) == 1]
 
 
 def poolings_of(model: MultiVectorEncoder) -> list[Any]:

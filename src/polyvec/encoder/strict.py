@@ -10,6 +10,7 @@ import logging
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 # Parts of published checkpoints that token vectors do not come from.
 _UNUSED = re.compile(r"(^|\.)(pooler|cls|lm_head|head|decoder|classifier|predictions)\.|(^|\.)position_ids$")
 _HEADS = re.compile(r"linear(_\d+)?\.weight$")
-HEADS_CLASS = "polyvec.encoder.heads.MatryoshkaHeads"
+_OWN = frozenset({"polyvec.encoder.heads.MatryoshkaHeads", "polyvec.encoder.bigrams.HashedBigrams"})
 
 
 def check_keys(where: str, missing: Iterable[str], unexpected: Iterable[str]) -> None:
@@ -125,10 +126,9 @@ def _strict_encoder(ready: tuple[Any, Any] | None = None) -> Any:
 
     class StrictEncoder(MultiVectorEncoder):  # type: ignore[misc]
         def _load_module_class_from_ref(self, class_ref: str, *args: Any, **kwargs: Any) -> Any:
-            if class_ref == HEADS_CLASS:  # our own code, which needs no trust in the folder
-                from polyvec.encoder.heads import MatryoshkaHeads
-
-                return MatryoshkaHeads
+            if class_ref in _OWN:  # which needs no trust in the folder
+                module, _, name = class_ref.rpartition(".")
+                return getattr(import_module(module), name)
             found = super()._load_module_class_from_ref(class_ref, *args, **kwargs)
             return strict if found is Transformer else found
 

@@ -16,7 +16,9 @@ from sentence_transformers.multi_vector_encoder.modules import BaseTokenPooling
 from torch import nn
 
 from polyvec.encoder import Encoded, Encoder
+from polyvec.encoder.bigrams import HashedBigrams
 from polyvec.encoder.heads import MatryoshkaHeads
+from polyvec.encoder.settings import bigrams_of, set_bigrams
 
 Vectors = npt.NDArray[np.float32]
 
@@ -98,14 +100,16 @@ class _View:
 class _SideBySide(nn.Module):
     """Unit vectors of several heads in one row, one after another."""
 
-    def __init__(self, heads: MatryoshkaHeads, sizes: Sequence[int]) -> None:
+    def __init__(self, heads: MatryoshkaHeads, bigrams: HashedBigrams | None, sizes: Sequence[int]) -> None:
         super().__init__()
-        self.heads, self.sizes = heads, sizes
+        self.heads, self.bigrams, self.sizes = heads, bigrams, sizes
 
     def forward(self, features: dict[str, Any]) -> dict[str, Any]:
         hidden = features["token_embeddings"]
-        parts = [nn.functional.normalize(self.heads.project(hidden, size).float(), dim=-1) for size in self.sizes]
-        features["token_embeddings"] = torch.cat(parts, dim=-1)
+        parts = [self.heads.project(hidden, size).float() for size in self.sizes]
+        if self.bigrams is not None:
+            parts = [self.bigrams.added(part, features["input_ids"]) for part in parts]
+        features["token_embeddings"] = torch.cat([nn.functional.normalize(part, dim=-1) for part in parts], dim=-1)
         return features
 
     def get_embedding_dimension(self) -> int:
@@ -117,7 +121,9 @@ def _widened(encoder: Encoder, dims: Sequence[int]) -> dict[int, slice] | None:
     for position, module in enumerate(encoder.model):
         if isinstance(module, MatryoshkaHeads):
             sizes = [dim for dim in dims if dim in module.sizes]
-            encoder.model[position] = _SideBySide(module, sizes)
+            bigrams = bigrams_of(encoder.model)
+            set_bigrams(encoder.model, 0)  # each part gets its own
+            encoder.model[position] = _SideBySide(module, bigrams, sizes)
             ends = np.cumsum(sizes).tolist()
             return {size: slice(end - size, end) for size, end in zip(sizes, ends, strict=True)}
     return None

@@ -41,6 +41,7 @@ class Pairs(Stage):
             dropout=settings.dropout,
             query_length=settings.query_length,
             attend_to_mask=settings.attend_to_mask,
+            bigrams=settings.bigrams,
         )
         self._weights = settings.head_weights or tuple(1.0 for _ in self.student.heads.sizes)
 
@@ -68,8 +69,7 @@ class Pairs(Stage):
 
     def encoded(self, pieces: Sequence[Piece]) -> Encoded:
         """Vectors of every head."""
-        states, kept = self.student.hidden(pieces)
-        return self.student.project(states), kept
+        return self.student.vectors(pieces)
 
     def _contrast(self, queries: Encoded, documents: Encoded) -> Tensor:
         objective = self._recipe.objective

@@ -78,6 +78,7 @@ class Model:
     attend_to_mask: bool = True  # whether those mask tokens are attended to
     document_length: int = 512  # stage start: tokens of a document when it is used
     query_instruction: str = ""  # put before every query
+    bigrams: float = 0.0  # pairs and distill: weight of hashed bigrams in the vectors; 0: as model.start has it
     dropout: float = 0.0  # of the layers, not of attention
 
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from polyvec.encoder import Encoder
 from polyvec.encoder.heads import MatryoshkaHeads
+from polyvec.encoder.settings import bigrams_of
 from polyvec.errors import InputError
 
 if TYPE_CHECKING:
@@ -35,11 +36,14 @@ class Student(nn.Module):
         dropout: float = 0.0,
         query_length: int = 0,
         attend_to_mask: bool | None = None,
+        bigrams: float = 0.0,
     ) -> None:
         super().__init__()
         padded: dict[str, Any] = {}
         if query_length:
             padded = {"query_augmentation": "fixed", "query_length": query_length, "attend_to_mask": attend_to_mask}
+        if bigrams:
+            padded["bigrams"] = bigrams
         self.encoder = Encoder(Path(folder), device="cpu", **padded)
         model = self.encoder.model
         heads = next((module for module in model if isinstance(module, MatryoshkaHeads)), None)
@@ -47,6 +51,7 @@ class Student(nn.Module):
             raise InputError(f"{folder} has no Matryoshka heads to train. Begin with a recipe of stage start.")
         self.backbone: Any = model[0].model
         self.heads = heads
+        self.bigrams = bigrams_of(model)
         self.tied = tied
         for module in self.backbone.modules():
             if isinstance(module, nn.Dropout):
@@ -63,6 +68,20 @@ class Student(nn.Module):
 
     def hidden(self, pieces: Sequence[Piece]) -> tuple[Tensor, Tensor]:
         """(n, t, hidden) states and the (n, t) mask of the tokens that count."""
+        states, kept, _ = self._read(pieces)
+        return states, kept
+
+    def vectors(self, pieces: Sequence[Piece]) -> tuple[dict[int, Tensor], Tensor]:
+        """Unit vectors of every head as searching sees them, (n, t, size) by size, and the (n, t) mask of those that count."""
+        states, kept, ids = self._read(pieces)
+        found = self.project(states)
+        if self.bigrams is not None:
+            added = {size: self.bigrams.added(vectors, ids) for size, vectors in found.items()}
+            found = {size: nn.functional.normalize(vectors, dim=-1) for size, vectors in added.items()}
+        return found, kept
+
+    def _read(self, pieces: Sequence[Piece]) -> tuple[Tensor, Tensor, Tensor]:
+        """States, mask and token ids of one padded batch."""
         device = self.backbone.device
         longest = max(len(piece) for piece in pieces)
         ids = torch.full((len(pieces), longest), self.encoder.model.tokenizer.pad_token_id or 0)
@@ -72,11 +91,12 @@ class Student(nn.Module):
             ids[i, : len(piece)] = torch.from_numpy(piece.ids)
             attended[i, : piece.attended] = 1
             kept[i, : len(piece)] = torch.from_numpy(piece.keep)
-        states = self.backbone(input_ids=ids.to(device), attention_mask=attended.to(device)).last_hidden_state
-        return states, kept.to(device)
+        ids = ids.to(device)
+        states = self.backbone(input_ids=ids, attention_mask=attended.to(device)).last_hidden_state
+        return states, kept.to(device), ids
 
     def project(self, states: Tensor) -> dict[int, Tensor]:
-        """Unit vectors of every head, by size."""
+        """Unit vectors of every head, by size; what they mean, without hashed bigrams."""
         if self.tied:
             widest = self.heads.project(states, max(self.heads.sizes))
             found = {size: widest[..., :size] for size in self.heads.sizes}
