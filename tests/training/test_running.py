@@ -159,6 +159,17 @@ def test_a_checkpoint_of_another_recipe_is_refused(world: Path, tmp_path: Path) 
         train(write(tmp_path / "r.toml", made), resume=True)
 
 
+def test_a_checkpoint_from_before_a_key_existed_is_resumed(world: Path, tmp_path: Path) -> None:
+    made = values(world, tmp_path / "out")
+    with pytest.raises(Killed):
+        train(write(tmp_path / "r.toml", made), told=killing(3))
+    for path in (tmp_path / "out.training").glob("checkpoint-*/recipe.json"):
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        del kept["model"]["bigrams"], kept["data"][0]["together"], kept["optimiser"]["decay"]
+        path.write_text(json.dumps(kept), encoding="utf-8")
+    assert train(write(tmp_path / "r.toml", made), resume=True)["steps"] == 6
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [

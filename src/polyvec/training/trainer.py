@@ -13,7 +13,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 
 from polyvec.errors import InputError, PolyvecError, StorageError
 from polyvec.training.mixing import Batch, Mixture
-from polyvec.training.recipe import Recipe
+from polyvec.training.recipe import Data, Recipe
 
 log = logging.getLogger(__name__)
 
@@ -282,12 +282,24 @@ def _fingerprint(recipe: Recipe) -> str:
 def _same_recipe(checkpoint: Path, recipe: Recipe) -> None:
     """Everything but the rates and the number of steps, which may be lowered on the way."""
     path = checkpoint / "recipe.json"
-    before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    now = json.loads(_fingerprint(recipe))
-    for values in (before, now):
-        for name in ("rate", "embedding_rate", "head_rate", "steps"):
-            values.get("optimiser", {}).pop(name, None)
+    before = _given(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+    now = _given(json.loads(_fingerprint(recipe)))
     if before != now:
         raise InputError(
             f"{checkpoint} was written by another recipe. Restore that recipe, or delete {checkpoint.parent} and begin anew."
         )
+
+
+def _given(values: dict[str, Any]) -> dict[str, Any]:
+    """What a recipe says beyond the defaults, but for rates and steps: a later version of this library may know more keys."""
+    plain = json.loads(_fingerprint(Recipe(stage="pairs", output="")))
+    usual = {field.name: field.default for field in fields(Data)}
+    found = {
+        name: {key: value for key, value in table.items() if value != plain[name].get(key)}
+        for name, table in values.items()
+        if isinstance(table, dict)
+    }
+    for name in ("rate", "embedding_rate", "head_rate", "steps"):
+        found["optimiser"].pop(name, None)
+    files = [{key: value for key, value in one.items() if value not in ([], usual.get(key))} for one in values["data"]]
+    return {**found, "stage": values["stage"], "seed": values["seed"], "data": files}
