@@ -1,12 +1,14 @@
 """An index -> how much of the exact top 10 each setting of probing finds, measured on the index itself.
 
-Queries are stretches of stored documents, which are not counted as hits of their own. `options.with_recall` picks the
-first setting that reached what was asked for.
+Queries are stretches of stored documents, which are not counted as hits of their own, every token turned away from what is stored:
+stretches as they are find their like more easily than questions find answers. `options.with_recall` picks the first setting that
+reached what was asked for.
 """
 
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from polyvec.index.coded_segment import CodedSegment
 from polyvec.index.options import SearchOptions
@@ -14,6 +16,7 @@ from polyvec.index.reader import Snapshot
 
 _QUERIES = 64
 _QUERY_TOKENS = 32
+_LIKENESS = 0.7  # cosine of a query's token with the stored one it is drawn from; see docs/engine.md
 _SEED = 5
 _SETTINGS = (
     (4, 192),
@@ -34,9 +37,10 @@ def measured_curve(snapshot: Snapshot) -> list[dict[str, float]]:
         return []
     part = max(parts, key=lambda live: live.segment.n_documents)
     positions = np.arange(len(part.rows)) if part.alive is None else part.alive
-    chosen = np.random.default_rng(_SEED).choice(positions, size=min(_QUERIES, len(positions)), replace=False)
-    queries = [(int(part.rows[i]), part.segment.decode(int(i))[:_QUERY_TOKENS]) for i in chosen]
-    queries = [(row, vectors) for row, vectors in queries if len(vectors)]
+    rng = np.random.default_rng(_SEED)
+    chosen = rng.choice(positions, size=min(_QUERIES, len(positions)), replace=False)
+    stretches = [(int(part.rows[i]), part.segment.decode(int(i))[:_QUERY_TOKENS]) for i in chosen]
+    queries = [(row, _turned(vectors, rng)) for row, vectors in stretches if len(vectors)]
     exact = [_found(snapshot, row, vectors, SearchOptions(k=11, exact=True)) for row, vectors in queries]
     curve = []
     for nprobe, candidates in _SETTINGS:
@@ -51,6 +55,15 @@ def measured_curve(snapshot: Snapshot) -> list[dict[str, float]]:
     return curve
 
 
-def _found(snapshot: Snapshot, row: int, vectors: np.typing.NDArray[np.float32], options: SearchOptions) -> set[int]:
+def _turned(vectors: npt.NDArray[np.float32], rng: np.random.Generator) -> npt.NDArray[np.float32]:
+    """(t, dim) -> unit rows whose cosine with the given ones is the likeness, in directions drawn at random."""
+    unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    away = rng.standard_normal(vectors.shape).astype(np.float32)
+    away -= (away * unit).sum(axis=1, keepdims=True) * unit
+    away /= np.maximum(np.linalg.norm(away, axis=1, keepdims=True), 1e-12)
+    return np.ascontiguousarray(_LIKENESS * unit + (1 - _LIKENESS**2) ** 0.5 * away, np.float32)
+
+
+def _found(snapshot: Snapshot, row: int, vectors: npt.NDArray[np.float32], options: SearchOptions) -> set[int]:
     rows, _ = snapshot.search(vectors, options)
     return set([other for other in rows.tolist() if other != row][:10])
