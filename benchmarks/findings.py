@@ -32,6 +32,7 @@ HEADS = [32, 64, 96, 128]
 SEEDS = (1, 2)
 INSTRUCTION = "Find a passage that answers the question: "
 TRANSFER_STEPS, PAIRS_STEPS = 100, 40
+SAID = "## What it says"
 EVERY = 3  # of the mixed questions are asked
 
 
@@ -207,6 +208,12 @@ def page(found: list[dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def write(path: Path, found: list[dict[str, Any]]) -> None:
+    """The page, with what somebody wrote about it left as it is."""
+    _, heading, said = path.read_text(encoding="utf-8").partition(SAID) if path.exists() else ("", "", "")
+    path.write_text(page(found) + (f"\n{heading}{said}" if heading else ""), encoding="utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("data", type=Path)
@@ -236,7 +243,7 @@ def main() -> None:
                 file.write("".join(json.dumps(row) + "\n" for row in rows))
             found += rows
             if given.page:
-                given.page.write_text(page(found), encoding="utf-8")
+                write(given.page, found)
 
 
 if __name__ == "__main__":
