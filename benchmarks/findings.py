@@ -132,11 +132,10 @@ def begun(work: Path, folder: Path, name: str) -> Path:
             config["prompts"]["query"] += INSTRUCTION
             path.write_text(json.dumps(config), encoding="utf-8")
         return made
-    positions, _, last = name.rpartition("-")
-    if positions:
-        return trained(work, name, stage(last, begun(work, folder, positions), folder, TRANSFER_STEPS))
-    positions = name
-    model = {"heads": HEADS, "positions": positions, "max_length": 512, "document_length": 256}
+    before, _, last = name.rpartition("-")
+    if before:
+        return trained(work, name, stage(last, begun(work, folder, before), folder, TRANSFER_STEPS))
+    model = {"heads": HEADS, "positions": name, "max_length": 512, "document_length": 256}
     vocabulary = {"size": 16_000, "characters": 4_000_000, "language_power": 0.3}
     return trained(
         work, name, {"stage": "start", "model": model, "vocabulary": vocabulary, "data": data(folder, kind="start")}
