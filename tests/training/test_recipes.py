@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
-from polyvec.training.recipe import read_recipe
+from polyvec.training.recipe import Stage, read_recipe
 from tests.training.recipe_keys import BEGIN, END, PAGE, rendered
 
 RECIPES = sorted(path for path in PAGE.parents[1].glob("recipes/*.toml") if path.name != "expected.toml")
@@ -15,7 +16,7 @@ RECIPES = sorted(path for path in PAGE.parents[1].glob("recipes/*.toml") if path
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_every_recipe_can_be_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("DATA", "START", "SCORED"):
+    for name in ("DATA", "START", "SCORED", "E5"):
         monkeypatch.setenv(name, f"a/{name.lower()}")
     recipe = read_recipe(path)
     assert recipe.output.startswith("runs/")
@@ -23,10 +24,10 @@ def test_every_recipe_can_be_read(path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_there_is_a_recipe_of_every_stage(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("DATA", "START", "SCORED"):
+    for name in ("DATA", "START", "SCORED", "E5"):
         monkeypatch.setenv(name, "a")
-    for stage in ("start", "mlm", "transfer", "pairs", "distill"):
-        assert read_recipe(PAGE.parents[1] / "recipes" / f"{stage}.toml").stage == stage
+    stages = {read_recipe(path).stage for path in RECIPES}
+    assert stages == set(get_args(Stage))
 
 
 def test_the_page_has_the_keys_as_they_are() -> None:

@@ -11,7 +11,7 @@ import torch
 from polyvec.training.mixing import Batch
 from polyvec.training.recipe import Recipe, as_recipe
 
-KINDS = {"mlm": "parallel", "transfer": "parallel", "pairs": "pairs"}
+KINDS = {"mlm": "parallel", "shrink": "parallel", "transfer": "parallel", "pairs": "pairs"}
 
 
 def values(world: Path, output: Path, stage: str = "pairs", **tables: dict[str, Any]) -> dict[str, Any]:

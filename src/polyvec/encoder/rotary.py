@@ -117,7 +117,7 @@ def replace_vocabulary(model: Any, old: Any, new: Any, *, seed: int = 0) -> dict
     """Give a model the vocabulary of another tokenizer, in place; returns how many rows came from where.
 
     A special token takes the row of its role; a piece of the same string takes that row; any other the mean of the
-    old pieces of its string; what the old vocabulary cannot spell is drawn at the embeddings' own mean and spread.
+    old pieces that spell it; what the old vocabulary cannot spell is drawn at the embeddings' own mean and spread.
     """
     import torch
 
@@ -128,9 +128,15 @@ def replace_vocabulary(model: Any, old: Any, new: Any, *, seed: int = 0) -> dict
     report = {"copied": 0, "averaged": 0, "random": 0}
     roles = _roles(old, new)
     old_marks, new_marks = _marks_continuation(old), _marks_continuation(new)
-    spelled = {_spelling(piece, old_marks): i for piece, i in old.get_vocab().items()}
+    known = old.get_vocab()
+    spelled = {_spelling(piece, old_marks): i for piece, i in known.items()}
     for piece, i in new.get_vocab().items():
-        found = [roles[i]] if i in roles else _old_rows(_spelling(piece, new_marks), old, spelled)
+        if i in roles:
+            found = [roles[i]]
+        elif old_marks == new_marks and piece in known:  # the sign of a word's start alone is a piece too
+            found = [known[piece]]
+        else:
+            found = _old_rows(_spelling(piece, new_marks), old, spelled)
         if found:
             rows[i] = table[found].mean(0)
         report["copied" if len(found) == 1 else "averaged" if found else "random"] += 1

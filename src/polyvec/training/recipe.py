@@ -24,7 +24,7 @@ else:
 if typing.TYPE_CHECKING:
     from collections.abc import Mapping
 
-Stage = Literal["start", "mlm", "transfer", "pairs", "distill"]
+Stage = Literal["start", "mlm", "shrink", "transfer", "pairs", "distill"]
 Kind = Literal["text", "parallel", "joined", "passages", "versions", "pairs", "scored"]
 Turn = Literal["to_english", "from_english", "within", "between", "keywords"]
 TURNS: dict[str, tuple[Turn, ...]] = {  # by kind; the ones it knows, each as often as it comes by default
@@ -34,6 +34,7 @@ TURNS: dict[str, tuple[Turn, ...]] = {  # by kind; the ones it knows, each as of
 _TAKES = {
     "start": {"text", "parallel", "pairs"},
     "mlm": {"text", "parallel", "joined", "pairs"},
+    "shrink": {"text", "parallel", "joined", "pairs"},
     "transfer": {"parallel", "joined"},
     "pairs": {"parallel", "joined", "passages", "versions", "pairs"},
     "distill": {"scored"},
@@ -68,7 +69,11 @@ class Model:
     """What is trained: where it starts, and its shape."""
 
     start: str = ""  # folder of a model, or of a BERT or XLM-R checkpoint (stage start)
-    teacher: str = ""  # stages start and transfer: an English encoder; empty for MiniLM
+    teacher: str = (
+        ""  # stages start and transfer: an English encoder; empty for MiniLM · shrink: the encoder to be like
+    )
+    layers: tuple[int, ...] = ()  # stage start: of model.start, those kept · shrink: of model.teacher; empty: all
+    prefixes: tuple[str, ...] = ()  # shrink: what the teacher reads before queries and before documents
     heads: tuple[int, ...] = (32, 64, 96, 128)  # stage start: sizes of the vectors that the model can give
     head_weights: tuple[float, ...] = ()  # one a head, all 1 by default
     tied: bool = False  # slices of the largest head in place of heads of their own
@@ -84,8 +89,9 @@ class Model:
 
 @dataclass(frozen=True, kw_only=True)
 class Vocabulary:
-    """Stage start: the tokenizer to learn."""
+    """Stage start: the tokenizer to learn, or to take over."""
 
+    learned: bool = True  # false: the pieces of model.start that are used most
     size: int = 60_000  # pieces, special tokens and bytes included
     characters: int = 40_000_000  # of the sample it is learned from
     language_power: float = 0.6  # 1: as in the data · 0: every language the same
@@ -114,6 +120,9 @@ class Optimiser:
     head_rate: float = 0.0  # of the heads; 0: as rate
     warmup: float = 0.05  # share of the steps
     decay: float = 0.01  # of matrices, the vocabulary's table left out
+    frozen_table: bool = (
+        False  # the vocabulary's table stays as it is, and words that the data lack stay among the others
+    )
     accumulate: int = 1  # batches a step
     clip: float = 1.0  # largest norm of the gradients
     precision: Literal["fp32", "bf16"] = "fp32"  # bf16: mixed; scores and losses stay in single precision
@@ -126,6 +135,7 @@ class Objective:
     temperature: float = 0.02  # scores are divided by it
     normalise: bool = True  # scores are means over query tokens in place of sums
     nearness: float = 1.0  # transfer: weight of the distance between a text's vectors and the teacher's
+    inner: float = 0.5  # shrink: weight of the layers before the last
     masked: float = 0.3  # mlm: share of words
     lengths: tuple[int, ...] = (128,)  # mlm: tokens a sequence, one after the other over equal shares of the steps
     candidates: int = 8  # distill: documents a query
@@ -147,7 +157,7 @@ class Checkpoints:
 class Recipe:
     """One stage."""
 
-    stage: Stage  # start, mlm, transfer, pairs or distill
+    stage: Stage  # start, mlm, shrink, transfer, pairs or distill
     output: str  # folder of the trained model
     seed: int = 0  # of batches, dropout and everything else that is drawn
     data: tuple[Data, ...] = ()

@@ -71,6 +71,10 @@ def _stage(recipe: Recipe) -> Any:
         from polyvec.training.transfer import Transfer
 
         return Transfer(recipe)
+    if recipe.stage == "shrink":
+        from polyvec.training.shrink import Shrink
+
+        return Shrink(recipe)
     if recipe.stage == "distill":
         from polyvec.training.distill import Distill
 

@@ -20,12 +20,14 @@ from polyvec.errors import InputError
 from polyvec.training.associations import associations, token_matrix
 from polyvec.training.recipe import Data, Recipe
 from polyvec.training.rows import language, read_rows
-from polyvec.training.vocabulary import balanced, save_vocabulary, train_vocabulary
+from polyvec.training.vocabulary import balanced, kept_vocabulary, save_vocabulary, train_vocabulary
 
 log = logging.getLogger(__name__)
 
 TEACHER = "all-MiniLM-L6-v2"
 _CLEAR = 0.04  # an association below this says nothing
+_READ = 3_000  # texts that the directions come from where the vocabulary is taken over
+_COMMON = 128  # positions that most tokens have
 _SAMPLE = 20_000  # English texts that the heads' directions come from
 _PAIRS = 250_000  # translations that are counted, at most, a file
 
@@ -58,18 +60,34 @@ def start(recipe: Recipe) -> dict[str, Any]:
             f"model.max_length = {settings.max_length}: {source.name} has {most} absolute positions. Lower it, or use "
             "rotary positions."
         )
-    log.info("learning a vocabulary of %d pieces", recipe.vocabulary.size)
+    if settings.layers and max(settings.layers) >= bert.config.num_hidden_layers:
+        raise InputError(
+            f"model.layers = {list(settings.layers)}: {source.name} has {bert.config.num_hidden_layers} layers."
+        )
+    log.info(
+        "%s a vocabulary of %d pieces", "learning" if recipe.vocabulary.learned else "choosing", recipe.vocabulary.size
+    )
     sample = balanced(
         _texts(recipe), recipe.vocabulary.characters, power=recipe.vocabulary.language_power, seed=recipe.seed
     )
-    tokenizer = train_vocabulary(sample, recipe.vocabulary.size, max_length=settings.max_length)
+    if recipe.vocabulary.learned:
+        tokenizer = train_vocabulary(sample, recipe.vocabulary.size, max_length=settings.max_length)
+    else:
+        tokenizer = kept_vocabulary(old, sample, recipe.vocabulary.size, max_length=settings.max_length)
+        directions = state_directions(bert, old, sample[:_READ], max(settings.heads))
+        if not absolute:
+            _without_positions(bert)
+    if settings.layers:
+        bert.encoder.layer = torch.nn.ModuleList([bert.encoder.layer[i] for i in settings.layers])
+        bert.config.num_hidden_layers = len(settings.layers)
     model = bert if absolute else to_rotary(bert, max_length=settings.max_length)
     report: dict[str, Any] = replace_vocabulary(model, old, tokenizer, seed=recipe.seed)
-    log.info("counting translations")
-    english, report["translated"] = _translate(model, tokenizer, recipe)
-    log.info("taking the heads' directions from %d English texts", len(english))
-    teacher = Encoder(settings.teacher or TEACHER)
-    directions = principal_directions(teacher, english, max(settings.heads))
+    if recipe.vocabulary.learned:
+        log.info("counting translations")
+        english, report["translated"] = _translate(model, tokenizer, recipe)
+        log.info("taking the heads' directions from %d English texts", len(english))
+        teacher = Encoder(settings.teacher or TEACHER)
+        directions = principal_directions(teacher, english, max(settings.heads))
     with tempfile.TemporaryDirectory() as folder, quiet():
         save_vocabulary(tokenizer, Path(folder))
         model.save_pretrained(folder)
@@ -103,6 +121,40 @@ def principal_directions(teacher: Any, texts: list[str], size: int) -> npt.NDArr
     best = directions[:, ::-1][:, :size].T
     signs = np.sign(best[np.arange(size), np.abs(best).argmax(axis=1)])  # eigenvectors have no sign of their own
     return np.ascontiguousarray(best * signs[:, None], dtype=np.float32)
+
+
+def state_directions(bert: Any, tokenizer: Any, texts: list[str], size: int) -> npt.NDArray[np.float32]:
+    """(size, hidden) rows: the main directions in which an encoder's token vectors differ, best first.
+
+    What all tokens share is left out, and a direction is scaled by its spread to the power -1/2, so that few do not decide all.
+    """
+    import torch
+
+    width = bert.config.hidden_size
+    total, moments, count = np.zeros(width), np.zeros((width, width)), 0
+    for start in range(0, len(texts), 32):
+        batch = tokenizer(texts[start : start + 32], padding=True, truncation=True, max_length=128, return_tensors="pt")
+        with torch.no_grad():
+            states = bert(**batch).last_hidden_state[batch["attention_mask"].bool()].double().numpy()
+        total, moments, count = total + states.sum(0), moments + states.T @ states, count + len(states)
+    if not count or width < size:
+        raise InputError(f"heads of {size} dimensions need an encoder with at least as many, and some text.")
+    mean = total / count
+    shared = mean / np.linalg.norm(mean)
+    apart = np.eye(width) - np.outer(shared, shared)
+    spread, directions = np.linalg.eigh(apart @ (moments / count - np.outer(mean, mean)) @ apart)
+    best = directions[:, ::-1][:, :size].T
+    signs = np.sign(best[np.arange(size), np.abs(best).argmax(axis=1)])
+    widths = np.sqrt(np.maximum(spread[::-1][:size], 1e-9))
+    return np.ascontiguousarray(best * signs[:, None] / np.sqrt(widths)[:, None], dtype=np.float32)
+
+
+def _without_positions(bert: Any) -> None:
+    """Give every token what the position table has on average, since rotary layers know none."""
+    import torch
+
+    with torch.no_grad():
+        bert.embeddings.token_type_embeddings.weight += bert.embeddings.position_embeddings.weight[:_COMMON].mean(0)
 
 
 def _texts(recipe: Recipe) -> Iterator[tuple[str, str]]:

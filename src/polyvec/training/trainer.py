@@ -205,6 +205,10 @@ def run(recipe: Recipe, stage: Stage, mixture: Mixture, *, resume: bool, told: A
         raise StorageError(f"{work} holds checkpoints of an earlier run. Add --resume to go on, or delete it.")
     if checkpoint is not None:
         _same_recipe(checkpoint, recipe)
+    if recipe.optimiser.frozen_table:
+        for name, parameter in stage.named_parameters():
+            if "word_embeddings" in name or "embed_tokens" in name:
+                parameter.requires_grad_(False)
     trainer = _Trainer(recipe, stage, mixture, _arguments(recipe, work), callbacks=[_Report(recipe, stage, told)])
     trainer.remove_callback(PrinterCallback)  # only the command prints
     if checkpoint is not None:

@@ -1,4 +1,4 @@
-"""Text in many languages -> a tokenizer: a unigram vocabulary in which no script is left out.
+"""Text in many languages -> a tokenizer: a unigram vocabulary in which no script is left out, learned or taken over.
 
 Text is lower-cased and NFKC-normalised, split at spaces, punctuation and numbers; what the vocabulary cannot spell falls
 back to bytes. The layout is XLM-R's, `<s> marker tokens </s>`, with the two markers and the mask token in the vocabulary.
@@ -7,8 +7,9 @@ back to bytes. The layout is XLM-R's, `<s> marker tokens </s>`, with the two mar
 from __future__ import annotations
 
 import json
+import math
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 from polyvec.errors import InputError
 
 SPECIAL = ["<s>", "<pad>", "</s>", "<unk>", "<mask>", "[QueryMarker]", "[DocumentMarker]"]
+_BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
 _BYTE_SCORE = -20.0  # of a byte piece: worse than any learned one, better than an unknown character
 
 
@@ -73,6 +75,39 @@ def train_vocabulary(texts: list[str], size: int, *, max_length: int = 8192) -> 
     return _with_bytes(learner, max_length)
 
 
+def kept_vocabulary(source: Any, texts: list[str], size: int, *, max_length: int = 8192) -> Any:
+    """The `size` entries of a unigram tokenizer that are used most, special tokens and 256 bytes included.
+
+    A piece counts by its probability in the source and its share of `texts`, added; single characters that `texts` have come first.
+    Raises InputError for another kind of tokenizer.
+    """
+    from tokenizers import Tokenizer
+
+    description: dict[str, Any] = json.loads(source.backend_tokenizer.to_str()) if source.is_fast else {"model": {}}
+    kind = description["model"].get("type")
+    if kind != "Unigram":
+        raise InputError(f"vocabulary.learned = false needs a unigram tokenizer, such as XLM-R's; this one is {kind}.")
+    vocabulary: list[list[Any]] = description["model"]["vocab"]
+    used: Counter[int] = Counter()
+    for start in range(0, len(texts), 1000):
+        for row in source.backend_tokenizer.encode_batch(texts[start : start + 1000], add_special_tokens=False):
+            used.update(row.ids)
+    total = max(sum(used.values()), 1)
+    roles = {*source.all_special_tokens, *SPECIAL, *_BYTES}
+    ranked = sorted(
+        (len(piece) == 1 and used[i] > 0, math.exp(score) + used[i] / total, -i)
+        for i, (piece, score) in enumerate(vocabulary)
+        if piece not in roles
+    )
+    kept = sorted(-i for *_, i in ranked[len(SPECIAL) + 256 - size :])
+    description["model"]["vocab"] = [["<unk>", 0.0], *[vocabulary[i] for i in kept]]
+    description["model"]["unk_id"] = 0
+    description["added_tokens"] = []
+    description["post_processor"] = None
+    description["decoder"] = {"type": "Sequence", "decoders": [{"type": "ByteFallback"}, description["decoder"]]}
+    return _with_bytes(Tokenizer.from_str(json.dumps(description)), max_length)
+
+
 def _lines(texts: list[str]) -> Iterator[str]:
     for text in texts:
         yield from text.split("\n")
@@ -85,7 +120,7 @@ def _with_bytes(learned: Any, max_length: int) -> Any:
 
     description = json.loads(learned.to_str())
     pieces = [[piece, score] for piece, score in description["model"]["vocab"] if piece not in SPECIAL]
-    head = [[token, 0.0] for token in SPECIAL] + [[f"<0x{byte:02X}>", _BYTE_SCORE] for byte in range(256)]
+    head = [[token, 0.0] for token in SPECIAL] + [[piece, _BYTE_SCORE] for piece in _BYTES]
     pieces.sort(key=lambda piece: (-piece[1], piece[0]))  # the trainer leaves equal ones in any order
     description["model"] |= {"vocab": head + pieces, "unk_id": SPECIAL.index("<unk>"), "byte_fallback": True}
     description["added_tokens"] = []

@@ -1,0 +1,144 @@
+"""Stage shrink: an encoder of many layers -> the student's few, token by token, on any text.
+
+Teacher and student read the same pieces; after each of its layers the student's states are drawn to those of the teacher's
+layer that it stands for (TinyBERT, Jiao et al., 2020). What the teacher has learned of words that the data lack comes with the
+vocabulary's table.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from polyvec.errors import InputError
+from polyvec.training.mixing import Batch
+from polyvec.training.recipe import Recipe
+from polyvec.training.student import Student
+from polyvec.training.trainer import Stage
+
+if TYPE_CHECKING:
+    from polyvec.encoder.tokens import Piece
+
+_MARKED = 2  # `<s> marker` stand before a text's own tokens
+_LEAST = 1e-4  # spread of a dimension that hardly changes
+
+
+class Shrink(Stage):
+    """The student and the encoder it is to be like.
+
+    Raises InputError where the recipe names no teacher, or layers that it or the student does not have.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        super().__init__()
+        from transformers import AutoModel, AutoTokenizer
+
+        from polyvec.encoder.checkpoint import locate
+        from polyvec.encoder.strict import quiet
+
+        settings = recipe.model
+        self._recipe = recipe
+        if not settings.teacher:
+            raise InputError("Stage shrink needs model.teacher, the folder of the BERT or XLM-R checkpoint to be like.")
+        self.student = Student(settings.start, dropout=settings.dropout)
+        folder = str(locate(settings.teacher).folder)
+        with quiet():
+            teacher = AutoModel.from_pretrained(folder, local_files_only=True).eval().requires_grad_(False)
+            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        self._teacher = (teacher.to(self.student.backbone.device),)  # no part of what is trained and saved
+        mine, theirs = self.student.backbone.config.num_hidden_layers, teacher.config.num_hidden_layers
+        self._layers = settings.layers or tuple(range(theirs))
+        if len(self._layers) != mine or max(self._layers) >= theirs:
+            raise InputError(
+                f"model.layers = {list(self._layers)}: expected {mine} numbers below {theirs}, for each layer of the student "
+                "the teacher's that it stands for."
+            )
+        self._rows, self._prefixes = _same_pieces(self.student.encoder.model.tokenizer, tokenizer, settings.prefixes)
+
+    def loss(self, batch: Batch) -> Tensor:
+        """The share of the teacher's spread that the student misses, of the last layer and of the mean of those before.
+
+        Every fourth batch reads its texts as queries; of rows with two sides each comes in turn.
+        """
+        role = "query" if batch.number % 4 == 0 else "document"
+        settings = self._recipe.batches
+        longest = settings.query_tokens if role == "query" else settings.document_tokens
+        pieces = self.student.pieces([_text(row, batch.number) for row in batch.rows], role, longest)
+        wanted = self._states(pieces, self._prefixes[role == "document"])
+        device = self.student.backbone.device
+        ids, attended = _padded([piece.ids for piece in pieces], self._pad)
+        found = self.student.backbone(
+            input_ids=ids.to(device), attention_mask=attended.to(device), output_hidden_states=True
+        ).hidden_states[1:]
+        there = attended.bool()
+        there[:, _MARKED - 1] = False  # the teacher has no marker
+        missed = []
+        for state, target in zip(found, wanted, strict=True):
+            mine, theirs = state[there].float(), target[there].float()
+            missed.append(((mine - theirs) ** 2 / (theirs.var(0) + _LEAST)).mean())
+        inner = torch.stack(missed[:-1]).mean() if len(missed) > 1 else missed[-1].detach() * 0
+        total: Tensor = missed[-1] + self._recipe.objective.inner * inner
+        return total
+
+    @property
+    def _pad(self) -> int:
+        return int(self.student.encoder.model.tokenizer.pad_token_id or 0)
+
+    def _states(self, pieces: list[Piece], prefix: list[int]) -> list[Tensor]:
+        """The teacher's states of each layer wanted, at the student's places."""
+        teacher = self._teacher[0]
+        texts = [np.concatenate([self._rows[p.ids[:1]], prefix, self._rows[p.ids[_MARKED:]]]) for p in pieces]
+        ids, attended = _padded(texts, int(teacher.config.pad_token_id or 0))
+        with torch.no_grad():
+            states = teacher(
+                input_ids=ids.to(teacher.device), attention_mask=attended.to(teacher.device), output_hidden_states=True
+            ).hidden_states[1:]
+        moved = len(prefix) + 1 - _MARKED
+        places = torch.arange(max(len(piece) for piece in pieces)) + moved
+        places[:_MARKED] = 0
+        return [states[layer][:, places] for layer in self._layers]
+
+    def save(self, folder: Path) -> None:
+        """Write the student."""
+        self.student.save(folder)
+
+
+def _same_pieces(mine: Any, theirs: Any, prefixes: tuple[str, ...]) -> tuple[Any, list[list[int]]]:
+    """The teacher's number of each of the student's pieces, and its pieces of the prefixes of queries and documents."""
+    known = theirs.get_vocab()
+    rows = np.full(max(mine.get_vocab().values()) + 1, theirs.unk_token_id or 0, np.int64)
+    common = 0
+    for piece, number in mine.get_vocab().items():
+        if piece in known:
+            rows[number] = known[piece]
+            common += 1
+    if common < len(rows) // 2:
+        raise InputError(
+            f"The student shares {common} of its {len(rows)} pieces with model.teacher. Stage start with vocabulary.learned = "
+            "false gives it the teacher's."
+        )
+    for role in ("bos_token_id", "eos_token_id", "pad_token_id"):
+        rows[getattr(mine, role)] = getattr(theirs, role)
+    given = [*prefixes, *[""] * 2][:2]
+    return rows, [theirs.encode(text.strip(), add_special_tokens=False) if text else [] for text in given]
+
+
+def _padded(texts: list[Any], pad: int) -> tuple[Tensor, Tensor]:
+    """(n, t) ids and the mask of those that are attended to."""
+    longest = max(len(text) for text in texts)
+    ids = torch.full((len(texts), longest), pad)
+    attended = torch.zeros((len(texts), longest), dtype=torch.long)
+    for i, text in enumerate(texts):
+        ids[i, : len(text)] = torch.from_numpy(np.asarray(text, np.int64))
+        attended[i, : len(text)] = 1
+    return ids, attended
+
+
+def _text(row: dict[str, Any], number: int) -> str:
+    """The text of a row; of two sides the one whose turn it is."""
+    sides = [str(row[name]) for name in ("text", "en", "document", "query") if row.get(name)]
+    return sides[0] if number % 5 else sides[-1]
