@@ -168,6 +168,11 @@ def test_bad_recipes(world: Path, many: Path, model: dict[str, Any], told: str) 
         Shrink(shrinking(world, many, model=model))
 
 
+def test_more_tokens_than_the_teacher_reads_are_refused(world: Path, many: Path) -> None:
+    with pytest.raises(InputError, match="batches of 65 tokens: the teacher reads 6"):
+        Shrink(shrinking(world, many, batches={"document_tokens": 65}))
+
+
 def test_a_teacher_of_other_pieces_is_refused(world: Path, many: Path) -> None:
     with pytest.raises(InputError, match=r"shares .* pieces"):
         Shrink(shrinking(world, many, model={"teacher": str(world / "teacher"), "layers": [0, 1]}))

@@ -30,7 +30,7 @@ _LEAST = 1e-4  # spread of a dimension that hardly changes
 class Shrink(Stage):
     """The student and the encoder it is to be like.
 
-    Raises InputError where the recipe names no teacher, or layers that it or the student does not have.
+    Raises InputError where the recipe names no teacher, layers that it or the student does not have, or more tokens than it reads.
     """
 
     def __init__(self, recipe: Recipe) -> None:
@@ -58,11 +58,19 @@ class Shrink(Stage):
                 "the teacher's that it stands for."
             )
         self._rows, self._prefixes = _same_pieces(self.student.encoder.model.tokenizer, tokenizer, settings.prefixes)
+        most = teacher.config.max_position_embeddings - max(map(len, self._prefixes))
+        if teacher.config.model_type != "bert":  # the others count positions from after the padding's
+            most -= teacher.config.pad_token_id + 1
+        asked = max(recipe.batches.query_tokens, recipe.batches.document_tokens)
+        if asked > most:
+            raise InputError(
+                f"batches of {asked} tokens: the teacher reads {most}. Lower batches.document_tokens and query_tokens."
+            )
 
     def loss(self, batch: Batch) -> Tensor:
         """The share of the teacher's spread that the student misses, of the last layer and of the mean of those before.
 
-        Every fourth batch reads its texts as queries; of rows with two sides each comes in turn.
+        Every fourth batch reads its texts as queries; of rows with two sides, every fifth batch takes the other one.
         """
         role = "query" if batch.number % 4 == 0 else "document"
         settings = self._recipe.batches
@@ -139,6 +147,6 @@ def _padded(texts: list[Any], pad: int) -> tuple[Tensor, Tensor]:
 
 
 def _text(row: dict[str, Any], number: int) -> str:
-    """The text of a row; of two sides the one whose turn it is."""
+    """The text of a row; of two sides the one that this batch takes."""
     sides = [str(row[name]) for name in ("text", "en", "document", "query") if row.get(name)]
     return sides[0] if number % 5 else sides[-1]

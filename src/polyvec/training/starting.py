@@ -74,7 +74,7 @@ def start(recipe: Recipe) -> dict[str, Any]:
         tokenizer = train_vocabulary(sample, recipe.vocabulary.size, max_length=settings.max_length)
     else:
         tokenizer = kept_vocabulary(old, sample, recipe.vocabulary.size, max_length=settings.max_length)
-        directions = state_directions(bert, old, sample[:_READ], max(settings.heads))
+        directions = state_directions(bert, old, sample[:: max(len(sample) // _READ, 1)], max(settings.heads))
         if not absolute:
             _without_positions(bert)
     if settings.layers:
