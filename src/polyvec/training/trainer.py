@@ -128,8 +128,7 @@ class _Trainer(Trainer):  # type: ignore[misc]  # transformers has no types
         for name, parameter in self.model.named_parameters():
             if not parameter.requires_grad:
                 continue
-            table = "word_embeddings" in name or "embed_tokens" in name
-            part = "table" if table else "heads" if ".heads." in name else "other"
+            part = "table" if _is_table(name) else "heads" if ".heads." in name else "other"
             decay = settings.decay if parameter.ndim > 1 and "embed" not in name else 0.0
             groups.setdefault((part, decay), []).append(parameter)
         listed = [
@@ -207,7 +206,7 @@ def run(recipe: Recipe, stage: Stage, mixture: Mixture, *, resume: bool, told: A
         _same_recipe(checkpoint, recipe)
     if recipe.optimiser.frozen_table:
         for name, parameter in stage.named_parameters():
-            if "word_embeddings" in name or "embed_tokens" in name:
+            if _is_table(name):
                 parameter.requires_grad_(False)
     trainer = _Trainer(recipe, stage, mixture, _arguments(recipe, work), callbacks=[_Report(recipe, stage, told)])
     trainer.remove_callback(PrinterCallback)  # only the command prints
@@ -254,6 +253,11 @@ def _arguments(recipe: Recipe, work: Path) -> TrainingArguments:
         disable_tqdm=True,
         dataloader_pin_memory=False,
     )
+
+
+def _is_table(name: str) -> bool:
+    """Whether a parameter is the vocabulary's table."""
+    return "word_embeddings" in name or "embed_tokens" in name
 
 
 def _named(batch: Batch) -> str:
