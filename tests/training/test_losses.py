@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from polyvec.training import losses
 from polyvec.training.losses import (
     distillation,
     maxsim_all,
@@ -36,9 +37,13 @@ def vectors(seed: int, n: int, t: int, d: int = 5) -> tuple[Tensor, Tensor]:
     return made, kept
 
 
+@pytest.mark.parametrize("together", [1, 2, 16])
 @pytest.mark.parametrize("normalise", [False, True])
 @pytest.mark.parametrize("seed", range(4))
-def test_maxsim_and_its_gradients_are_the_plain_definition(normalise: bool, seed: int) -> None:
+def test_maxsim_and_its_gradients_are_the_plain_definition(
+    normalise: bool, seed: int, together: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(losses._TOGETHER, "cpu", together)
     queries, query_kept = vectors(seed, 3, 4 + seed)
     documents, document_kept = vectors(seed + 100, 5, 7)
     weights = torch.randn(3, 5, generator=torch.Generator().manual_seed(seed))
@@ -71,7 +76,9 @@ def test_padding_never_counts_and_gets_no_gradient() -> None:
     assert of_documents[document_kept].any()
 
 
-def test_a_document_without_tokens_is_the_worst_of_all() -> None:
+@pytest.mark.parametrize("together", [1, 16])
+def test_a_document_without_tokens_is_the_worst_of_all(together: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(losses._TOGETHER, "cpu", together)
     queries, query_kept = vectors(0, 2, 3)
     documents, document_kept = vectors(1, 3, 4)
     document_kept[1] = False

@@ -16,7 +16,7 @@ RECIPES = sorted(path for path in PAGE.parents[1].glob("recipes/*.toml") if path
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_every_recipe_can_be_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("DATA", "START", "SCORED", "E5"):
+    for name in ("DATA", "START", "SCORED", "E5", "TEACHER"):
         monkeypatch.setenv(name, f"a/{name.lower()}")
     recipe = read_recipe(path)
     assert recipe.output.startswith("runs/")
@@ -24,7 +24,7 @@ def test_every_recipe_can_be_read(path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_there_is_a_recipe_of_every_stage(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("DATA", "START", "SCORED", "E5"):
+    for name in ("DATA", "START", "SCORED", "E5", "TEACHER"):
         monkeypatch.setenv(name, "a")
     stages = {read_recipe(path).stage for path in RECIPES}
     assert stages == set(get_args(Stage))

@@ -58,6 +58,17 @@ def uninterrupted(world: Path, tmp_path_factory: pytest.TempPathFactory) -> tupl
     return folder / "out", train(write(folder / "r.toml", values(world, folder / "out", **SHAKY)))
 
 
+@pytest.mark.parametrize("stage", ["pairs", "shrink", "mlm"])
+def test_workers_that_read_ahead_change_nothing(stage: str, world: Path, tmp_path: Path) -> None:
+    model = {"teacher": str(world / "model")} if stage == "shrink" else {}
+    curves = []
+    for workers in (0, 2):
+        made = values(world, tmp_path / f"out{workers}", stage, batches={"workers": workers}, model=model)
+        curves.append(curve(train(write(tmp_path / f"r{workers}.toml", made))))
+    assert curves[0] == curves[1]
+    assert len(curves[0]) == 6
+
+
 def test_resuming_after_a_kill_is_as_if_nothing_had_happened(
     world: Path, tmp_path: Path, uninterrupted: tuple[Path, dict[str, Any]]
 ) -> None:

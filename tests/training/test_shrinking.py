@@ -136,6 +136,44 @@ def test_the_student_comes_near_its_teacher(world: Path, many: Path) -> None:
     assert all("teacher" not in name for name, _ in stage.named_parameters())
 
 
+def test_a_late_interaction_teacher_gives_its_heads_and_its_vectors_are_drawn_to(world: Path) -> None:
+    model = {"start": str(world / "model"), "teacher": str(world / "model"), "layers": []}
+    recipe = toy(world, "shrink", model={**model, "prefixes": ["[QueryMarker]", "[DocumentMarker]"]})
+    stage = Shrink(recipe)
+    theirs = Student(world / "model").heads
+    assert all(torch.equal(stage.student.heads.head(size).weight, theirs.head(size).weight) for size in theirs.sizes)
+    assert all("teacher" not in name for name, _ in stage.named_parameters())
+    one = batch(world, "parallel", 8, 2)
+    assert float(stage.loss(one).detach()) < 1e-6  # it is its own teacher
+    with torch.no_grad():
+        for size in theirs.sizes:
+            stage.student.heads.head(size).weight.add_(torch.randn(size, theirs.in_features))
+    stage.student.backbone.requires_grad_(False)
+    falling = losses(stage, one, 25, rate=5e-2)
+    assert falling[0] > 0.1
+    assert falling[-1] < 0.5 * falling[0]
+
+
+def test_a_teacher_with_other_heads_is_refused(world: Path, many: Path) -> None:
+    with pytest.raises(InputError, match=r"heads of \[8\], the student of \[8, 16\]"):
+        Shrink(toy(world, "shrink", model={"start": str(world / "model"), "teacher": str(many / "two"), "layers": []}))
+
+
+def test_replaced_pieces_are_the_texts_own_and_the_same_for_a_seed(world: Path, many: Path) -> None:
+    plain, noisy = (Shrink(shrinking(world, many, objective={"replaced": share})) for share in (0.0, 0.5))
+    for number, changes in ((1, True), (2, False), (4, False)):
+        one = batch(world, "parallel", 12, number)
+        mine, theirs = (stage.tokenised(one).pieces[0] for stage in (plain, noisy))
+        again = noisy.tokenised(one).pieces[0]
+        different = 0
+        for before, after, twice in zip(mine, theirs, again, strict=True):
+            np.testing.assert_array_equal(after.ids, twice.ids)
+            np.testing.assert_array_equal(after.ids[[0, 1, -1]], before.ids[[0, 1, -1]])
+            different += int((after.ids != before.ids).sum())
+        assert (different > 0) == changes
+    assert torch.isfinite(noisy.loss(batch(world, "parallel", 12, 1)))
+
+
 def test_a_frozen_table_stays_as_it_is(world: Path, many: Path, tmp_path: Path) -> None:
     model = {"start": str(many / "two"), "teacher": str(many / "four"), "layers": [1, 3]}
     settings: Any = {"optimiser": {"steps": 3, "frozen_table": True}, "model": model}

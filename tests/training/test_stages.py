@@ -57,7 +57,7 @@ def test_gradient_caching_draws_the_same_dropout_twice(world: Path) -> None:
         stage.train()
         stage.zero_grad()
         torch.manual_seed(5)
-        queries, documents = stage._sides(one)
+        queries, documents = stage.tokenised(one).pieces
         loss = (
             stage._cached(queries, documents, 6)
             if cached
@@ -80,7 +80,7 @@ def test_without_dropout_nothing_is_left_to_chance(world: Path) -> None:
 
 def test_every_other_translation_is_read_from_the_other_side(world: Path) -> None:
     stage = Pairs(toy(world))
-    queries, _ = stage._sides(batch(world, "parallel", 4, number=0))
+    queries, _ = stage.tokenised(batch(world, "parallel", 4, number=0)).pieces
     tokenizer = stage.student.encoder.model.tokenizer
     english = [any(word in tokenizer.decode(piece.ids) for word in ENGLISH) for piece in queries]
     assert english == [True, False, True, False]

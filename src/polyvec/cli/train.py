@@ -38,7 +38,7 @@ def _counted(what: str, unit: str, total: int | None) -> Iterator[Callable[[int]
 @click.option("--threads", type=int, help="Threads to compute with. Default: all cores.")
 @_json_option
 def train(recipe: Path, resume: bool, threads: int | None, as_json: bool) -> None:
-    """Run one training stage as RECIPE.toml says: start, mlm, transfer, pairs or distill.
+    """Run one training stage as RECIPE.toml says: start, mlm, shrink, transfer, pairs or distill.
 
     Interrupt it when you like: --resume goes on with the same batches. Several GPUs or processes:
     torchrun -m polyvec train RECIPE.toml.

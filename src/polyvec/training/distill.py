@@ -4,6 +4,8 @@ the two distributions).
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -18,17 +20,11 @@ class Distill(Pairs):
 
     def loss(self, batch: Batch) -> Tensor:
         """KL to the teacher's scores, and contrast with the other queries' first documents where the recipe says so."""
-        objective, settings = self._recipe.objective, self._recipe.batches
-        count = min(objective.candidates, *(len(row["documents"]) for row in batch.rows))
-        if count < 2:
-            raise InputError(f"Batch {batch.number} of {batch.source} has a query with fewer than 2 candidates.")
+        objective = self._recipe.objective
+        count = self._candidates(batch)
         teacher = torch.tensor([row["scores"][:count] for row in batch.rows], dtype=torch.float32)
-        queries = self.encoded(
-            self.student.pieces([row["query"] for row in batch.rows], "query", settings.query_tokens)
-        )
-        texts = [text for row in batch.rows for text in row["documents"][:count]]
-        documents = self.encoded(self.student.pieces(texts, "document", settings.document_tokens))
-        own = torch.arange(len(texts)).view(len(batch.rows), count)
+        queries, documents = map(self.encoded, self.tokenised(batch).pieces)
+        own = torch.arange(len(batch.rows) * count).view(len(batch.rows), count)
 
         def one(size: int) -> Tensor:
             scores = maxsim_all(
@@ -41,3 +37,18 @@ class Distill(Pairs):
             return total
 
         return over_heads(self.student.heads.sizes, self._weights, one)
+
+    def tokenised(self, batch: Batch) -> Batch:
+        """With the tokens of the queries, and of each one's candidates in turn."""
+        if batch.pieces:
+            return batch
+        settings, count = self._recipe.batches, self._candidates(batch)
+        texts = [text for row in batch.rows for text in row["documents"][:count]]
+        queries = self.student.pieces([row["query"] for row in batch.rows], "query", settings.query_tokens)
+        return replace(batch, pieces=(queries, self.student.pieces(texts, "document", settings.document_tokens)))
+
+    def _candidates(self, batch: Batch) -> int:
+        count = min(self._recipe.objective.candidates, *(len(row["documents"]) for row in batch.rows))
+        if count < 2:
+            raise InputError(f"Batch {batch.number} of {batch.source} has a query with fewer than 2 candidates.")
+        return count

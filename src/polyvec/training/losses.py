@@ -6,7 +6,7 @@ texts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as f
 
 _OUT = -1e4  # the score of a token that does not count
+_TOGETHER = {"cuda": 16}  # documents of one operation; elsewhere one
 
 
 def maxsim_all(
@@ -43,8 +44,9 @@ def maxsim_both(queries: Tensor, query_kept: Tensor, documents: Tensor, document
 class _BestMatch(torch.autograd.Function):
     """(S, n): for each of S query tokens the largest dot product with a token of each document.
 
-    One document at a time: products stay in the cache, and only the place of each maximum is remembered. The general
-    operations on one (S, T) matrix took ten times as long, nearly all of it memory traffic of masks and gradients.
+    On a processor one document at a time: products stay in the cache, and only the place of each maximum is remembered. The
+    general operations on one (S, T) matrix took ten times as long, nearly all of it memory traffic of masks and gradients. On a
+    GPU some at a time, since each operation has to be worth its launch.
     """
 
     @staticmethod
@@ -53,9 +55,13 @@ class _BestMatch(torch.autograd.Function):
         best = queries.new_full((len(lengths), len(queries)), _OUT)
         place = torch.zeros(best.shape, dtype=torch.int64, device=best.device)
         with torch.autocast(queries.device.type, enabled=False):  # scores are divided by small temperatures
-            for i, part in enumerate(torch.split(documents, lengths)):
-                if len(part) and len(queries):
-                    best[i], place[i] = (queries @ part.T).max(dim=1)
+            for some, block, kept in _blocks(documents, lengths):
+                if block.numel() and len(queries):
+                    scores = (queries @ block.flatten(0, 1).T).view(len(queries), *block.shape[:2])
+                    if kept is not None:
+                        scores.masked_fill_(~kept, _OUT)
+                    found = scores.max(dim=2)
+                    best[some], place[some] = found.values.T, found.indices.T
         ctx.save_for_backward(queries, documents, place)
         ctx.lengths = lengths
         return best.T
@@ -66,15 +72,34 @@ class _BestMatch(torch.autograd.Function):
         of_best = gradients[0].T.contiguous()
         of_queries, of_documents = torch.zeros_like(queries), torch.zeros_like(documents)
         start = 0
-        for i, length in enumerate(ctx.lengths):
-            part = slice(start, start + length)
-            start += length
-            if not length or not len(queries):
+        for some, block, kept in _blocks(documents, ctx.lengths):
+            part = slice(start, start + sum(ctx.lengths[some]))
+            start = part.stop
+            if not block.numel() or not len(queries):
                 continue
-            spread = queries.new_zeros(len(queries), length).scatter_(1, place[i][:, None], of_best[i][:, None])
-            of_queries.addmm_(spread, documents[part])
-            of_documents[part] = spread.T @ queries
+            spread = queries.new_zeros(len(queries), *block.shape[:2])
+            spread = spread.scatter_(2, place[some].T[:, :, None], of_best[some].T[:, :, None]).flatten(1)
+            of_queries.addmm_(spread, block.flatten(0, 1))
+            found = spread.T @ queries
+            of_documents[part] = found if kept is None else found[kept.flatten()]
         return of_queries, of_documents, None
+
+
+def _blocks(documents: Tensor, lengths: list[int]) -> Iterator[tuple[slice, Tensor, Tensor | None]]:
+    """Numbers of some documents, their (n, t, d) vectors with zeros behind them, and which of these are theirs; None: all."""
+    count = _TOGETHER.get(documents.device.type, 1)
+    start = 0
+    for first in range(0, len(lengths), count):
+        some = slice(first, first + count)
+        stop = start + sum(lengths[some])
+        if len(lengths[some]) == 1:
+            yield some, documents[None, start:stop], None
+        else:
+            parts = torch.split(documents[start:stop], lengths[some])
+            own = torch.tensor(lengths[some], device=documents.device)
+            kept = torch.arange(max(lengths[some]), device=documents.device) < own[:, None]
+            yield some, torch.nn.utils.rnn.pad_sequence(list(parts), batch_first=True), kept
+        start = stop
 
 
 def over_heads(sizes: Sequence[int], weights: Sequence[float], loss: Callable[[int], Tensor]) -> Tensor:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,9 @@ from polyvec.training.passages import as_joined, as_passages
 from polyvec.training.recipe import TURNS, Batches, Data
 from polyvec.training.rows import language, read_rows
 from polyvec.training.versions import as_versions, asked
+
+if TYPE_CHECKING:
+    from polyvec.encoder.tokens import Piece
 
 _FIELDS = {
     "parallel": ("en", "text"),
@@ -42,6 +45,7 @@ class Batch:
     number: int
     source: str
     rows: list[dict[str, Any]]
+    pieces: tuple[list[Piece], ...] = ()  # the tokens of each side that the stage reads, once it has read them
 
 
 class Source:
@@ -108,8 +112,8 @@ class Mixture:
             )
         self._batches, self._seed = batches, seed
 
-    def batches(self, start: int = 0) -> Iterator[Batch]:
-        """Batches number `start`, `start` + 1 ... for ever."""
+    def batches(self, start: int = 0, every: int = 1) -> Iterator[Batch]:
+        """Batches number `start`, `start` + `every` ... for ever; rows of the others are not read."""
         generator = np.random.default_rng(self._seed)
         weights = np.array([source.weight for source in self.sources])
         plans = [self._plan(source, self._seed * 1000 + i) for i, source in enumerate(self.sources)]
@@ -117,7 +121,7 @@ class Mixture:
         while True:
             i = int(generator.choice(len(plans), p=weights / weights.sum()))
             rows = next(plans[i])
-            if number >= start:
+            if number >= start and (number - start) % every == 0:
                 found = self.sources[i].rows(rows, Random(f"{self._seed}/{number}"))
                 yield Batch(number, self.sources[i].name, _distinct(found, self.sources[i].kind))
             number += 1

@@ -8,6 +8,7 @@ first without gradients, their gradients from the loss, then each part again wit
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,22 +51,24 @@ class Pairs(Stage):
 
         So a question of either language has negatives of both, and its own language is no sign of an answer.
         """
-        queries, documents = self._sides(batch)
+        queries, documents = self.tokenised(batch).pieces
         small = self._recipe.batches.micro_rows
         if small and len(batch.rows) > small:
             return self._cached(queries, documents, small)
         return self._contrast(self.encoded(queries), self.encoded(documents))
 
-    def _sides(self, batch: Batch) -> tuple[list[Piece], list[Piece]]:
+    def tokenised(self, batch: Batch) -> Batch:
+        """With the tokens of what asks, and of what is to be found."""
+        if batch.pieces:
+            return batch
         names = ("query", "document") if "query" in batch.rows[0] else ("text", "en")
         sides = [(row[names[0]], row[names[1]]) for row in batch.rows]
         if names[0] == "text":
             sides = [side if (batch.number + i) % 2 else side[::-1] for i, side in enumerate(sides)]
         settings = self._recipe.batches
-        return (
-            self.student.pieces([side[0] for side in sides], "query", settings.query_tokens),
-            self.student.pieces([side[1] for side in sides], "document", settings.document_tokens),
-        )
+        queries = self.student.pieces([side[0] for side in sides], "query", settings.query_tokens)
+        documents = self.student.pieces([side[1] for side in sides], "document", settings.document_tokens)
+        return replace(batch, pieces=(queries, documents))
 
     def encoded(self, pieces: Sequence[Piece]) -> Encoded:
         """Vectors of every head."""

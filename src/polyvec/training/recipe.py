@@ -108,6 +108,7 @@ class Batches:
     query_tokens: int = 48  # longer queries are cut
     document_tokens: int = 160  # longer documents are cut
     micro_rows: int = 0  # gradient caching: rows encoded at once; 0: all
+    workers: int = 0  # processes that read and tokenise ahead, e.g. 8 beside a GPU; batches are the same
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,6 +127,7 @@ class Optimiser:
     accumulate: int = 1  # batches a step
     clip: float = 1.0  # largest norm of the gradients
     precision: Literal["fp32", "bf16"] = "fp32"  # bf16: mixed; scores and losses stay in single precision
+    deterministic: bool = True  # on a GPU: a seed gives the same curve to the last digit, for some of its speed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,6 +138,8 @@ class Objective:
     normalise: bool = True  # scores are means over query tokens in place of sums
     nearness: float = 1.0  # transfer: weight of the distance between a text's vectors and the teacher's
     inner: float = 0.5  # shrink: weight of the layers before the last
+    vectors: float = 1.0  # shrink, of a late-interaction teacher: weight of the vectors of each head
+    replaced: float = 0.0  # shrink: share of the pieces replaced by any others, so that words the data lack are met
     masked: float = 0.3  # mlm: share of words
     lengths: tuple[int, ...] = (128,)  # mlm: tokens a sequence, one after the other over equal shares of the steps
     candidates: int = 8  # distill: documents a query

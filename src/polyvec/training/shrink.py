@@ -2,23 +2,29 @@
 
 Teacher and student read the same pieces; after each of its layers the student's states are drawn to those of the teacher's
 layer that it stands for (TinyBERT, Jiao et al., 2020). What the teacher has learned of words that the data lack comes with the
-vocabulary's table.
+vocabulary's table, and from texts in which pieces are replaced by any others. A teacher that is a late-interaction model itself
+gives its heads, and its vectors are drawn to as well.
 """
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from polyvec.encoder.heads import MatryoshkaHeads
 from polyvec.errors import InputError
 from polyvec.training.mixing import Batch
 from polyvec.training.recipe import Recipe
 from polyvec.training.student import Student
 from polyvec.training.trainer import Stage
+from polyvec.training.vocabulary import SPECIAL
 
 if TYPE_CHECKING:
     from polyvec.encoder.tokens import Piece
@@ -49,7 +55,8 @@ class Shrink(Stage):
         with quiet():
             teacher = AutoModel.from_pretrained(folder, local_files_only=True).eval().requires_grad_(False)
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        self._teacher = (teacher.to(self.student.backbone.device),)  # no part of what is trained and saved
+        self._teacher = [teacher]  # no part of what is trained and saved
+        self._heads = _heads(Path(folder), self.student)
         mine, theirs = self.student.backbone.config.num_hidden_layers, teacher.config.num_hidden_layers
         self._layers = settings.layers or tuple(range(theirs))
         if len(self._layers) != mine or max(self._layers) >= theirs:
@@ -72,25 +79,59 @@ class Shrink(Stage):
 
         Every fourth batch reads its texts as queries; of rows with two sides, every fifth batch takes the other one.
         """
-        role = "query" if batch.number % 4 == 0 else "document"
-        settings = self._recipe.batches
-        longest = settings.query_tokens if role == "query" else settings.document_tokens
-        pieces = self.student.pieces([_text(row, batch.number) for row in batch.rows], role, longest)
-        wanted = self._states(pieces, self._prefixes[role == "document"])
+        (pieces,) = self.tokenised(batch).pieces
+        wanted = self._states(pieces, self._prefixes[_role(batch) == "document"])
         device = self.student.backbone.device
         ids, attended = _padded([piece.ids for piece in pieces], self._pad)
         found = self.student.backbone(
             input_ids=ids.to(device), attention_mask=attended.to(device), output_hidden_states=True
         ).hidden_states[1:]
-        there = attended.bool()
-        there[:, _MARKED - 1] = False  # the teacher has no marker
+        there = attended.bool().to(device)
+        there[:, _MARKED - 1] = False  # the teacher may have no marker
         missed = []
         for state, target in zip(found, wanted, strict=True):
             mine, theirs = state[there].float(), target[there].float()
             missed.append(((mine - theirs) ** 2 / (theirs.var(0) + _LEAST)).mean())
         inner = torch.stack(missed[:-1]).mean() if len(missed) > 1 else missed[-1].detach() * 0
-        total: Tensor = missed[-1] + self._recipe.objective.inner * inner
+        objective = self._recipe.objective
+        total: Tensor = missed[-1] + objective.inner * inner
+        if self._heads:
+            total = total + objective.vectors * self._turned(found[-1][there], wanted[-1][there])
         return total
+
+    def tokenised(self, batch: Batch) -> Batch:
+        """With the tokens of its texts, some of them replaced where the recipe says so."""
+        if batch.pieces:
+            return batch
+        role, settings = _role(batch), self._recipe.batches
+        longest = settings.query_tokens if role == "query" else settings.document_tokens
+        pieces = self.student.pieces([_text(row, batch.number) for row in batch.rows], role, longest)
+        share = self._recipe.objective.replaced
+        if share and batch.number % 2:  # every other batch is left as it is
+            chance = np.random.default_rng([self._recipe.seed, batch.number])
+            pieces = [replace(piece, ids=self._replaced(piece.ids, share, chance)) for piece in pieces]
+        return replace(batch, pieces=(pieces,))
+
+    def _replaced(self, ids: npt.NDArray[np.int64], share: float, chance: np.random.Generator) -> npt.NDArray[np.int64]:
+        """Some of a text's own tokens, the marks around them excepted, become pieces of the vocabulary drawn at random."""
+        chosen = chance.random(len(ids)) < share
+        chosen[:_MARKED], chosen[-1:] = False, False
+        found: npt.NDArray[np.int64] = ids.copy()
+        found[chosen] = chance.integers(len(SPECIAL), len(self._rows), int(chosen.sum()))
+        return found
+
+    def _turned(self, states: Tensor, targets: Tensor) -> Tensor:
+        """The mean over heads of 1 - cosine between the student's vectors and the teacher's."""
+        mine = self.student.project(states)
+        heads = self._heads[0]
+        with torch.no_grad():
+            theirs = heads.to(targets.device).project_all(targets)
+        return torch.stack(
+            [
+                1 - torch.nn.functional.cosine_similarity(mine[size], theirs[size].float(), dim=-1).mean()
+                for size in mine
+            ]
+        ).mean()
 
     @property
     def _pad(self) -> int:
@@ -98,12 +139,13 @@ class Shrink(Stage):
 
     def _states(self, pieces: list[Piece], prefix: list[int]) -> list[Tensor]:
         """The teacher's states of each layer wanted, at the student's places."""
-        teacher = self._teacher[0]
+        device = self.student.backbone.device
+        teacher = self._teacher[0] = self._teacher[0].to(device)  # it follows the student to a GPU
         texts = [np.concatenate([self._rows[p.ids[:1]], prefix, self._rows[p.ids[_MARKED:]]]) for p in pieces]
         ids, attended = _padded(texts, int(teacher.config.pad_token_id or 0))
         with torch.no_grad():
             states = teacher(
-                input_ids=ids.to(teacher.device), attention_mask=attended.to(teacher.device), output_hidden_states=True
+                input_ids=ids.to(device), attention_mask=attended.to(device), output_hidden_states=True
             ).hidden_states[1:]
         moved = len(prefix) + 1 - _MARKED
         places = torch.arange(max(len(piece) for piece in pieces)) + moved
@@ -115,7 +157,7 @@ class Shrink(Stage):
         self.student.save(folder)
 
 
-def _same_pieces(mine: Any, theirs: Any, prefixes: tuple[str, ...]) -> tuple[Any, list[list[int]]]:
+def _same_pieces(mine: Any, theirs: Any, prefixes: tuple[str, ...]) -> tuple[npt.NDArray[np.int64], list[list[int]]]:
     """The teacher's number of each of the student's pieces, and its pieces of the prefixes of queries and documents."""
     known = theirs.get_vocab()
     rows = np.full(max(mine.get_vocab().values()) + 1, theirs.unk_token_id or 0, np.int64)
@@ -144,6 +186,27 @@ def _padded(texts: list[Any], pad: int) -> tuple[Tensor, Tensor]:
         ids[i, : len(text)] = torch.from_numpy(np.asarray(text, np.int64))
         attended[i, : len(text)] = 1
     return ids, attended
+
+
+def _heads(folder: Path, student: Student) -> list[MatryoshkaHeads]:
+    """The teacher's heads, if it has any; the student's begin as these."""
+    modules = folder / "modules.json"
+    listed = json.loads(modules.read_text(encoding="utf-8")) if modules.is_file() else []
+    for one in listed:
+        if one["type"].endswith(".MatryoshkaHeads"):
+            heads = MatryoshkaHeads.load(str(folder), subfolder=one["path"], local_files_only=True)
+            wanted = student.heads
+            if (heads.sizes, heads.in_features) != (wanted.sizes, wanted.in_features):
+                raise InputError(
+                    f"model.teacher has heads of {heads.sizes}, the student of {wanted.sizes}. Expected the same."
+                )
+            wanted.load_state_dict(heads.state_dict())
+            return [heads.requires_grad_(False)]
+    return []
+
+
+def _role(batch: Batch) -> str:
+    return "query" if batch.number % 4 == 0 else "document"
 
 
 def _text(row: dict[str, Any], number: int) -> str:

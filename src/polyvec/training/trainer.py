@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shutil
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from polyvec.errors import InputError, PolyvecError, StorageError
@@ -36,6 +38,10 @@ class TrainingError(PolyvecError):
 class Stage(nn.Module):
     """What a stage has to say: a loss for a batch, and how to save."""
 
+    def tokenised(self, batch: Batch) -> Batch:
+        """The batch with the tokens of its texts: all that can be done without the weights, by another process if need be."""
+        return batch
+
     def loss(self, batch: Batch) -> Tensor:
         """The scalar to minimise."""
         raise NotImplementedError
@@ -50,15 +56,22 @@ class Stage(nn.Module):
 
 
 class _Stream(IterableDataset):  # type: ignore[type-arg]
-    """Batches from a number on; with several processes each takes its turn."""
+    """Batches from a number on, with their tokens; each training process and each of its workers takes its turn."""
 
-    def __init__(self, mixture: Mixture, start: int, rank: int, world: int) -> None:
-        self._mixture, self._start, self._rank, self._world = mixture, start, rank, world
+    def __init__(self, stage: Stage, mixture: Mixture, start: int, rank: int, world: int) -> None:
+        self._stage, self._mixture, self._start, self._rank, self._world = stage, mixture, start, rank, world
 
     def __iter__(self) -> Iterator[Batch]:
-        for batch in self._mixture.batches(self._start):
-            if batch.number % self._world == self._rank:
-                yield batch
+        worker = get_worker_info()
+        turn, workers = (worker.id, worker.num_workers) if worker else (0, 1)
+        first = self._start + self._rank + turn * self._world
+        return map(self._stage.tokenised, self._mixture.batches(first, self._world * workers))
+
+
+def _alone(worker: int) -> None:
+    """A worker tokenises on its one thread: those of the process it was forked from did not come along."""
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    torch.set_num_threads(1)
 
 
 class _Trainer(Trainer):  # type: ignore[misc]  # transformers has no types
@@ -67,14 +80,14 @@ class _Trainer(Trainer):  # type: ignore[misc]  # transformers has no types
     def __init__(
         self, recipe: Recipe, stage: Stage, mixture: Mixture, arguments: TrainingArguments, **kwargs: Any
     ) -> None:
-        super().__init__(model=stage, args=arguments, train_dataset=_Stream(mixture, 0, 0, 1), **kwargs)
-        self._recipe, self._mixture = recipe, mixture
+        super().__init__(model=stage, args=arguments, train_dataset=_Stream(stage, mixture, 0, 0, 1), **kwargs)
+        self._recipe, self._stage, self._mixture = recipe, stage, mixture
         self.first_step = 0
 
     def get_train_dataloader(self) -> DataLoader[Batch]:
         start = self.first_step * self._recipe.optimiser.accumulate * self.args.world_size
-        stream = _Stream(self._mixture, start, self.args.process_index, self.args.world_size)
-        return DataLoader(stream, batch_size=None)
+        stream = _Stream(self._stage, self._mixture, start, self.args.process_index, self.args.world_size)
+        return DataLoader(stream, batch_size=None, num_workers=self._recipe.batches.workers, worker_init_fn=_alone)
 
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: Any) -> tuple[list[Batch], None]:
         return [next(epoch_iterator) for _ in range(num_batches)], None
@@ -100,6 +113,8 @@ class _Trainer(Trainer):  # type: ignore[misc]  # transformers has no types
         try:
             loss: Tensor = super().training_step(model, inputs, *args, **kwargs)
         except (RuntimeError, MemoryError) as error:
+            if "deterministic" in str(error):
+                raise TrainingError(f"{str(error).splitlines()[0]} Set optimiser.deterministic = false.") from error
             if not isinstance(error, MemoryError) and "memory" not in str(error).lower():
                 raise
             raise TrainingError(
@@ -204,6 +219,7 @@ def run(recipe: Recipe, stage: Stage, mixture: Mixture, *, resume: bool, told: A
         raise StorageError(f"{work} holds checkpoints of an earlier run. Add --resume to go on, or delete it.")
     if checkpoint is not None:
         _same_recipe(checkpoint, recipe)
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when a GPU is first used; see _on_gpu
     if recipe.optimiser.frozen_table:
         for name, parameter in stage.named_parameters():
             if _is_table(name):
@@ -214,7 +230,8 @@ def run(recipe: Recipe, stage: Stage, mixture: Mixture, *, resume: bool, told: A
         trainer.first_step = _step(checkpoint)
     began = time.monotonic()
     stage.train()
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    with _on_gpu(recipe.optimiser.deterministic):
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if not trainer.is_world_process_zero():
         return {}
     stage.eval()
@@ -228,6 +245,31 @@ def run(recipe: Recipe, stage: Stage, mixture: Mixture, *, resume: bool, told: A
     }
     shutil.rmtree(work)
     return result
+
+
+@contextmanager
+def _on_gpu(deterministic: bool) -> Iterator[None]:
+    """What a GPU is told for the time of a run; elsewhere nothing.
+
+    cuDNN's attention plans every new shape, and nearly every batch has one: on an H200 a step of 30,000 tokens took 1.2 s, not .12.
+    deterministic: sums are taken in an order of their own; by default it is any, and so the last digit of a loss.
+    """
+    if not torch.cuda.is_available():
+        yield
+        return
+    planned = torch.backends.cuda.cudnn_sdp_enabled()  # type: ignore[no-untyped-call]
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    filled = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
+    torch.backends.cuda.enable_cudnn_sdp(False)
+    if deterministic:
+        torch.use_deterministic_algorithms(True)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        torch.backends.cuda.enable_cudnn_sdp(planned)
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        torch.utils.deterministic.fill_uninitialized_memory = filled  # type: ignore[attr-defined]
 
 
 def _arguments(recipe: Recipe, work: Path) -> TrainingArguments:
