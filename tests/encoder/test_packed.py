@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from polyvec.encoder import Encoder
 from polyvec.encoder.checkpoint import DEFAULT_NAME, locate
@@ -42,6 +43,22 @@ def test_packing_again_keeps_every_vector(native: Path, tmp_path: Path) -> None:
     assert sum(p.stat().st_size for p in (tmp_path / "packed").rglob("*")) < 0.45 * sum(
         p.stat().st_size for p in native.rglob("*")
     )
+
+
+def test_weights_that_were_never_in_eight_bits_lose_next_to_nothing(native: Path, tmp_path: Path) -> None:
+    moved = Encoder(native)
+    chance = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for weight in moved.model[0].model.parameters():
+            weight.mul_(1 + 0.02 * torch.randn(weight.shape, generator=chance))
+    moved.save(tmp_path / "moved")
+    whole = Encoder(tmp_path / "moved")
+    save_packed(whole.loaded, tmp_path / "packed")
+    for mine, theirs in zip(
+        Encoder(tmp_path / "packed").encode_document(TEXTS), whole.encode_document(TEXTS), strict=True
+    ):
+        agreement = (mine * theirs).sum(axis=1)
+        assert 0.999 < agreement.min() < 1 - 1e-6
 
 
 def test_every_head_travels(native: Path, tmp_path: Path) -> None:

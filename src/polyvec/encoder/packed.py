@@ -1,6 +1,6 @@
-"""A native model folder <-> the same folder at a quarter of its size: the vocabulary's table in int8, layers in fp16.
+"""A native model folder <-> the same folder at a quarter of its size: matrices in int8, the rest in fp16.
 
-What ships inside the package. A row of the table is int8 times a scale of its own; files stay below 20 MB. Knows nothing
+What ships inside the package. A row of a matrix is int8 times a scale of its own; files stay below 20 MB. Knows nothing
 about heads or settings: their files are copied as they are.
 """
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _PART = "packed-{:05d}.safetensors"
 _PART_BYTES = 18_000_000
-_TABLE_ROWS = 4096  # matrices with at least so many rows are tables of a vocabulary
+_LEAST_ROWS = 64  # smaller matrices are not worth scales
 _SCALE = ".scale"
 
 
@@ -52,11 +52,11 @@ def save_packed(loaded: Loaded, folder: Path) -> None:
 
 
 def _pieces(state: dict[str, Tensor]) -> Any:
-    """Name and tensor of everything that is stored; tables in slices of rows, each with its scales."""
+    """Name and tensor of everything that is stored; matrices in slices of rows, each with its scales."""
     import torch
 
     for name, tensor in state.items():
-        if tensor.ndim != 2 or len(tensor) < _TABLE_ROWS:
+        if tensor.ndim != 2 or len(tensor) < _LEAST_ROWS:
             yield name, tensor.half() if tensor.is_floating_point() else tensor
             continue
         scale = (tensor.float().abs().amax(dim=1, keepdim=True) / 127).clamp(min=1e-12)
