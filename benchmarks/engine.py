@@ -47,6 +47,7 @@ SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
         "fast-plaid": {"n_ivf_probe": 4, "n_full_scores": 1024},
     },
     "recall 0.95": {"polyvec": {"recall": 0.95}},
+    "recall 0.9": {"polyvec": {"recall": 0.9}},
     "recall 0.99": {"polyvec": {"recall": 0.99}},
     "exact": {"polyvec": {"exact": True}},
     "refined": {"lancedb": {"refine_factor": 10}},

@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -24,6 +25,7 @@ from typing import Any
 from polyvec.evaluation.dataset import load_dataset
 from polyvec.evaluation.encodings import Encodings
 from polyvec.evaluation.evaluation import evaluate
+from polyvec.training.rows import read_rows
 
 LANGUAGES = ["ar", "de", "el", "en", "es", "hi", "pl", "ru", "th", "tr", "vi", "zh"]
 MIXED = ["en", "zh"]  # of xquad-mixed
@@ -32,6 +34,7 @@ HEADS = [32, 64, 96, 128]
 SEEDS = (1, 2)
 INSTRUCTION = "Find a passage that answers the question: "
 TRANSFER_STEPS, PAIRS_STEPS = 100, 40
+SCORED_EVERY = 10  # of the questions are scored for stage distill
 SAID = "## What it says"
 EVERY = 3  # of the mixed questions are asked
 
@@ -45,6 +48,7 @@ class Arm:
     start: str = "rotary-transfer"
     trained: bool = True
     dims: tuple[int, ...] = (128,)
+    then: str = ""  # a stage after it, of as many steps
 
 
 ARMS = {
@@ -60,6 +64,8 @@ ARMS = {
     "unpaired": Arm("no stage pairs", trained=False),
     "absolute": Arm("absolute positions", start="absolute-transfer"),
     "masked": Arm("stage mlm before transfer", start="rotary-mlm-transfer"),
+    "longer": Arm("stage pairs twice", then="pairs"),
+    "distilled": Arm("stage distill after pairs, candidates scored by polyvec-mini", then="distill"),
     "bigrams": Arm("hashed bigrams in the vectors, weight 0.65", {"model": {"bigrams": 0.65}}),
 }
 
@@ -119,6 +125,30 @@ def stage(kind: str, start: Path | str, folder: Path, steps: int, seed: int = 0)
         "checkpoints": {"every": 10_000},
         "data": data(folder, kind=kind),
     }
+
+
+def scored(work: Path, folder: Path) -> Path:
+    """Questions of five languages with candidates that polyvec-mini found and scored."""
+    asked, mined, made = (work / f"{name}.jsonl" for name in ("asked", "mined", "scored"))
+    if not made.exists():
+        with asked.open("w", encoding="utf-8") as file:
+            for one in data(folder, kind="pairs")[:-1]:
+                for row in islice(read_rows(Path(one["path"])), 0, None, SCORED_EVERY):
+                    file.write(json.dumps(row, ensure_ascii=False) + "\n")
+        for command in (("mine", asked, mined), ("teach", mined, made, "--late", "polyvec-mini")):
+            print(f"{time.strftime('%H:%M:%S')} {command[0]}", flush=True)
+            subprocess.run([sys.executable, "-m", "polyvec", *map(str, command)], check=True, stdout=subprocess.DEVNULL)
+    return made
+
+
+def second(kind: str, start: Path, work: Path, folder: Path, seed: int) -> dict[str, Any]:
+    """The tables of a stage that follows stage pairs."""
+    tables = stage("pairs", start, folder, PAIRS_STEPS, seed + 100)  # other batches than the first
+    if kind == "distill":
+        tables |= {"stage": kind, "data": [{"path": str(scored(work, folder)), "kind": "scored"}]}
+        tables["batches"]["rows"] = 8  # with eight candidates each
+        tables["objective"]["teacher_temperature"] = 1.0
+    return tables
 
 
 def begun(work: Path, folder: Path, name: str) -> Path:
@@ -234,6 +264,9 @@ def main() -> None:
                 tables = stage("pairs", model, given.data, PAIRS_STEPS, seed)
                 for table, values in arm.tables.items():
                     tables[table] = {**tables[table], **values}
+                if arm.then:
+                    model = trained(given.work, f"base-{seed}", tables)
+                    tables = second(arm.then, model, given.work, given.data, seed)
                 model = trained(given.work, f"{name}-{seed}", tables)
             rows = []
             for dim, (*same, between) in measured(model, arm.dims, sets).items():

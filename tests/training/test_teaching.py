@@ -8,8 +8,10 @@ import pytest
 import torch
 from transformers import BertConfig, BertForSequenceClassification
 
+from polyvec import Encoder
 from polyvec.errors import InputError, StorageError
-from polyvec.training.teaching import cross_encoder, dense, teach
+from polyvec.scoring import maxsim_definition
+from polyvec.training.teaching import cross_encoder, dense, late, teach
 from tests.encoder.checkpoints import wordpiece_tokenizer
 from tests.training.conftest import write_rows
 
@@ -118,3 +120,20 @@ def test_a_dense_teacher_gives_scaled_cosines(world: Path) -> None:
     same, other = dense(str(world / "teacher"), scale=20.0)([("light", "light"), ("light", "hello world")])
     assert same == pytest.approx(20.0, abs=1e-3)
     assert -20 <= other < same
+
+
+def test_a_late_interaction_teacher_gives_the_mean_similarity_and_reads_a_passage_once(
+    world: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder, teacher = Encoder(world / "model"), late(str(world / "model"), scale=10.0)
+    pairs = [("licht", "sugar light"), ("licht welt", "sugar light"), ("licht", "world")]
+    found = teacher(pairs)
+    for (query, text), score in zip(pairs, found, strict=True):
+        rows = encoder.encode_query(query)
+        wanted = maxsim_definition(rows, encoder.encode_document(text)) / len(rows) * 10
+        assert score == pytest.approx(wanted, rel=2e-3)  # passages are kept in half precision
+    read: list[str] = []
+    plain = Encoder.encode_document
+    monkeypatch.setattr(Encoder, "encode_document", lambda self, texts: read.extend(texts) or plain(self, texts))
+    assert teacher([*pairs[:2], ("licht", "plants")])[:2] == found[:2]
+    assert read == ["plants"]

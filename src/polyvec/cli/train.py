@@ -121,14 +121,20 @@ def mine(
 @click.argument("out", metavar="OUT.jsonl", type=_path)
 @click.option("--cross-encoder", "cross", help="A sentence-transformers CrossEncoder: a folder or a hub name.")
 @click.option("--dense", help="A sentence-transformers dense model as teacher, such as all-MiniLM-L6-v2.")
+@click.option("--late", help="A late-interaction model as teacher: a folder, a hub name, or polyvec-mini.")
 @_json_option
-def teach(data: Path, out: Path, cross: str | None, dense: str | None, as_json: bool) -> None:
+def teach(data: Path, out: Path, cross: str | None, dense: str | None, late: str | None, as_json: bool) -> None:
     """Score the candidates in DATA (query, documents) with a teacher; run again to go on after an interruption."""
     from polyvec.training import teaching
 
-    if (cross is None) == (dense is None):
-        raise click.UsageError("Give one teacher: --cross-encoder or --dense.")
-    teacher = teaching.cross_encoder(cross) if cross is not None else teaching.dense(str(dense))
+    if [cross, dense, late].count(None) != 2:
+        raise click.UsageError("Give one teacher: --cross-encoder, --dense or --late.")
+    if cross is not None:
+        teacher = teaching.cross_encoder(cross)
+    elif dense is not None:
+        teacher = teaching.dense(dense)
+    else:
+        teacher = teaching.late(str(late))
     with _counted("Teaching", "questions", None) as bar:
         written = teaching.teach(data, out, teacher, progress=bar)
     if as_json:

@@ -1,5 +1,5 @@
-"""Questions with candidates -> the same with a teacher's scores beside them, which must be logits: any cross-encoder,
-or a dense teacher.
+"""Questions with candidates -> the same with a teacher's scores beside them, which must be logits: any cross-encoder, a dense
+teacher, or a late-interaction one.
 
 Written row by row beside the data, so that an interrupted run goes on where it stopped.
 """
@@ -13,9 +13,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from polyvec.errors import InputError, StorageError
 from polyvec.training.rows import read_rows
+
+_REMEMBERED = 1 << 30  # bytes of passages' vectors that a late-interaction teacher keeps
 
 
 class Teacher(Protocol):
@@ -58,6 +61,31 @@ def dense(name: str, *, scale: float = 20.0, batch: int = 32) -> Teacher:
             [b for _, b in pairs], batch_size=batch, normalize_embeddings=True, show_progress_bar=False
         )
         return [float(value) for value in scale * (left * right).sum(axis=1)]
+
+    return score
+
+
+def late(name: str, *, scale: float = 50.0) -> Teacher:
+    """A late-interaction model as a teacher: the mean similarity of a query's tokens * scale, like a temperature of 1 / scale.
+
+    name: a folder, a hub name, or "polyvec-mini". A passage that comes again is not encoded again.
+    """
+    from polyvec.encoder import Encoder
+    from polyvec.scoring import maxsim
+
+    encoder = Encoder(name)
+    known: dict[str, npt.NDArray[np.float16]] = {}
+
+    def score(pairs: Sequence[tuple[str, str]]) -> list[float]:
+        wanted = list(dict.fromkeys(text for _, text in pairs))
+        if sum(vectors.nbytes for vectors in known.values()) > _REMEMBERED:
+            known.clear()
+        fresh = [text for text in wanted if text not in known]
+        for text, vectors in zip(fresh, encoder.encode_document(fresh) if fresh else (), strict=True):
+            known[text] = vectors.astype(np.float16)
+        asked = list(dict.fromkeys(query for query, _ in pairs))
+        queries = dict(zip(asked, encoder.encode_query(asked), strict=True))
+        return [float(maxsim(queries[query], [known[text]])[0]) / len(queries[query]) * scale for query, text in pairs]
 
     return score
 
