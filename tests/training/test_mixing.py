@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from polyvec.errors import InputError
-from polyvec.training.mixing import Mixture
+from polyvec.training.mixing import Mixture, Source
 from polyvec.training.recipe import Batches, Data
 from polyvec.training.rows import language
 from tests.training.conftest import write_rows
@@ -99,6 +99,7 @@ def test_a_missing_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("code", "short"),
     [
+        ("und", "und"),
         ("deu", "de"),
         ("zh_CN", "zh"),
         ("zh-Hant", "zh"),
@@ -110,6 +111,12 @@ def test_a_missing_file(tmp_path: Path) -> None:
 )
 def test_one_code_for_one_language(code: str, short: str) -> None:
     assert language(code) == short
+
+
+def test_rows_of_no_known_language_are_read(tmp_path: Path) -> None:
+    path = write_rows(tmp_path / "mine.jsonl", [{"query": f"q{i}", "document": f"d{i}"} for i in range(4)])
+    source = Source(Data(path=str(path), kind="pairs"), tmp_path / "cache")
+    assert source.counts() == {"und": 4}
 
 
 def test_what_is_no_language() -> None:

@@ -69,6 +69,16 @@ def test_workers_that_read_ahead_change_nothing(stage: str, world: Path, tmp_pat
     assert len(curves[0]) == 6
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_what_is_wrong_with_a_row_is_one_line_wherever_it_was_read(world: Path, tmp_path: Path, workers: int) -> None:
+    rows = [{"query": f"q{i}", "documents": ["light"], "scores": [1.0]} for i in range(8)]
+    made = values(world, tmp_path / "out", "distill", batches={"workers": workers})
+    made["data"] = [{"path": str(write_rows(tmp_path / "lonely.jsonl", rows)), "kind": "scored"}]
+    with pytest.raises(InputError, match="fewer than 2 candidates") as caught:
+        train(write(tmp_path / "r.toml", made))
+    assert "\n" not in str(caught.value)
+
+
 def test_resuming_after_a_kill_is_as_if_nothing_had_happened(
     world: Path, tmp_path: Path, uninterrupted: tuple[Path, dict[str, Any]]
 ) -> None:

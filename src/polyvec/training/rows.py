@@ -28,7 +28,7 @@ def read_rows(path: Path) -> Iterator[dict[str, Any]]:
 
 @lru_cache(maxsize=4096)
 def language(code: str) -> str:
-    """The short code of a language, whatever its source calls it: deu -> de, zh_CN -> zh, arb -> ar.
+    """The short code of a language, whatever its source calls it: deu -> de, zh_CN -> zh, arb -> ar; und where nobody said.
 
     Raises InputError for something that is no language code.
     """
@@ -36,6 +36,8 @@ def language(code: str) -> str:
     from langcodes.tag_parser import LanguageTagError
 
     text = code.split("@", maxsplit=1)[0].replace("_", "-")
+    if text.lower() == "und":
+        return "und"
     try:
         found = langcodes.get(langcodes.standardize_tag(text, macro=True)).language
     except LanguageTagError:

@@ -61,11 +61,18 @@ class _Stream(IterableDataset):  # type: ignore[type-arg]
     def __init__(self, stage: Stage, mixture: Mixture, start: int, rank: int, world: int) -> None:
         self._stage, self._mixture, self._start, self._rank, self._world = stage, mixture, start, rank, world
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[Batch | PolyvecError]:
         worker = get_worker_info()
         turn, workers = (worker.id, worker.num_workers) if worker else (0, 1)
         first = self._start + self._rank + turn * self._world
-        return map(self._stage.tokenised, self._mixture.batches(first, self._world * workers))
+        return map(self._read, self._mixture.batches(first, self._world * workers))
+
+    def _read(self, batch: Batch) -> Batch | PolyvecError:
+        """The batch, or what is wrong with it: raised in another process, an error would lose its one line."""
+        try:
+            return self._stage.tokenised(batch)
+        except PolyvecError as error:
+            return error
 
 
 def _alone(worker: int) -> None:
@@ -90,7 +97,11 @@ class _Trainer(Trainer):  # type: ignore[misc]  # transformers has no types
         return DataLoader(stream, batch_size=None, num_workers=self._recipe.batches.workers, worker_init_fn=_alone)
 
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: Any) -> tuple[list[Batch], None]:
-        return [next(epoch_iterator) for _ in range(num_batches)], None
+        found = [next(epoch_iterator) for _ in range(num_batches)]
+        for one in found:
+            if isinstance(one, PolyvecError):
+                raise one
+        return found, None
 
     def floating_point_ops(self, inputs: Any) -> int:
         return 0
@@ -341,7 +352,7 @@ def _same_recipe(checkpoint: Path, recipe: Recipe) -> None:
 
 
 def _given(values: dict[str, Any]) -> dict[str, Any]:
-    """What a recipe says beyond the defaults, but for rates and steps: a later version of this library may know more keys."""
+    """What a recipe says beyond the defaults, but for rates, steps and workers: a later version may know more keys."""
     plain = json.loads(_fingerprint(Recipe(stage="pairs", output="")))
     usual = {field.name: field.default for field in fields(Data)}
     found = {
@@ -351,5 +362,6 @@ def _given(values: dict[str, Any]) -> dict[str, Any]:
     }
     for name in ("rate", "embedding_rate", "head_rate", "steps"):
         found["optimiser"].pop(name, None)
+    found["batches"].pop("workers", None)
     files = [{key: value for key, value in one.items() if value not in ([], usual.get(key))} for one in values["data"]]
     return {**found, "stage": values["stage"], "seed": values["seed"], "data": files}
