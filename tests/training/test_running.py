@@ -70,13 +70,28 @@ def test_workers_that_read_ahead_change_nothing(stage: str, world: Path, tmp_pat
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_what_is_wrong_with_a_row_is_one_line_wherever_it_was_read(world: Path, tmp_path: Path, workers: int) -> None:
-    rows = [{"query": f"q{i}", "documents": ["light"], "scores": [1.0]} for i in range(8)]
-    made = values(world, tmp_path / "out", "distill", batches={"workers": workers})
-    made["data"] = [{"path": str(write_rows(tmp_path / "lonely.jsonl", rows)), "kind": "scored"}]
-    with pytest.raises(InputError, match="fewer than 2 candidates") as caught:
+def test_what_is_wrong_with_a_batch_is_one_line_wherever_it_was_read(
+    world: Path, tmp_path: Path, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(self: Pairs, batch: Batch) -> Batch:
+        raise InputError(f"Batch {batch.number} cannot be read.")
+
+    monkeypatch.setattr(Pairs, "tokenised", refused)
+    made = values(world, tmp_path / "out", batches={"workers": workers})
+    with pytest.raises(InputError) as caught:
         train(write(tmp_path / "r.toml", made))
-    assert "\n" not in str(caught.value)
+    assert str(caught.value) == "Batch 0 cannot be read."
+
+
+def test_questions_without_a_second_candidate_are_left_out(world: Path, tmp_path: Path) -> None:
+    whole = [{"query": f"q{i}", "documents": [f"d{i}", "light"], "scores": [1.0, 0.0]} for i in range(8)]
+    alone = [{"query": "lonely", "documents": ["sugar"], "scores": [1.0]}]
+    made = values(world, tmp_path / "out", "distill")
+    made["data"] = [{"path": str(write_rows(tmp_path / "some.jsonl", whole + alone)), "kind": "scored"}]
+    assert len(curve(train(write(tmp_path / "r.toml", made)))) == 6
+    made["data"] = [{"path": str(write_rows(tmp_path / "none.jsonl", alone)), "kind": "scored"}]
+    with pytest.raises(InputError, match="gives no rows with two candidates or more"):
+        train(write(tmp_path / "r.toml", {**made, "output": str(tmp_path / "other")}))
 
 
 def test_resuming_after_a_kill_is_as_if_nothing_had_happened(

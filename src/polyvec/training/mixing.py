@@ -234,6 +234,8 @@ def _normalised(data: dict[str, Any], fields: tuple[str, ...], state: str) -> It
         missing = [name for name in fields if not row.get(name)]
         if missing:
             raise InputError(f"{path}, row {number}: {missing[0]} is missing or empty. Expected {', '.join(fields)}.")
+        if data["kind"] == "scored" and len(row["documents"]) < 2:
+            continue  # nothing to rank: all that mining found was dropped
         code = language(row.get("lang") or "und")
         if wanted and code not in wanted:
             continue
@@ -245,7 +247,10 @@ def _normalised(data: dict[str, Any], fields: tuple[str, ...], state: str) -> It
         yield kept | {"length": longest, "text_id": zlib.crc32(text.encode())}
     if not given:
         asked = f" in {', '.join(data['languages'])}" if wanted else ""
-        raise InputError(f"{path} gives no rows{asked}. Change the recipe's languages or kind, or leave the file out.")
+        few = " with two candidates or more" if data["kind"] == "scored" else ""
+        raise InputError(
+            f"{path} gives no rows{few}{asked}. Change the recipe's languages or kind, or leave the file out."
+        )
 
 
 def _stretches(found: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
