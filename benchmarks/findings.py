@@ -147,7 +147,6 @@ def second(kind: str, start: Path, work: Path, folder: Path, seed: int) -> dict[
     if kind == "distill":
         tables |= {"stage": kind, "data": [{"path": str(scored(work, folder)), "kind": "scored"}]}
         tables["batches"]["rows"] = 8  # with eight candidates each
-        tables["objective"]["teacher_temperature"] = 1.0
     return tables
 
 
