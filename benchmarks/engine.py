@@ -42,7 +42,7 @@ KEY = ("part", "engine", "nbits", "documents", "threads", "setting", "k", "queri
 SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
     "defaults": {name: {} for name in ENGINES},
     "alike": {
-        "polyvec": {"nprobe": 4, "candidates": 1024},  # a twelfth is scored in full
+        "polyvec": {"nprobe": 4, "candidates": 1024},  # an eighth is scored in full
         "colbert": {"ncells": 4, "centroid_score_threshold": 0.4, "ndocs": 1024},  # a quarter is scored in full
         "fast-plaid": {"n_ivf_probe": 4, "n_full_scores": 1024},
     },

@@ -17,6 +17,7 @@
 
 #include "dispatch.hpp"
 #include "kernels/gather.hpp"
+#include "kernels/interact.hpp"
 #include "kernels/probe.hpp"
 #include "kernels/quantise.hpp"
 #include "kernels/rotate.hpp"
@@ -116,7 +117,8 @@ void check_parts(const Row<std::int64_t>& offsets, std::size_t total) {
 
 void probe_rows(const Matrix<std::int8_t>& query, const Matrix<std::int8_t>& parents, const Row<std::int64_t>& parent_offsets,
                 const Matrix<std::int8_t>& centroids, const Array<std::int32_t, 2>& numbers, const Array<std::int32_t, 2>& dots,
-                std::size_t parent_probe, std::size_t threads, const std::string& name) {
+                std::size_t parent_probe, const std::optional<Row<std::int32_t>>& worth,
+                const std::optional<Array<std::uint8_t, 2>>& table, std::size_t threads, const std::string& name) {
   const CodesKernel& kernel = codes_kernel(name);
   const std::size_t q = query.shape(0), p = query.shape(1), nprobe = numbers.shape(1);
   expect(p > 0 && p % kBlock == 0, "rows must have a multiple of 32 dimensions");
@@ -126,6 +128,11 @@ void probe_rows(const Matrix<std::int8_t>& query, const Matrix<std::int8_t>& par
   expect(nprobe >= 1 && nprobe <= centroids.shape(0) && parent_probe >= 1, "nprobe must be from 1 to the number of centroids");
   expect(numbers.shape(0) == q && dots.shape(0) == q && dots.shape(1) == nprobe, "numbers and dots must be (q, nprobe)");
   expect(centroids.shape(0) < (std::size_t{1} << 31), "too many centroids");
+  expect(worth.has_value() == table.has_value(), "worth and table must be given together");
+  expect(!worth || worth->shape(0) == q, "worth must have one entry a query row");
+  expect(!table || (table->shape(0) == centroids.shape(0) && table->shape(1) >= q && table->shape(1) % kTableLanes == 0),
+         "table must have a row a centroid, as wide as a multiple of 32 that holds all query rows");
+  const Table bytes{worth ? worth->data() : nullptr, table ? table->data() : nullptr, table ? table->shape(1) : 0};
   const std::size_t packed_size = whole_lines(kernel.packed_bytes(q, p));
   threads = useful_threads(parents.shape(0), kParentsAtOnce, threads);
   const std::size_t scratch_size = whole_lines(kernel.scratch_bytes(q, p));
@@ -133,13 +140,15 @@ void probe_rows(const Matrix<std::int8_t>& query, const Matrix<std::int8_t>& par
   char* const begin_of = memory.begin();
   nb::gil_scoped_release released;
   kernel.pack(query.data(), q, p, begin_of);
-  const ProbeJob job{begin_of, q, p, parents.data(), parent_offsets.data(), parents.shape(0), centroids.data(), nprobe, parent_probe};
+  const ProbeJob job{begin_of, q, p, parents.data(), parent_offsets.data(), parents.shape(0), centroids.data(), nprobe, parent_probe,
+                     bytes};
   const std::vector<std::uint32_t> chosen = parents_of(job, kernel, begin_of + packed_size);
   std::vector<Nearest> nearest(threads, Nearest(q, nprobe));
   parallel_for(chosen.size(), kParentsAtOnce, threads, [&](std::size_t thread, std::size_t begin, std::size_t end) {
     for (std::size_t i = begin; i < end; ++i) {
       const auto first = static_cast<std::size_t>(parent_offsets(chosen[i])), end = static_cast<std::size_t>(parent_offsets(chosen[i] + 1));
-      nearest[thread].see(kernel, begin_of, p, centroids.data() + first * p, first, end - first, begin_of + packed_size + thread * scratch_size);
+      nearest[thread].see(kernel, begin_of, p, centroids.data() + first * p, first, end - first, bytes,
+                          begin_of + packed_size + thread * scratch_size);
     }
   });
   for (std::size_t thread = 1; thread < threads; ++thread) nearest[0].see_all_of(nearest[thread]);
@@ -147,28 +156,67 @@ void probe_rows(const Matrix<std::int8_t>& query, const Matrix<std::int8_t>& par
 }
 
 // Fills rows and scores, each with room for `limit`; returns how many there are.
-std::size_t gather_documents(const Matrix<std::int32_t>& numbers, const Matrix<float>& values, const Row<float>& missing,
-                             const Row<std::uint8_t>& stream, const Row<std::int64_t>& starts, std::size_t documents,
+std::size_t gather_documents(const Matrix<std::int32_t>& numbers, const Matrix<std::uint16_t>& gains, const Row<std::uint8_t>& stream,
+                             const Row<std::int64_t>& starts, std::size_t documents,
                              const std::optional<Row<std::uint8_t>>& allowed, const Array<std::int64_t, 1>& rows,
-                             const Array<float, 1>& scores) {
+                             const Array<std::int32_t, 1>& scores) {
   const std::size_t q = numbers.shape(0), nprobe = numbers.shape(1), limit = rows.shape(0);
-  expect(values.shape(0) == q && values.shape(1) == nprobe, "numbers and values differ in shape");
-  expect(missing.shape(0) == q, "missing must have one entry a query row");
+  expect(gains.shape(0) == q && gains.shape(1) == nprobe, "numbers and gains differ in shape");
+  expect(q < (std::size_t{1} << 16) - 1, "a query must have fewer than 65,535 rows");
+  std::size_t most = 0;
+  for (std::size_t row = 0; row < q; ++row) {
+    std::size_t largest = 0;
+    for (std::size_t i = 0; i < nprobe; ++i) largest = std::max<std::size_t>(largest, gains(row, i));
+    most += largest;
+  }
+  expect(most < (std::size_t{1} << 16), "the largest gains of all rows must add up to 65,535 at most");
   expect(starts.shape(0) >= 1, "starts must have an entry");
   expect(!allowed || allowed->shape(0) == documents, "allowed must have one entry a document");
   expect(documents < (std::size_t{1} << 32), "too many documents for one segment");
   expect(limit > 0 && scores.shape(0) == limit, "rows and scores must have the same length, at least 1");
-  const GatherJob job{numbers.data(), values.data(), missing.data(), q, nprobe, stream.data(), stream.shape(0), starts.data(),
+  const GatherJob job{numbers.data(), gains.data(), q, nprobe, stream.data(), stream.shape(0), starts.data(),
                       starts.shape(0) - 1, documents, allowed ? allowed->data() : nullptr, limit};
-  std::vector<Candidate> best;
+  static thread_local std::vector<Candidate> best;
+  std::size_t found = 0;
   bool sound;
   {
     nb::gil_scoped_release released;
-    sound = gather(job, best);
+    sound = gather(job, best, found);
   }
   expect(sound, "a centroid number or a posting is out of range");
-  for (std::size_t i = 0; i < best.size(); ++i) rows(i) = best[i].document, scores(i) = best[i].score;
-  return best.size();
+  std::int64_t* const to = rows.data();
+  std::int32_t* const score = scores.data();
+  for (std::size_t i = 0; i < found; ++i) to[i] = best[i].document, score[i] = best[i].score;
+  return found;
+}
+
+void interact_documents(const Matrix<std::uint8_t>& table, const nb::ndarray<nb::ro, nb::ndim<1>, nb::c_contig, nb::device::cpu>& codes,
+                        const Row<std::int64_t>& offsets, const Row<std::int64_t>& which, const Array<std::int32_t, 1>& sums,
+                        std::size_t threads) {
+  const bool narrow = codes.dtype() == nb::dtype<std::uint16_t>();
+  expect(narrow || codes.dtype() == nb::dtype<std::uint32_t>(), "codes must be uint16 or uint32");
+  expect(table.shape(1) % kTableLanes == 0, "table must be as wide as a multiple of 32");
+  expect(offsets.shape(0) >= 1, "offsets must have an entry");
+  expect(sums.shape(0) == which.shape(0), "sums must have one entry a document scored");
+  const InteractJob job{table.data(), table.shape(0), table.shape(1), codes.data(), narrow ? std::size_t{2} : std::size_t{4},
+                        offsets.data(), codes.shape(0), offsets.shape(0) - 1, which.data(), sums.data()};
+  threads = useful_threads(which.shape(0), kLookedAtOnce, threads);
+  std::atomic<bool> sound{true};
+  {
+    nb::gil_scoped_release released;
+    parallel_for(which.shape(0), kLookedAtOnce, threads, [&](std::size_t, std::size_t begin, std::size_t end) {
+      if (!interact(job, begin, end)) sound = false;
+    });
+  }
+  expect(sound, "a document, an offset or a centroid number is out of range");
+}
+
+void mark_centroids(const Matrix<std::uint8_t>& table, const Row<std::uint8_t>& least, const Array<std::uint8_t, 1>& marked) {
+  expect(table.shape(1) % kTableLanes == 0, "table must be as wide as a multiple of 32");
+  expect(least.shape(0) == table.shape(1), "least must have one entry a column");
+  expect(marked.shape(0) == table.shape(0), "marked must have one entry a centroid");
+  nb::gil_scoped_release released;
+  mark(table.data(), least.data(), table.shape(0), table.shape(1), marked.data());
 }
 
 void assign(const Matrix<float>& vectors, const Row<std::int64_t>& order, const Row<std::int32_t>& groups,
@@ -253,8 +301,12 @@ void bind_engine(nb::module_& m) {
         nb::arg("scales"), nb::arg("packed"), nb::arg("offsets"), nb::arg("which"), nb::arg("nbits"), nb::arg("scores"),
         nb::arg("threads"), nb::arg("kernel"), nb::arg("marked").none(), nb::arg("least").none());
   m.def("probe", &probe_rows, nb::arg("query"), nb::arg("parents"), nb::arg("parent_offsets"), nb::arg("centroids"),
-        nb::arg("numbers"), nb::arg("dots"), nb::arg("parent_probe"), nb::arg("threads"), nb::arg("kernel"));
-  m.def("gather", &gather_documents, nb::arg("numbers"), nb::arg("values"), nb::arg("missing"), nb::arg("stream"), nb::arg("starts"),
+        nb::arg("numbers"), nb::arg("dots"), nb::arg("parent_probe"), nb::arg("worth").none(), nb::arg("table").none(),
+        nb::arg("threads"), nb::arg("kernel"));
+  m.def("mark", &mark_centroids, nb::arg("table"), nb::arg("least"), nb::arg("marked"));
+  m.def("interact", &interact_documents, nb::arg("table"), nb::arg("codes"), nb::arg("offsets"), nb::arg("which"), nb::arg("sums"),
+        nb::arg("threads"));
+  m.def("gather", &gather_documents, nb::arg("numbers"), nb::arg("gains"), nb::arg("stream"), nb::arg("starts"),
         nb::arg("documents"), nb::arg("allowed").none(), nb::arg("rows"), nb::arg("scores"));
   m.def("assign", &assign, nb::arg("vectors"), nb::arg("order"), nb::arg("groups"), nb::arg("centroids"), nb::arg("group_offsets"),
         nb::arg("nearest"), nb::arg("threads"), nb::arg("kernel"));

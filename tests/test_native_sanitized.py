@@ -56,7 +56,7 @@ AVX2 = ["-mavx2", "-mfma", "-mf16c"]
 AVX512 = [*AVX2, "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl"]
 FAMILIES = {
     "maxsim": (["maxsim"], []),
-    "codes": (["codes", "assign"], ["probe", "gather", "quantise"]),
+    "codes": (["codes", "assign"], ["probe", "gather", "interact", "quantise"]),
 }
 
 

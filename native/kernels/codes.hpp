@@ -43,6 +43,21 @@ struct CodedJob {
   }
 };
 
+// What probing keeps of every row it has seen, for interact.hpp: a byte a query row, (dot * worth + 2^15) >> 16 cut to [0, 255], in
+// int32 that wraps around.
+struct Table {
+  const std::int32_t* worth;  // (q,)
+  std::uint8_t* bytes;        // (rows, stride), or null for no table
+  std::size_t stride;         // at least q, a multiple of kTableLanes; what is beyond q becomes 0
+};
+
+constexpr std::size_t kTableLanes = 32;
+
+inline std::uint8_t table_byte(std::int32_t dot, std::int32_t worth) {
+  const auto wrapped = static_cast<std::int32_t>(static_cast<std::uint32_t>(dot) * static_cast<std::uint32_t>(worth) + 32768u) >> 16;
+  return static_cast<std::uint8_t>(wrapped < 0 ? 0 : wrapped > 255 ? 255 : wrapped);
+}
+
 struct Reached {
   std::uint32_t query_row, row;
   std::int32_t dot;
@@ -60,9 +75,9 @@ struct CodesKernel {
   // The same over the tokens of marked centroids alone, from `least` up.
   bool (*look)(const CodedJob& job, std::size_t begin, std::size_t end, void* scratch);
   // The dot products of n int8 rows with a packed query that reach `least`, one int32 a query row. Returns how many; found has
-  // room for n * q.
+  // room for n * q. The rows' bytes go to `table`.
   std::size_t (*reaching)(const void* packed, std::size_t q, std::size_t p, const std::int8_t* rows, std::size_t n,
-                          const std::int32_t* least, Reached* found, void* scratch);
+                          const std::int32_t* least, Reached* found, const Table& table, void* scratch);
   // Runs int8 multiply-adds from registers for a while; returns how many.
   double (*burn)(std::size_t rounds);
 };

@@ -68,14 +68,16 @@ bool score(const CodedJob& job, std::size_t begin, std::size_t end, void* scratc
 bool look(const CodedJob& job, std::size_t begin, std::size_t end, void* scratch) { return sum_up(job, begin, end, scratch, true); }
 
 std::size_t reaching(const void* packed, std::size_t q, std::size_t p, const std::int8_t* rows, std::size_t n,
-                     const std::int32_t* least, Reached* found, void*) {
+                     const std::int32_t* least, Reached* found, const Table& table, void*) {
   const std::int8_t* const query = static_cast<const std::int8_t*>(packed);
   std::size_t count = 0;
   for (std::size_t i = 0; i < n; ++i) {
     for (std::size_t row = 0; row < q; ++row) {
       const std::int32_t value = dot(query + row * p, rows + i * p, p);
       if (value >= least[row]) found[count++] = {static_cast<std::uint32_t>(row), static_cast<std::uint32_t>(i), value};
+      if (table.bytes) table.bytes[i * table.stride + row] = table_byte(value, table.worth[row]);
     }
+    if (table.bytes) std::fill(table.bytes + i * table.stride + q, table.bytes + (i + 1) * table.stride, std::uint8_t{0});
   }
   return count;
 }

@@ -301,12 +301,18 @@ bool simd_score(const CodedJob& job, std::size_t begin, std::size_t end, void* s
 // Of n rows in the buffer, at most kBuffered, with one panel of query rows.
 template <class I, std::size_t V>
 std::size_t block_reaching(const typename I::Packed* query, const std::int32_t* starts, const typename I::Stored* buffer, std::size_t n,
-                           std::size_t p, const std::int32_t* least, std::size_t first_query_row, std::size_t first_row, Reached* found) {
+                           std::size_t p, const std::int32_t* least, std::size_t first_query_row, std::size_t first_row, Reached* found,
+                           const std::int32_t* worth, std::uint8_t* table, std::size_t stride) {
   constexpr std::size_t R = I::rows(V);
   alignas(kLine) std::int32_t sums[R * V * I::lanes];
   std::size_t count = 0;
   for (std::size_t t = 0; t < n; t += R) {
     I::template products<V, R>(query, starts, buffer + t * p, p, sums);
+    for (std::size_t r = 0; table && r < std::min(R, n - t); ++r) {
+      const std::int32_t* const here = sums + r * V * I::lanes;
+      std::uint8_t* const to = table + (first_row + t + r) * stride + first_query_row;
+      for (std::size_t lane = 0; lane < V * I::lanes; ++lane) to[lane] = table_byte(here[lane], worth[lane]);
+    }
     for (std::size_t r = 0; r < std::min(R, n - t); ++r) {
       for (std::size_t v = 0; v < V; ++v) {
         const std::int32_t* const here = sums + (r * V + v) * I::lanes;
@@ -323,7 +329,7 @@ std::size_t block_reaching(const typename I::Packed* query, const std::int32_t* 
 
 template <class I>
 std::size_t simd_reaching(const void* packed, std::size_t q, std::size_t p, const std::int8_t* rows, std::size_t n,
-                          const std::int32_t* least, Reached* found, void* scratch) {
+                          const std::int32_t* least, Reached* found, const Table& table, void* scratch) {
   auto* const buffer = static_cast<typename I::Stored*>(scratch);
   const std::size_t vectors = vectors_of<I>(q), whole = q / I::lanes * I::lanes;
   const auto* query = static_cast<const typename I::Packed*>(packed);
@@ -333,13 +339,20 @@ std::size_t simd_reaching(const void* packed, std::size_t q, std::size_t p, cons
                                                       lines(kBuffered * sizeof(float)));  // least, and what no padding reaches
   std::copy(least, least + q, marks);
   if (whole < q) std::fill(marks + q, marks + whole + I::lanes, std::numeric_limits<std::int32_t>::max());
+  std::int32_t* const worth = marks + vectors * I::lanes;
+  if (table.bytes) {
+    std::copy(table.worth, table.worth + q, worth);
+    std::fill(worth + q, worth + vectors * I::lanes, 0);
+    const std::size_t written = vectors * I::lanes;  // of each row's stride
+    for (std::size_t i = 0; written < table.stride && i < n; ++i) std::memset(table.bytes + i * table.stride + written, 0, table.stride - written);
+  }
   std::size_t count = 0;
   for (std::size_t start = 0; start < n; start += kBuffered) {
     const std::size_t here = std::min(kBuffered, n - start);
     for (std::size_t t = 0; t < here; ++t) I::widen(rows + (start + t) * p, p, buffer + t * p);
     over_panels<I>(vectors, [&](std::size_t v, auto panel) {
       count += block_reaching<I, panel()>(query + v * I::lanes * p, starts + v * I::lanes, buffer, here, p, marks + v * I::lanes,
-                                          v * I::lanes, start, found + count);
+                                          v * I::lanes, start, found + count, worth + v * I::lanes, table.bytes, table.stride);
     });
   }
   return count;

@@ -5,63 +5,79 @@
 namespace polyvec {
 namespace {
 
-struct Slot {
-  float score;
-  std::uint32_t row;  // the query row that visited last, counted from 1; 0 for none
-};
+constexpr std::size_t kBlock = 64;                 // documents that share a mark
+constexpr std::size_t kBins = 1 << 9, kBin = 1 << 7;  // scores of 16 bits: high part and low part
+constexpr std::size_t kWays = 4;
 
 // Memory of one thread, as large as the largest segment it has searched; all zeros between calls.
-thread_local std::vector<Slot> slots;
-thread_local std::vector<std::uint32_t> touched;  // room for all documents and one more
+// A slot: the query row that visited last, counted from 1, above the score.
+thread_local std::vector<std::uint32_t> slots;
+thread_local std::vector<std::uint8_t> visited;
 
-struct Clean {
-  std::size_t count = 0;
-  ~Clean() {
-    for (std::size_t i = 0; i < count; ++i) slots[touched[i]] = Slot{0, 0};
+struct Wipe {
+  ~Wipe() {
+    for (std::size_t block = 0; block < visited.size(); ++block) {
+      if (!visited[block]) continue;
+      std::fill_n(slots.begin() + static_cast<std::ptrdiff_t>(block * kBlock), kBlock, 0u);
+      visited[block] = 0;
+    }
   }
 };
 
-bool better(const Candidate& a, const Candidate& b) { return a.score != b.score ? a.score > b.score : a.document < b.document; }
-
-// The smallest score that a candidate among the best `limit` may have, from a histogram: no more than a few too many pass.
-float threshold(const std::vector<Candidate>& found, std::size_t limit) {
-  constexpr std::size_t bins = 2048;
-  float low = found[0].score, high = low;
-  for (const Candidate& one : found) low = std::min(low, one.score), high = std::max(high, one.score);
-  if (!(high > low)) return low;
-  const float scale = static_cast<float>(bins - 1) / (high - low);
-  std::uint32_t counts[bins] = {};
-  for (const Candidate& one : found) ++counts[static_cast<std::size_t>((one.score - low) * scale)];
-  std::size_t above = 0, bin = bins;
-  while (bin > 0 && above < limit) above += counts[--bin];
-  float least = high;  // the lowest score in the bins that are needed: binning is monotone, so none above it is lost
-  for (const Candidate& one : found) {
-    if (static_cast<std::size_t>((one.score - low) * scale) >= bin) least = std::min(least, one.score);
+// Leaves the `limit` best of `n`, in order; returns how many. Scores are counted by their high part; those in the part where the limit
+// falls by their low part, which says from which score on, and how many of those that have just it.
+std::size_t keep_best(Candidate* found, std::size_t n, std::size_t limit) {
+  if (n <= limit) return n;
+  std::uint32_t high[kWays][kBins] = {}, low[kBin] = {};  // several counts: neighbours often have the same score
+  for (std::size_t i = 0; i < n; ++i) ++high[i % kWays][found[i].score / kBin];
+  std::size_t above = 0, bin = kBins, kept = 0;
+  while (above < limit) {
+    --bin;
+    std::size_t here = 0;
+    for (std::size_t way = 0; way < kWays; ++way) here += high[way][bin];
+    if (above + here >= limit) break;
+    above += here;
   }
-  return least;
+  for (std::size_t i = 0; i < n; ++i) {
+    found[kept] = found[i];
+    kept += found[i].score / kBin >= bin;
+  }
+  for (std::size_t i = 0; i < kept; ++i) low[found[i].score % kBin] += found[i].score / kBin == bin;
+  std::size_t part = kBin - 1;
+  for (; above + low[part] < limit; --part) above += low[part];
+  const std::size_t least = bin * kBin + part;
+  std::size_t room = limit - above;  // above: how many are better than `least`
+  n = kept, kept = 0;
+  for (std::size_t i = 0; i < n; ++i) {
+    const bool ties = found[i].score == least && room > 0;
+    const bool stays = ties || found[i].score > least;
+    room -= ties;
+    found[kept] = found[i];
+    kept += stays;
+  }
+  return kept;
 }
 
 }  // namespace
 
-bool gather(const GatherJob& job, std::vector<Candidate>& best) {
-  if (slots.size() < job.documents) {
-    slots.resize(job.documents, Slot{0, 0});
-    touched.resize(job.documents + 1);
+bool gather(const GatherJob& job, std::vector<Candidate>& best, std::size_t& found) {
+  const std::size_t blocks = (job.documents + kBlock - 1) / kBlock;
+  if (visited.size() < blocks) {
+    slots.resize(blocks * kBlock, 0);
+    visited.resize(blocks, 0);
   }
-  Clean clean;
-  Slot* const slot_of = slots.data();
-  std::uint32_t* const found = touched.data();
-  std::size_t& n_found = clean.count;
-  float base = 0;
-  for (std::size_t row = 0; row < job.q; ++row) base += job.missing[row];
+  const Wipe wipe;
+  std::uint32_t* const slot_of = slots.data();
+  std::uint8_t* const marks = visited.data();
+  const std::uint8_t* const allowed = job.allowed;
   for (std::size_t row = 0; row < job.q; ++row) {
-    const std::uint32_t stamp = static_cast<std::uint32_t>(row + 1);
+    const auto stamp = static_cast<std::uint32_t>(row + 1);
     for (std::size_t i = 0; i < job.nprobe; ++i) {
       const std::int64_t number = job.numbers[row * job.nprobe + i];
       if (number < 0 || static_cast<std::size_t>(number) >= job.n_centroids) return false;
       const std::int64_t begin = job.starts[number], end = job.starts[number + 1];
       if (begin < 0 || end < begin || static_cast<std::size_t>(end) > job.stream_size) return false;
-      const float gains[2] = {job.values[row * job.nprobe + i] - job.missing[row], 0.0f};  // the second time in a row: nothing
+      const std::uint32_t gain = job.gains[row * job.nprobe + i];
       const std::uint8_t *at = job.stream + begin, *const stop = job.stream + end;
       std::uint64_t document = 0;
       while (at < stop) {
@@ -84,29 +100,24 @@ bool gather(const GatherJob& job, std::vector<Candidate>& best) {
         }
         document += gap;
         if (document >= job.documents) return false;
-        Slot& slot = slot_of[document];
-        found[n_found] = static_cast<std::uint32_t>(document);
-        n_found += slot.row == 0;
-        slot.score += gains[slot.row == stamp];
-        slot.row = stamp;
+        const std::uint32_t slot = slot_of[document], fresh = (slot >> 16) != stamp;  // the second time in a row: nothing
+        slot_of[document] = (stamp << 16) | ((slot + (gain & (0 - fresh))) & 0xffff);
+        marks[document / kBlock] = 1;
       }
     }
   }
-  best.clear();
-  best.reserve(n_found);
-  for (std::size_t i = 0; i < n_found; ++i) {
-    const std::uint32_t document = found[i];
-    if (!job.allowed || job.allowed[document]) best.push_back({document, base + slot_of[document].score});
-  }
-  if (best.size() > job.limit) {
-    const float least = threshold(best, job.limit);
-    best.erase(std::remove_if(best.begin(), best.end(), [&](const Candidate& one) { return one.score < least; }), best.end());
-    if (best.size() > job.limit) {
-      std::nth_element(best.begin(), best.begin() + job.limit, best.end(), better);
-      best.resize(job.limit);
+  if (best.size() < job.documents + 1) best.resize(job.documents + 1);
+  Candidate* to = best.data();
+  for (std::size_t block = 0; block < blocks; ++block) {
+    if (!marks[block]) continue;
+    const std::size_t last = std::min((block + 1) * kBlock, job.documents);
+    for (std::size_t document = block * kBlock; document < last; ++document) {
+      const std::uint32_t slot = slot_of[document];
+      *to = {static_cast<std::uint32_t>(document), static_cast<std::uint16_t>(slot & 0xffff)};
+      to += slot != 0 && (!allowed || allowed[document]);
     }
   }
-  std::sort(best.begin(), best.end(), [](const Candidate& a, const Candidate& b) { return a.document < b.document; });
+  found = keep_best(best.data(), static_cast<std::size_t>(to - best.data()), job.limit);
   return true;
 }
 

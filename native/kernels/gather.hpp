@@ -1,6 +1,7 @@
 // Probed centroids -> the documents with the best approximate scores.
 //
-// Cost: one visit of a document's 8 bytes for each posting that is decoded; selection is linear in the documents found.
+// Cost: one visit of a document's 4 bytes for each posting that is decoded, and of its block's mark; then one pass over the blocks that
+// were visited, which selects, brings documents into order and wipes.
 #pragma once
 
 #include <cstddef>
@@ -11,9 +12,8 @@ namespace polyvec {
 
 struct GatherJob {
   const std::int32_t* numbers;  // (q, nprobe) centroids of each query row, best first
-  const float* values;          // (q, nprobe), what a token near each is worth
-  const float* missing;         // (q,), what a document gets for a query row that none of its tokens was probed for
-  std::size_t q, nprobe;
+  const std::uint16_t* gains;   // (q, nprobe), what a document gets for a token near each; the largest of all rows add up to 65,535 at most
+  std::size_t q, nprobe;        // q below 65,535
   const std::uint8_t* stream;   // postings: documents of each centroid, ascending, gaps as LEB128
   std::size_t stream_size;
   const std::int64_t* starts;   // (K + 1,)
@@ -23,13 +23,12 @@ struct GatherJob {
 };
 
 struct Candidate {
-  std::int64_t document;
-  float score;
+  std::uint32_t document;
+  std::uint16_t score;
 };
 
-// The `limit` best by score, ties to the lower document, in order of document. Score: the sum of missing in order + the sum of
-// (value - missing) of a document's first list in each query row, in row order, in fp32.
-// False where the postings are damaged.
-bool gather(const GatherJob& job, std::vector<Candidate>& best);
+// The `limit` best by score, ties to the lower document, in order of document. Score: the sum of the gains of a document's first list in
+// each query row. They are the first `found` of `best`, which is scratch beyond and may be used again. False where the postings are damaged.
+bool gather(const GatherJob& job, std::vector<Candidate>& best, std::size_t& found);
 
 }  // namespace polyvec

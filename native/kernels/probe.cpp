@@ -1,6 +1,7 @@
 #include "kernels/probe.hpp"
 
 #include <algorithm>
+#include <cstring>
 #include <limits>
 
 namespace polyvec {
@@ -37,10 +38,11 @@ void Nearest::keep(std::size_t query_row, std::uint64_t rank) {
 }
 
 void Nearest::see(const CodesKernel& kernel, const void* query, std::size_t p, const std::int8_t* rows, std::size_t first, std::size_t n,
-                  void* memory) {
+                  const Table& table, void* memory) {
   for (std::size_t start = 0; start < n; start += kRowsAtOnce) {
+    const Table here{table.worth, table.bytes ? table.bytes + (first + start) * table.stride : nullptr, table.stride};
     const std::size_t found = kernel.reaching(query, q_, p, rows + start * p, std::min(kRowsAtOnce, n - start), least_.data(),
-                                              reached_.data(), memory);
+                                              reached_.data(), here, memory);
     for (std::size_t i = 0; i < found; ++i) {
       const Reached& one = reached_[i];
       keep(one.query_row, rank_of(one.dot, static_cast<std::uint32_t>(first + start + one.row)));
@@ -72,7 +74,9 @@ std::vector<std::uint32_t> parents_of(const ProbeJob& job, const CodesKernel& ke
   for (std::size_t i = 1; i < job.n_parents; ++i) smallest = std::min(smallest, size(i));
   while (enough < job.n_parents && enough * smallest < job.nprobe) ++enough;
   Nearest nearest(job.q, enough);
-  nearest.see(kernel, job.query, job.p, job.parents, 0, job.n_parents, memory);
+  std::vector<std::uint8_t> bytes(job.table.bytes ? job.n_parents * job.table.stride : 0);
+  const Table of_parents{job.table.worth, job.table.bytes ? bytes.data() : nullptr, job.table.stride};
+  nearest.see(kernel, job.query, job.p, job.parents, 0, job.n_parents, of_parents, memory);
   std::vector<std::int32_t> numbers(job.q * enough), dots(numbers.size());
   nearest.write(numbers.data(), dots.data());
   std::vector<std::int64_t> best(job.n_parents, std::numeric_limits<std::int64_t>::min());  // the nearest query row, where one looks into it
@@ -86,7 +90,13 @@ std::vector<std::uint32_t> parents_of(const ProbeJob& job, const CodesKernel& ke
   }
   std::vector<std::uint32_t> chosen;
   for (std::size_t i = 0; i < job.n_parents; ++i) {
-    if (best[i] != std::numeric_limits<std::int64_t>::min()) chosen.push_back(static_cast<std::uint32_t>(i));
+    if (best[i] != std::numeric_limits<std::int64_t>::min()) {
+      chosen.push_back(static_cast<std::uint32_t>(i));
+    } else if (job.table.bytes) {
+      for (std::int64_t child = job.parent_offsets[i]; child < job.parent_offsets[i + 1]; ++child) {
+        std::memcpy(job.table.bytes + static_cast<std::size_t>(child) * job.table.stride, bytes.data() + i * job.table.stride, job.table.stride);
+      }
+    }
   }
   std::sort(chosen.begin(), chosen.end(),  // what comes first sets a high mark for the rest
             [&](std::uint32_t a, std::uint32_t b) { return best[a] != best[b] ? best[a] > best[b] : a < b; });

@@ -20,15 +20,16 @@ struct ProbeJob {
   std::size_t n_parents;
   const std::int8_t* centroids;  // (K, p)
   std::size_t nprobe, parent_probe;
+  Table table;  // of the centroids; those that are not looked at get the row of their parent
 };
 
 // The best rows that each query row has seen so far, ties by number.
 class Nearest {
  public:
   Nearest(std::size_t q, std::size_t count);
-  // n rows, numbered from `first` on. memory: scratch of CodesKernel::scratch_bytes.
+  // n rows, numbered from `first` on; table: with a row for each of all. memory: scratch of CodesKernel::scratch_bytes.
   void see(const CodesKernel& kernel, const void* query, std::size_t p, const std::int8_t* rows, std::size_t first, std::size_t n,
-           void* memory);
+           const Table& table, void* memory);
   void see_all_of(const Nearest& other);
   // numbers, dots: (q, count), best first. At least `count` rows must have been seen.
   void write(std::int32_t* numbers, std::int32_t* dots);
@@ -45,7 +46,7 @@ class Nearest {
 };
 
 // The parents that some query row looks into, nearest first: each row's parent_probe best (ties by number), and its next ones while
-// those have fewer than nprobe centroids.
+// those have fewer than nprobe centroids. Fills the table's rows of all other parents' centroids.
 std::vector<std::uint32_t> parents_of(const ProbeJob& job, const CodesKernel& kernel, void* memory);
 
 }  // namespace polyvec

@@ -31,7 +31,7 @@ Float = npt.NDArray[np.float32]
 QUERY_TOKENS = 32
 _DIM, _WORDS, _DOCUMENT_TOKENS = 128, 2_000, 40  # of the clustered vectors
 _ASKED = 100  # queries timed
-_CURVE = ((4, 192), (8, 384), (16, 768), (32, 1536), (64, 3072), (128, 6144), (256, 12288))  # nprobe, candidates
+_CURVE = ((4, 192), (8, 512), (12, 768), (16, 1024), (32, 2048), (64, 4096), (128, 8192))  # nprobe, candidates
 _RECALLS = (0.9, 0.95, 0.99)
 
 

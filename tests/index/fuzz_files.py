@@ -20,10 +20,12 @@ from pathlib import Path
 import numpy as np
 
 from polyvec.errors import PolyvecError
-from polyvec.index import coded_segment, kernels
+from polyvec.index import coded_segment
+from polyvec.index.candidates import find_candidates
 from polyvec.index.codec import Codec
 from polyvec.index.codec_training import train_codec
 from polyvec.index.coded_segment import CodedSegment, CodedSegmentWriter
+from polyvec.index.options import SearchOptions
 from polyvec.index.segment import Segment, SegmentWriter
 
 DIM, DOCUMENTS = 24, 30
@@ -91,14 +93,10 @@ def _coded(
             segment.token_ids(position)
         if not segment.has_postings:  # their block lost its name
             return [float(score) for score in segment.score(asked, None, 1)]
-        centroids, parents, step = opened.directions
-        nprobe = min(4, len(centroids))
-        numbers, dots = kernels.probe(asked.rows, parents, opened.parent_offsets, centroids, nprobe, 2)
-        values = (dots * (asked.scales[:, None] * np.float32(step))).astype(np.float32)
-        missing = np.ascontiguousarray(values[:, -1])
-        positions, approximate = segment.gather(numbers, values, missing, None, 10)
+        options = SearchOptions(k=2, nprobe=4, candidates=6)
+        (positions,) = find_candidates(opened, asked, options, [segment], [None], 1)
         scores = segment.score(asked, None, 1)
-        return [*map(float, positions), *map(float, approximate), *map(float, scores)]
+        return [*map(float, positions), *map(float, scores)]
 
     def read_segment(damaged: Path) -> list[float]:
         return with_codec(codec, damaged)

@@ -149,10 +149,35 @@ def test_probe_is_its_definition(kernel, seed, q, sizes, blocks, data):
     query, parents, centroids = rows(q), rows(len(sizes)), rows(sum(sizes))
     nprobe = data.draw(st.integers(1, sum(sizes)))
     parent_probe = data.draw(st.integers(1, len(sizes) + 2))
-    expected = definitions.probe_definition(query, parents, offsets, centroids, nprobe, parent_probe)
-    found = kernels.probe(query, parents, offsets, centroids, nprobe, parent_probe, threads=2, kernel=kernel)
-    assert np.array_equal(found[0], expected[0])
-    assert np.array_equal(found[1], expected[1])
+    worth = rng.integers(0, data.draw(st.sampled_from([600, 1 << 31])), q).astype(np.int32)  # the second overflows
+    width = kernels.table_width(q) + 32 * data.draw(st.integers(0, 1))
+    table = rng.integers(0, 256, (sum(sizes), width)).astype(np.uint8)
+    job = (query, parents, offsets, centroids, nprobe, parent_probe)
+    expected = definitions.probe_definition(*job)
+    for filled in ({}, {"worth": worth, "table": table}):
+        found = kernels.probe(*job, **filled, threads=2, kernel=kernel)
+        assert np.array_equal(found[0], expected[0])
+        assert np.array_equal(found[1], expected[1])
+    assert np.array_equal(table, definitions.table_definition(*job, worth, width))
+
+
+@pytest.mark.parametrize(
+    ("worth", "table"),
+    [(3, None), (None, (4, 32)), (2, (4, 32)), (3, (5, 32)), (3, (4, 31)), (40, (4, 32))],
+)
+def test_probe_refuses_a_table_of_another_shape(worth, table):
+    query, centroids = np.ones((worth if worth == 40 else 3, 32), np.int8), np.ones((4, 32), np.int8)
+    with pytest.raises(ValueError, match=r"worth|table"):
+        kernels.probe(
+            query,
+            centroids[:1],
+            np.array([0, 4]),
+            centroids,
+            1,
+            1,
+            worth=None if worth is None else np.ones(worth, np.int32),
+            table=None if table is None else np.zeros(table, np.uint8),
+        )
 
 
 @given(SEEDS, st.integers(1, 12), st.integers(1, 400), st.integers(1, 20), st.booleans(), st.integers(0, 50))
@@ -163,13 +188,68 @@ def test_gather_is_its_definition(seed, q, documents, centroids, filtered, limit
     stream, starts = kernels.encode_postings(np.concatenate(lists).astype(np.int64), lengths)
     nprobe = int(rng.integers(1, centroids + 1))
     numbers = np.stack([rng.permutation(centroids)[:nprobe] for _ in range(q)]).astype(np.int32)
-    values = -np.sort(-rng.integers(0, 9, (q, nprobe)).astype(np.float32) / 8, axis=1)
-    missing = np.ascontiguousarray(values[:, -1])
+    most = int(rng.choice([2, 65535 // q]))  # few values make ties
+    gains = -np.sort(-rng.integers(0, most + 1, (q, nprobe)), axis=1)
     allowed = rng.integers(0, 2, documents).astype(np.uint8) if filtered else None
-    arguments = (numbers, values, missing, stream, starts, documents, allowed, limit)
-    expected, found = definitions.gather_definition(*arguments), kernels.gather(*arguments)
-    assert np.array_equal(found[0], expected[0])
-    assert found[1].tobytes() == expected[1].tobytes()
+    arguments = (numbers, gains.astype(np.uint16), stream, starts, documents, allowed, limit)
+    for _ in range(2):  # nothing is left behind
+        expected, found = definitions.gather_definition(*arguments), kernels.gather(*arguments)
+        assert np.array_equal(found[0], expected[0])
+        assert np.array_equal(found[1], expected[1])
+
+
+def test_gather_refuses_gains_that_overflow():
+    gains = np.full((2, 1), 40_000, np.uint16)
+    with pytest.raises(ValueError, match="at most"):
+        kernels.gather(np.zeros((2, 1), np.int32), gains, np.ones(1, np.uint8), np.array([0, 1]), 5, None, 3)
+
+
+def interacting(seed: int, doclens: list[int], columns: int, code_dtype: type = np.uint16):
+    """Arguments of interact."""
+    rng = np.random.default_rng(seed)
+    return {
+        "table": rng.integers(0, 256, (9, 32 * columns)).astype(np.uint8),
+        "codes": rng.integers(0, 9, sum(doclens)).astype(code_dtype),
+        "offsets": np.concatenate([[0], np.cumsum(doclens)]).astype(np.int64),
+        "which": rng.permutation(len(doclens)).astype(np.int64),
+    }
+
+
+@given(SEEDS, st.lists(st.integers(0, 80), max_size=80), st.integers(1, 3), st.booleans(), st.integers(1, 3))
+def test_interact_is_its_definition(seed, doclens, columns, wide, threads):
+    job = interacting(seed, doclens, columns, np.uint32 if wide else np.uint16)
+    assert np.array_equal(kernels.interact(**job, threads=threads), definitions.interact_definition(**job))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("which", np.array([2])),
+        ("which", np.array([-1])),
+        ("codes", np.full(5, 9, np.uint16)),
+        ("codes", np.zeros(5, np.int64)),
+        ("offsets", np.array([0, 3, 9])),
+        ("offsets", np.array([0, -3, 5])),
+        ("table", np.zeros((9, 31), np.uint8)),
+    ],
+)
+def test_interact_refuses_what_points_nowhere(name, value):
+    job = interacting(0, [3, 2], 1) | {"which": np.array([0, 1])}
+    with pytest.raises(ValueError, match=r"range|must"):
+        kernels.interact(**job | {name: value})
+
+
+@given(SEEDS, st.integers(0, 40), st.integers(1, 3))
+def test_mark_is_its_definition(seed, centroids, columns):
+    rng = np.random.default_rng(seed)
+    table = rng.integers(0, 256, (centroids, 32 * columns)).astype(np.uint8)
+    least = rng.integers(240, 256, 32 * columns).astype(np.uint8)
+    assert np.array_equal(kernels.mark(table, least), definitions.mark_definition(table, least))
+
+
+def test_mark_refuses_other_shapes():
+    with pytest.raises(ValueError, match="least must have one entry a column"):
+        kernels.mark(np.zeros((3, 32), np.uint8), np.zeros(31, np.uint8))
 
 
 @given(SEEDS, st.lists(st.integers(0, 6), max_size=20), st.sampled_from([40, 1 << 20, 1 << 40]))
@@ -198,20 +278,11 @@ def test_postings_can_be_read_back(seed, lengths, largest):
     ],
 )
 def test_damaged_postings_are_noticed(stream, starts, number):
-    one = np.ones(1, np.float32)
-    arguments = (
-        np.array([[number]], np.int32),
-        one[None],
-        one,
-        np.array(stream, np.uint8),
-        np.array(starts),
-        5,
-        None,
-        3,
-    )
+    gains = np.ones((1, 1), np.uint16)
+    stream, starts = np.array(stream, np.uint8), np.array(starts)
     with pytest.raises(ValueError, match="out of range"):
-        kernels.gather(*arguments)
-    good = (np.array([[0]], np.int32), one[None], one, np.array([1], np.uint8), np.array([0, 1]), 5, None, 3)
+        kernels.gather(np.array([[number]], np.int32), gains, stream, starts, 5, None, 3)
+    good = (np.array([[0]], np.int32), gains, np.array([1], np.uint8), np.array([0, 1]), 5, None, 3)
     assert kernels.gather(*good)[0].tolist() == [1]  # nothing is left behind
 
 

@@ -11,6 +11,7 @@
 #include "kernels/assign.hpp"
 #include "kernels/codes.hpp"
 #include "kernels/gather.hpp"
+#include "kernels/interact.hpp"
 #include "kernels/probe.hpp"
 #include "kernels/quantise.hpp"
 
@@ -78,6 +79,7 @@ struct Case {
     return sound;
   }
 
+  // Numbers and dots, and then the table's bytes.
   std::vector<std::int32_t> probed(const CodesKernel& kernel) const {
     const auto line = [](std::size_t size) { return (size + 63) / 64 * 64; };
     void* packed_query = std::aligned_alloc(64, line(kernel.packed_bytes(q, p)));
@@ -87,13 +89,19 @@ struct Case {
     for (std::size_t i = 0; i <= centroids; ++i) parts[i] = static_cast<std::int64_t>(i);
     const std::size_t nprobe = 1 + centroids / 2;
     std::vector<std::int32_t> found(2 * q * nprobe);
-    const ProbeJob job{packed_query, q, p, centroid_rows.data(), parts.data(), centroids, centroid_rows.data(), nprobe, 1};
+    const std::size_t stride = (q + kTableLanes - 1) / kTableLanes * kTableLanes;
+    std::vector<std::uint8_t> rows(centroids * stride, 99);
+    std::vector<std::int32_t> worth(q);
+    for (std::size_t row = 0; row < q; ++row) worth[row] = static_cast<std::int32_t>(row % 5 == 4 ? 0x7fffff00 : 10 * row);
+    const Table table{worth.data(), rows.data(), stride};
+    const ProbeJob job{packed_query, q, p, centroid_rows.data(), parts.data(), centroids, centroid_rows.data(), nprobe, 1, table};
     Nearest first(q, nprobe), second(q, nprobe);
     for (const std::uint32_t parent : parents_of(job, kernel, scratch)) {
-      (parent % 2 ? first : second).see(kernel, packed_query, p, centroid_rows.data() + parent * p, parent, 1, scratch);
+      (parent % 2 ? first : second).see(kernel, packed_query, p, centroid_rows.data() + parent * p, parent, 1, table, scratch);
     }
     first.see_all_of(second);
     first.write(found.data(), found.data() + q * nprobe);
+    found.insert(found.end(), rows.begin(), rows.end());
     std::free(packed_query);
     std::free(scratch);
     return found;
@@ -172,14 +180,47 @@ int check_gather(int number) {
   }
   if (number % 3 == 0) starts[below(starts.size())] += static_cast<std::int64_t>(below(7)) - 3;
   std::vector<std::int32_t> numbers = bytes<std::int32_t>(q * nprobe, 0, static_cast<int>(centroids) - (number % 5 != 0));
-  const std::vector<float> values(q * nprobe, 1.0f), missing(q, 0.5f);
+  const std::vector<std::uint16_t> gains = bytes<std::uint16_t>(q * nprobe, 0, 65535 / 5);
   const std::vector<std::uint8_t> allowed = bytes<std::uint8_t>(documents, 0, 1);
-  const GatherJob job{numbers.data(), values.data(), missing.data(), q, nprobe, stream.data(), stream.size(), starts.data(), centroids,
+  const GatherJob job{numbers.data(), gains.data(), q, nprobe, stream.data(), stream.size(), starts.data(), centroids,
                       documents, number % 2 ? allowed.data() : nullptr, 1 + below(20)};
   std::vector<Candidate> best, again;
-  const bool sound = gather(job, best);
-  if (gather(job, again) != sound || (sound && (again.size() != best.size() || best.size() > job.limit))) {
+  std::size_t found = 0, once_more = 0;
+  const bool sound = gather(job, best, found);
+  if (gather(job, again, once_more) != sound || (sound && (once_more != found || found > job.limit))) {
     return differs("gather", "a second call", number);
+  }
+  for (std::size_t i = 0; sound && i < found; ++i) {
+    if (best[i].document != again[i].document || best[i].score != again[i].score) return differs("gather", "a second call", number);
+  }
+  return 0;
+}
+
+// With the numbers of a Case, some of which point nowhere; parts must give what all at once gives.
+int check_interact(int number) {
+  Case one;
+  const std::size_t stride = kTableLanes * (1 + below(3));
+  const std::vector<std::uint8_t> table = bytes<std::uint8_t>(one.centroids * stride, 0, 255);
+  const std::vector<std::uint8_t> least = bytes<std::uint8_t>(stride, 200, 255);
+  const std::size_t kind = below(5);
+  if (kind == 0 && one.tokens) one.codes[below(one.tokens)] = static_cast<std::uint16_t>(one.centroids + below(60000));
+  if (kind == 1) one.offsets[below(one.offsets.size())] = static_cast<std::int64_t>(generator()) - 2147483648LL;
+  if (kind == 2 && !one.which.empty()) one.which[below(one.which.size())] = static_cast<std::int64_t>(generator()) - 2147483648LL;
+  std::vector<std::int32_t> sums(one.which.size()), again(sums);
+  InteractJob job{table.data(), one.centroids, stride, one.codes.data(), 2, one.offsets.data(), one.tokens, one.documents, one.which.data(),
+                  sums.data()};
+  const bool sound = interact(job, 0, one.which.size());
+  job.sums = again.data();
+  const std::size_t half = one.which.size() / 2;
+  const bool halves = interact(job, 0, half), rest = interact(job, half, one.which.size());
+  if ((halves && rest) != sound || (sound && again != sums)) return differs("interact", "parts", number);
+  if (kind > 2 && !sound) return differs("interact", "soundness", number);
+  std::vector<std::uint8_t> marked(one.centroids);
+  mark(table.data(), least.data(), one.centroids, stride, marked.data());
+  for (std::size_t i = 0; i < one.centroids; ++i) {
+    bool reached = false;
+    for (std::size_t k = 0; k < stride; ++k) reached |= table[i * stride + k] >= least[k];
+    if (marked[i] != reached) return differs("mark", "loops", number);
   }
   return 0;
 }
@@ -218,7 +259,7 @@ int main(int argc, char** argv) {
   kernels.push_back(&codes_neon()), assigners.push_back(&assign_neon());
 #endif
   for (int i = 0; i < cases; ++i) {
-    if (check_codes(i, kernels) || check_assign(i, assigners) || check_gather(i) || check_quantise(i)) return 1;
+    if (check_codes(i, kernels) || check_assign(i, assigners) || check_gather(i) || check_interact(i) || check_quantise(i)) return 1;
   }
   std::printf("%d cases, scalar", cases);
   for (const CodesKernel* kernel : kernels) std::printf(" = %s", kernel->name);

@@ -50,12 +50,12 @@ if TYPE_CHECKING:
 @click.option(
     "--recall", type=float, metavar="R", help="Probe as much as finds this share of the exact top 10, such as 0.99."
 )
-@click.option("--nprobe", type=int, metavar="N", help="Centroids that each query token looks into.  [default: 32]")
+@click.option("--nprobe", type=int, metavar="N", help="Centroids that each query token looks into.  [default: 16]")
 @click.option(
     "--candidates",
     type=int,
     metavar="N",
-    help="Documents looked at closely; a twelfth is scored in full.  [default: 1536, or 32 a hit]",
+    help="Documents looked at closely; an eighth is scored in full.  [default: 1024, or 16 a hit]",
 )
 @click.option(
     "--measures",

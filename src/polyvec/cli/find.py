@@ -56,12 +56,12 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON,
 @click.option(
     "--recall", type=float, metavar="R", help="Probe as much as finds this share of the exact top 10, such as 0.99."
 )
-@click.option("--nprobe", type=int, metavar="N", help="Centroids that each query token looks into.  [default: 32]")
+@click.option("--nprobe", type=int, metavar="N", help="Centroids that each query token looks into.  [default: 16]")
 @click.option(
     "--candidates",
     type=int,
     metavar="N",
-    help="Documents looked at closely; a twelfth is scored in full.  [default: 1536]",
+    help="Documents looked at closely; an eighth is scored in full.  [default: 1024]",
 )
 @click.option("--threads", type=int, default=None, help="Threads to search with.  [default: all cores]")
 @_json_option

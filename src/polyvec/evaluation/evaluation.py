@@ -208,7 +208,7 @@ def _probing(options: SearchOptions) -> dict[str, Any]:
         return {**chosen, "exact": True}
     if options.recall is not None:
         return {**chosen, "recall": options.recall}
-    return {**chosen, "nprobe": options.nprobe, "candidates": options.gathered}
+    return {**chosen, "nprobe": options.nprobe, "candidates": options.looked}
 
 
 def _searched(

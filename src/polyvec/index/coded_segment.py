@@ -181,20 +181,30 @@ class CodedSegment:
         except ValueError as error:
             raise IndexCorruptError(f"{self.path} is damaged: {error}.") from error
 
+    def interact(self, table: npt.NDArray[np.uint8], positions: Int64, threads: int) -> Int32:
+        """(n,) int32: MaxSim of these positions with every token in the place of its centroid; see definitions.py."""
+        try:
+            return kernels.interact(table, self._codes, self._offsets, positions, threads=threads)
+        except ValueError as error:
+            raise IndexCorruptError(f"{self.path} is damaged: {error}.") from error
+
+    def lengths(self, positions: Int64) -> Int64:
+        """(n,) int64: token vectors of these positions."""
+        return np.asarray(self._offsets[positions + 1] - self._offsets[positions], np.int64)
+
     def gather(
         self,
         numbers: npt.NDArray[np.int32],
-        values: Float,
-        missing: Float,
+        gains: npt.NDArray[np.uint16],
         allowed: npt.NDArray[np.uint8] | None,
         limit: int,
-    ) -> tuple[Int64, Float]:
+    ) -> tuple[Int64, Int32]:
         """The `limit` positions with the best approximate scores, ascending, and those scores; see definitions.py."""
         if self._postings is None or self._starts is None:
             raise ValueError("this segment is small: it has no postings and is scored whole")
         documents = self.n_documents
         try:
-            return kernels.gather(numbers, values, missing, self._postings, self._starts, documents, allowed, limit)
+            return kernels.gather(numbers, gains, self._postings, self._starts, documents, allowed, limit)
         except ValueError as error:
             raise IndexCorruptError(f"{self.path} is damaged: {error}.") from error
 

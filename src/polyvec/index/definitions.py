@@ -91,16 +91,10 @@ def probe_definition(
     into its `parent_probe` best parents (ties by number), and then into the next ones as long as it has seen fewer than
     nprobe centroids there; and every row takes from the centroids that any of them looks at. nprobe <= K.
     """
-    wide = query.astype(np.int32)
-    of_parents = wide @ parents.astype(np.int32).T
     numbers = np.empty((len(query), nprobe), np.int32)
     dots = np.empty((len(query), nprobe), np.int32)
-    wanted = np.zeros(len(parents), bool)
-    for i in range(len(query)):
-        order = np.lexsort((np.arange(len(parents)), -of_parents[i]))
-        sizes = np.cumsum(np.diff(parent_offsets)[order])
-        wanted[order[: max(min(parent_probe, len(parents)), int(np.searchsorted(sizes, nprobe)) + 1)]] = True
-    seen = np.flatnonzero(np.repeat(wanted, np.diff(parent_offsets)))
+    wide = query.astype(np.int32)
+    seen = np.flatnonzero(_looked_into(query, parents, parent_offsets, nprobe, parent_probe))
     for i in range(len(query)):
         found = centroids[seen].astype(np.int32) @ wide[i]
         best = np.lexsort((seen, -found))[:nprobe]
@@ -108,38 +102,86 @@ def probe_definition(
     return numbers, dots
 
 
+def _looked_into(
+    query: Int8, parents: Int8, parent_offsets: Int64, nprobe: int, parent_probe: int
+) -> npt.NDArray[np.bool_]:
+    """(K,) bool: the centroids whose parent some query row looks into."""
+    of_parents = query.astype(np.int32) @ parents.astype(np.int32).T
+    wanted = np.zeros(len(parents), bool)
+    for row in of_parents:
+        order = np.lexsort((np.arange(len(parents)), -row))
+        sizes = np.cumsum(np.diff(parent_offsets)[order])
+        wanted[order[: max(min(parent_probe, len(parents)), int(np.searchsorted(sizes, nprobe)) + 1)]] = True
+    return np.repeat(wanted, np.diff(parent_offsets))
+
+
+def table_definition(
+    query: Int8,
+    parents: Int8,
+    parent_offsets: Int64,
+    centroids: Int8,
+    nprobe: int,
+    parent_probe: int,
+    worth: Int32,
+    width: int,
+) -> Bytes:
+    """(K, width) uint8: what probing keeps of every centroid, zeros beyond the query's rows.
+
+    worth: (q,) what a unit of a dot product is worth, in 65,536ths of a byte's unit; the rest as `probe_definition`. A byte is
+    (dot * worth + 2^15) >> 16, cut to [0, 255], in int32 that wraps around. A centroid that no row looks at has its parent's.
+    """
+    near = np.repeat(parents, np.diff(parent_offsets), axis=0)
+    looked = _looked_into(query, parents, parent_offsets, nprobe, parent_probe)
+    dots = np.where(looked[:, None], centroids, near).astype(np.int32) @ query.astype(np.int32).T
+    table = np.zeros((len(centroids), width), np.uint8)
+    table[:, : len(query)] = np.clip((dots * worth + np.int32(1 << 15)) >> 16, 0, 255)
+    return table
+
+
+def mark_definition(table: Bytes, least: Bytes) -> Bytes:
+    """(K,) uint8: 1 for the rows of the table that reach `least`, (width,), in some column."""
+    return np.asarray((table >= least).any(axis=1), np.uint8)
+
+
+def interact_definition(table: Bytes, codes: npt.NDArray[np.uint32], offsets: Int64, which: Int64) -> Int32:
+    """(m,) int32: MaxSim with each token in the place of its centroid, from a table of bytes; see `table_definition`.
+
+    codes: (T,) centroid numbers · offsets: (n + 1,), document i is tokens offsets[i] to offsets[i + 1] · which: (m,) documents. The
+    sum over the table's columns of the largest byte of any token, 0 for a document without tokens.
+    """
+    sums = np.zeros(len(which), np.int32)
+    for i, document in enumerate(which.tolist()):
+        rows = table[codes[int(offsets[document]) : int(offsets[document + 1])]]
+        sums[i] = rows.max(axis=0).sum(dtype=np.int32) if len(rows) else 0
+    return sums
+
+
 def gather_definition(
     numbers: Int32,
-    values: Float,
-    missing: Float,
+    gains: npt.NDArray[np.uint16],
     stream: Bytes,
     offsets: Int64,
     documents: int,
     allowed: Bytes | None,
     limit: int,
-) -> tuple[Int64, Float]:
-    """The `limit` documents with the best approximate scores: ascending (m,) int64 numbers and (m,) float32 scores.
+) -> tuple[Int64, Int32]:
+    """The `limit` documents with the best approximate scores: ascending (m,) int64 numbers and (m,) int32 scores.
 
-    numbers, values: (q, nprobe) centroids of each query row, best first, and what a token near each is worth · missing: (q,)
-    what a document gets for a query row that none of its tokens was probed for · stream, offsets: postings, the documents of each
-    centroid · allowed: (documents,) uint8, 0 for a document to pass over, or None. A document that no list has is not a
-    candidate. Score: fp32 sum of missing, + the sum of (value - missing) of its first list in each query row, both in row order.
-    Ties at the limit go to the lower number.
+    numbers, gains: (q, nprobe) centroids of each query row, and what a document gets for a token near each; the largest of each row
+    add up to 65,535 at most · stream, offsets: postings, the documents of each centroid · allowed: (documents,) uint8, 0 for a
+    document to pass over, or None. A document that no list has is not a candidate. Score: the sum of the gain of its first list
+    in each query row. Ties at the limit go to the lower number.
     """
-    base = np.float32(0)
-    for value in missing:
-        base += value
-    scores = np.zeros(documents, np.float32)
+    scores = np.zeros(documents, np.int32)
     found = np.zeros(documents, bool)
     for i in range(len(numbers)):
         fresh = np.ones(documents, bool)
-        for number, value in zip(numbers[i].tolist(), values[i], strict=True):
+        for number, gain in zip(numbers[i].tolist(), gains[i].tolist(), strict=True):
             rows = decode_postings(stream, offsets, number)
             rows = rows[fresh[rows]]
             fresh[rows] = False
             found[rows] = True
-            scores[rows] += value - missing[i]
-    scores += base
+            scores[rows] += gain
     if allowed is not None:
         found &= allowed != 0
     candidates = np.flatnonzero(found)

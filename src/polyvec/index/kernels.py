@@ -17,6 +17,7 @@ import numpy.typing as npt
 from polyvec import _native
 
 BLOCK = 32  # dimensions that are packed together
+_TABLE_LANES = 32
 
 Int8 = npt.NDArray[np.int8]
 Bytes = npt.NDArray[np.uint8]
@@ -164,32 +165,55 @@ def probe(
     nprobe: int,
     parent_probe: int,
     *,
+    worth: Int32 | None = None,
+    table: Bytes | None = None,
     threads: int = 1,
     kernel: str = "",
 ) -> tuple[Int32, Int32]:
-    """As `probe_definition`. Raises ValueError for shapes that do not fit."""
+    """As `probe_definition`. Raises ValueError for shapes that do not fit.
+
+    worth: (q,) and table: (K, table_width(q)), given together: the table is filled as `table_definition` has it.
+    """
     numbers = np.empty((len(query), nprobe), np.int32)
     dots = np.empty((len(query), nprobe), np.int32)
-    _native.probe(query, parents, parent_offsets, centroids, numbers, dots, parent_probe, threads, kernel)
+    _native.probe(query, parents, parent_offsets, centroids, numbers, dots, parent_probe, worth, table, threads, kernel)
     return numbers, dots
+
+
+def table_width(query_rows: int) -> int:
+    """Bytes a centroid has in a table that probing fills for so many query rows."""
+    return -(-query_rows // _TABLE_LANES) * _TABLE_LANES
+
+
+def mark(table: Bytes, least: Bytes) -> Bytes:
+    """(K,) uint8: as `mark_definition`. Raises ValueError for shapes that do not fit."""
+    marked = np.empty(len(table), np.uint8)
+    _native.mark(table, least, marked)
+    return marked
+
+
+def interact(table: Bytes, codes: npt.NDArray[np.generic], offsets: Int64, which: Int64, *, threads: int = 1) -> Int32:
+    """(m,) int32: as `interact_definition`. Raises ValueError for shapes that do not fit and numbers that point nowhere."""
+    sums = np.empty(len(which), np.int32)
+    _native.interact(table, codes, offsets, which, sums, threads)
+    return sums
 
 
 def gather(
     numbers: Int32,
-    values: Float,
-    missing: Float,
+    gains: npt.NDArray[np.uint16],
     stream: Bytes,
     offsets: Int64,
     documents: int,
     allowed: Bytes | None,
     limit: int,
-) -> tuple[Int64, Float]:
+) -> tuple[Int64, Int32]:
     """As `gather_definition`. Raises ValueError for shapes that do not fit and postings that are damaged."""
     room = min(limit, documents)
-    rows, scores = np.empty(room, np.int64), np.empty(room, np.float32)
+    rows, scores = np.empty(room, np.int64), np.empty(room, np.int32)
     if not room:
         return rows, scores
-    found = _native.gather(numbers, values, missing, stream, offsets, documents, allowed, rows, scores)
+    found = _native.gather(numbers, gains, stream, offsets, documents, allowed, rows, scores)
     return rows[:found], scores[:found]
 
 

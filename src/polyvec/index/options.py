@@ -29,9 +29,9 @@ class SearchOptions:
     )
     min_score: float | None = None  # hits whose normalised score, in [0, 1], is below are left out; not for keyword
     exact: bool = False  # score every document that may be returned; no probing
-    nprobe: int = 32  # centroids that each query token looks into
+    nprobe: int = 16  # centroids that each query token looks into
     candidates: int | None = (
-        None  # documents looked at closely, a twelfth of which is scored in full; None: 1536, or 32 a hit where that is more
+        None  # documents looked at closely, an eighth of which is scored in full; None: 1024, or 16 a hit where that is more
     )
     recall: float | None = (
         None  # share of the exact top 10 wanted, below 1: sets nprobe and candidates from the index's own measurement
@@ -70,14 +70,24 @@ class SearchOptions:
         return 0.7 if self.fusion == "weight" else 0.5
 
     @property
-    def gathered(self) -> int:
+    def looked(self) -> int:
         """Documents whose tokens near the query's are looked at."""
-        return max(1536, 32 * self.k) if self.candidates is None else max(self.candidates, self.k)
+        return max(1024, 16 * self.k) if self.candidates is None else max(self.candidates, self.k)
+
+    @property
+    def gathered(self) -> int:
+        """Documents gathered, of which those are taken."""
+        return 4 * self.looked
 
     @property
     def scored(self) -> int:
-        """Of these, the documents that are scored in full."""
-        return min(max(self.gathered // 12, 4 * self.k), self.gathered)
+        """Of the documents looked at, those that are scored in full."""
+        return min(max(self.looked // 8, 4 * self.k), self.looked)
+
+    @property
+    def enough(self) -> int:
+        """So few documents are scored in full without asking which."""
+        return 2 * self.looked
 
 
 def with_recall(options: SearchOptions, curve: Sequence[dict[str, float]]) -> SearchOptions:

@@ -1,7 +1,7 @@
 """What an open reader sees: the segments of one moment, less the rows deleted by then, searched as one.
 
-Turns query vectors into rows and scores: probe, gather, look, refine where documents are many and in codes; otherwise all
-are scored. Knows nothing about texts, models or hits.
+Turns query vectors into rows and scores: of candidates alone where documents are many and in codes, otherwise of all.
+Knows nothing about texts, models or hits.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from polyvec.errors import IndexCorruptError
-from polyvec.index import kernels
+from polyvec.index.candidates import find_candidates
 from polyvec.index.catalog import Catalog, SegmentRecord
 from polyvec.index.codec import Codec, CodedQuery
 from polyvec.index.coded_segment import CodedSegment
@@ -23,14 +23,8 @@ from polyvec.index.segment import Segment, top_k
 from polyvec.scoring import default_threads
 
 SEGMENT_FOLDER = "segments"
-_PARENT_PROBE = 16  # parents a query token looks into for each 32 centroids probed
-_LOOKED = 2  # centroids whose tokens are looked at for each one whose documents are gathered
-_LEAST = np.float32(
-    0.85
-)  # of the score of the last of them: what a document is taken to have where it has none of them
 
 Int64 = npt.NDArray[np.int64]
-Float = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -147,44 +141,17 @@ class Snapshot:
     def _candidates(
         self, query: CodedQuery, options: SearchOptions, wanted: dict[int, Int64 | None], threads: int
     ) -> dict[int, Int64]:
-        """The positions of each coded segment that are worth a full score; segments that are not named are scored whole.
-
-        Gathered by the scores of centroids alone, then looked at: MaxSim over their tokens near the query's.
-        """
-        codec = self.codec
-        assert codec is not None
+        """The positions of each coded segment that are worth a full score; segments that are not named are scored whole."""
+        assert self.codec is not None
         probed = [
-            live
-            for live in self.segments
-            if isinstance(live.segment, CodedSegment) and live.segment.has_postings
-        ]  # fmt: skip
-        if sum(_size(wanted[id(live)], live.segment.n_documents) for live in probed) <= options.gathered:
-            return {}
-        nprobe = min(options.nprobe, len(codec.centroids))
-        looked = min(_LOOKED * nprobe, len(codec.centroids))
-        centroids, parents, step = codec.directions
-        numbers, dots = kernels.probe(
-            query.rows, parents, codec.parent_offsets, centroids, looked, _parent_probe(nprobe), threads=threads
-        )
-        near = dots * np.float32(step)  # cosines, but for the scale of the query's rows
-        values = np.ascontiguousarray((near * query.scales[:, None])[:, :nprobe], np.float32)
-        missing, gathered = np.ascontiguousarray(values[:, -1]), np.ascontiguousarray(numbers[:, :nprobe])
-        marked = np.zeros(len(codec.centroids), np.uint8)
-        marked[numbers] = 1
-        least = np.ascontiguousarray(near[:, -1] * _LEAST)
-        found: list[tuple[_LiveSegment, CodedSegment, Int64, Float]] = []
-        for live in probed:
-            segment = live.segment
-            assert isinstance(segment, CodedSegment)
-            mask = _mask(wanted[id(live)], segment.n_documents)
-            found.append((live, segment, *segment.gather(gathered, values, missing, mask, options.gathered)))
-        kept = _best([near for _, _, _, near in found], [positions for _, _, positions, _ in found], options.gathered)
-        looks = [
-            segment.look(query, positions, marked, least, threads)
-            for (_, segment, _, _), positions in zip(found, kept, strict=True)
+            live for live in self.segments if isinstance(live.segment, CodedSegment) and live.segment.has_postings
         ]
-        best = _best(looks, kept, options.scored)
-        return {id(live): positions for (live, _, _, _), positions in zip(found, best, strict=True)}
+        if sum(_size(wanted[id(live)], live.segment.n_documents) for live in probed) <= options.enough:
+            return {}
+        segments = [live.segment for live in probed if isinstance(live.segment, CodedSegment)]
+        masks = [_mask(wanted[id(live)], live.segment.n_documents) for live in probed]
+        best = find_candidates(self.codec, query, options, segments, masks, threads)
+        return {id(live): positions for live, positions in zip(probed, best, strict=True)}
 
     def vectors(self, row: int) -> npt.NDArray[np.float32]:
         """(t, d) float32: the stored token vectors of one row, as search sees them."""
@@ -207,20 +174,6 @@ class Snapshot:
     def verify(self) -> list[str]:
         """Read every checksum of every segment; an empty list is good news."""
         return [problem for live in self.segments for problem in live.segment.verify()]
-
-
-def _parent_probe(nprobe: int) -> int:
-    return max(1, -(-nprobe * _PARENT_PROBE // 32))
-
-
-def _best(scores: Sequence[Float], positions: Sequence[Int64], count: int) -> list[Int64]:
-    """Of several segments' positions, those with the `count` best scores of all."""
-    if sum(map(len, positions)) <= count:
-        return list(positions)
-    keep = np.zeros(sum(map(len, positions)), bool)
-    keep[top_k(np.concatenate(scores), count)] = True
-    cuts = np.cumsum([len(part) for part in positions])[:-1]
-    return [part[kept] for part, kept in zip(positions, np.split(keep, cuts), strict=True)]
 
 
 def _size(positions: Int64 | None, documents: int) -> int:

@@ -1,0 +1,143 @@
+"""A query in codes -> the documents of coded segments that are worth a full score: probe, gather, interact, look.
+
+Each step keeps fewer documents and looks at them more closely; docs/engine.md has what each costs and finds. Knows nothing
+about rows, files or hits.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from polyvec.index import kernels
+from polyvec.index.codec import Codec, CodedQuery
+from polyvec.index.coded_segment import CodedSegment
+from polyvec.index.options import SearchOptions
+from polyvec.index.segment import top_k
+
+_PARENTS = 1  # parents a query row looks into for each centroid probed
+_MISSING = 0.95  # of the score of a row's last probed centroid: what a document is taken to have where it met none
+_DOUBLING = 0.005  # of the highest possible score: what twice the length takes from a document's order when interacting
+_NEAR = 0.95  # of the score of a row's last probed centroid: tokens of centroids from there on are looked at
+_LEAST = 0.85  # of that: what a document is taken to have where it has no such token
+_BYTE = 255  # the byte of a cosine of 1
+
+Int64 = npt.NDArray[np.int64]
+Float = npt.NDArray[np.float32]
+Bytes = npt.NDArray[np.uint8]
+
+
+def find_candidates(
+    codec: Codec,
+    query: CodedQuery,
+    options: SearchOptions,
+    segments: Sequence[CodedSegment],
+    masks: Sequence[Bytes | None],
+    threads: int,
+) -> list[Int64]:
+    """The ascending positions of each segment to score in full, options.scored of all at most.
+
+    segments: with postings · masks: for each (n_documents,) 0 for a document to pass over, or None. Deterministic, whatever the
+    number of threads; ties go to the lower position.
+    """
+    probed = _probe(codec, query, min(options.nprobe, len(codec.centroids)), threads)
+    gathered = [
+        segment.gather(probed.numbers, probed.gains, mask, options.gathered)
+        for segment, mask in zip(segments, masks, strict=True)
+    ]
+    kept = _best([scores for _, scores in gathered], [positions for positions, _ in gathered], options.gathered)
+    orders = [
+        probed.order(segment.interact(probed.table, positions, threads), segment.lengths(positions))
+        for segment, positions in zip(segments, kept, strict=True)
+    ]
+    kept = _best(orders, kept, options.looked)
+    looks = [
+        segment.look(query, positions, probed.marked, probed.least, threads)
+        for segment, positions in zip(segments, kept, strict=True)
+    ]
+    return _best(looks, kept, options.scored)
+
+
+@dataclass(frozen=True)
+class _Probed:
+    """What is known of the centroids. Arguments of kernels.gather, interact and look, and what a document's order depends on."""
+
+    numbers: npt.NDArray[np.int32]
+    gains: npt.NDArray[np.uint16]
+    table: Bytes
+    marked: Bytes
+    least: Float
+    doubling: float  # what twice the length takes, in the table's bytes
+
+    def order(self, sums: npt.NDArray[np.int32], lengths: Int64) -> npt.NDArray[np.float64]:
+        """(n,) sums of bytes and lengths in tokens -> a long document's many centroids come near a query by chance."""
+        return sums - self.doubling * _doublings(lengths)
+
+
+def _probe(codec: Codec, query: CodedQuery, nprobe: int, threads: int) -> _Probed:
+    centroids, parents, step = codec.directions
+    norms = np.sqrt(np.einsum("ij,ij->i", query.rows, query.rows, dtype=np.float64)) * query.scales
+    unit = max(float(norms.max()), 1e-30) / _BYTE  # what a byte of the table is worth
+    worth = np.rint(query.scales * (step / unit * (1 << 16))).astype(np.int32)
+    table = _memory.table(len(centroids), kernels.table_width(len(query.rows)))
+    numbers, dots = kernels.probe(
+        query.rows, parents, codec.parent_offsets, centroids, nprobe, _PARENTS * nprobe, worth=worth, table=table,
+        threads=threads,
+    )  # fmt: skip
+    near = dots * np.float32(step)  # cosines, but for the scale of the query's rows
+    values = near * query.scales[:, None]
+    reach = np.full(table.shape[1], 255, np.uint8)  # bytes beyond the query's rows are 0
+    reach[: len(values)] = np.clip(np.ceil(values[:, -1] * (_NEAR / unit)), 1, 255)
+    least = np.ascontiguousarray(near[:, -1] * (_NEAR * _LEAST), np.float32)
+    doubling = _DOUBLING * _BYTE * math.fsum(norms) / max(float(norms.max()), 1e-30)
+    return _Probed(numbers, _gains(values), table, kernels.mark(table, reach), least, doubling)
+
+
+def _gains(values: Float) -> npt.NDArray[np.uint16]:
+    """(q, nprobe) scores of the probed centroids, best first -> what gathering adds for each over what is missing, as integers."""
+    missing = values[:, -1:] - np.float32(1 - _MISSING) * np.abs(values[:, -1:])
+    over = values - missing
+    highest = max(math.fsum(over[:, 0]), 1e-30)
+    gains: npt.NDArray[np.uint16] = np.floor(over * np.float32(65535 / highest * 0.999)).astype(np.uint16)
+    return gains
+
+
+def _doublings(lengths: Int64) -> npt.NDArray[np.float64]:
+    """log2, along straight lines between powers of two: the same bits on every machine. At least 1 counts."""
+    mantissas, exponents = np.frexp(np.maximum(lengths, 1).astype(np.float64))
+    doublings: npt.NDArray[np.float64] = exponents - 2 + 2 * mantissas
+    return doublings
+
+
+def _best(scores: Sequence[npt.NDArray[Any]], positions: Sequence[Int64], count: int) -> list[Int64]:
+    """Of several segments' positions, those with the `count` best scores of all."""
+    if sum(map(len, positions)) <= count:
+        return list(positions)
+    keep = np.zeros(sum(map(len, positions)), bool)
+    keep[top_k(np.concatenate(scores), count)] = True
+    cuts = np.cumsum([len(part) for part in positions])[:-1]
+    return [part[kept] for part, kept in zip(positions, np.split(keep, cuts), strict=True)]
+
+
+class _Memory(threading.local):
+    """What a thread keeps from query to query: fresh pages are dear."""
+
+    def __init__(self) -> None:
+        self._bytes = np.empty(0, np.uint8)
+
+    def table(self, rows: int, width: int) -> Bytes:
+        """(rows, width) uint8 zeros, good until the next call."""
+        if len(self._bytes) < rows * width:
+            self._bytes = np.empty(rows * width, np.uint8)
+        table = self._bytes[: rows * width].reshape(rows, width)
+        table.fill(0)
+        return table
+
+
+_memory = _Memory()
