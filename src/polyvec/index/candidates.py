@@ -24,7 +24,7 @@ from polyvec.index.segment import top_k
 _PARENTS = 1  # parents a query row looks into for each centroid probed
 _MISSING = 0.95  # of the score of a row's last probed centroid: what a document is taken to have where it met none
 _DOUBLING = 0.005  # of the highest possible score: what twice the length takes from a document's order when interacting
-_NEAR = 0.95  # of the score of a row's last probed centroid: tokens of centroids from there on are looked at
+_NEAR = 0.97  # of the score of a row's last probed centroid: tokens of centroids from there on are looked at
 _LEAST = 0.85  # of that: what a document is taken to have where it has no such token
 _BYTE = 255  # the byte of a cosine of 1
 
