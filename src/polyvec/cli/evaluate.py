@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     "--candidates",
     type=int,
     metavar="N",
-    help="Documents looked at closely; an eighth is scored in full.  [default: 1024, or 16 a hit]",
+    help="Documents looked at closely; an eighth is scored in full.  [default: what comes near enough]",
 )
 @click.option(
     "--measures",

@@ -61,7 +61,7 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON,
     "--candidates",
     type=int,
     metavar="N",
-    help="Documents looked at closely; an eighth is scored in full.  [default: 1024]",
+    help="Documents looked at closely; an eighth is scored in full.  [default: what comes near enough]",
 )
 @click.option("--threads", type=int, default=None, help="Threads to search with.  [default: all cores]")
 @_json_option

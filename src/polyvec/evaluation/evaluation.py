@@ -208,7 +208,8 @@ def _probing(options: SearchOptions) -> dict[str, Any]:
         return {**chosen, "exact": True}
     if options.recall is not None:
         return {**chosen, "recall": options.recall}
-    return {**chosen, "nprobe": options.nprobe, "candidates": options.looked}
+    wanted = {} if options.candidates is None else {"candidates": options.candidates}
+    return {**chosen, "nprobe": options.nprobe, **wanted}
 
 
 def _searched(

@@ -27,6 +27,9 @@ _DOUBLING = 0.005  # of the highest possible score: what twice the length takes 
 _NEAR = 0.97  # of the score of a row's last probed centroid: tokens of centroids from there on are looked at
 _LEAST = 0.85  # of that: what a document is taken to have where it has no such token
 _BYTE = 255  # the byte of a cosine of 1
+# How far below the k-th best a document may be after each step and stay, where the number of candidates is left open. At 128
+# dimensions, and of the root of the summed squares of the query's rows: that is how errors of rows add up.
+_GATHERED_WITHIN, _ORDERED_WITHIN, _LOOKED_WITHIN = 0.28, 0.3, 0.18
 
 Int64 = npt.NDArray[np.int64]
 Float = npt.NDArray[np.float32]
@@ -51,26 +54,33 @@ def find_candidates(
         segment.gather(probed.numbers, probed.gains, mask, options.gathered)
         for segment, mask in zip(segments, masks, strict=True)
     ]
-    kept = _best([scores for _, scores in gathered], [positions for positions, _ in gathered], options.gathered)
+    within = math.sqrt(math.fsum(probed.norms**2) * 128 / codec.dim) if options.candidates is None else math.inf
+    kept = _best(
+        [scores for _, scores in gathered], [positions for positions, _ in gathered], options.gathered, options.k,
+        within * _GATHERED_WITHIN / probed.gain,
+    )  # fmt: skip
     orders = [
         probed.order(segment.interact(probed.table, positions, threads), segment.lengths(positions))
         for segment, positions in zip(segments, kept, strict=True)
     ]
-    kept = _best(orders, kept, options.looked)
+    kept = _best(orders, kept, options.looked, options.k, within * _ORDERED_WITHIN / probed.unit)
     looks = [
         segment.look(query, positions, probed.marked, probed.least, threads)
         for segment, positions in zip(segments, kept, strict=True)
     ]
-    return _best(looks, kept, options.scored)
+    return _best(looks, kept, options.scored, options.k, within * _LOOKED_WITHIN)
 
 
 @dataclass(frozen=True)
 class _Probed:
     """What is known of the centroids. Arguments of kernels.gather, interact and look, and what a document's order depends on."""
 
+    norms: npt.NDArray[np.float64]  # of the query's rows
     numbers: npt.NDArray[np.int32]
     gains: npt.NDArray[np.uint16]
+    gain: float  # what a unit of them is worth
     table: Bytes
+    unit: float  # what a byte of it is worth
     marked: Bytes
     least: Float
     doubling: float  # what twice the length takes, in the table's bytes
@@ -96,16 +106,17 @@ def _probe(codec: Codec, query: CodedQuery, nprobe: int, threads: int) -> _Probe
     reach[: len(values)] = np.clip(np.ceil(values[:, -1] * (_NEAR / unit)), 1, 255)
     least = np.ascontiguousarray(near[:, -1] * (_NEAR * _LEAST), np.float32)
     doubling = _DOUBLING * _BYTE * math.fsum(norms) / max(float(norms.max()), 1e-30)
-    return _Probed(numbers, _gains(values), table, kernels.mark(table, reach), least, doubling)
+    gains, gain = _gains(values)
+    return _Probed(norms, numbers, gains, gain, table, unit, kernels.mark(table, reach), least, doubling)
 
 
-def _gains(values: Float) -> npt.NDArray[np.uint16]:
-    """(q, nprobe) scores of the probed centroids, best first -> what gathering adds for each over what is missing, as integers."""
+def _gains(values: Float) -> tuple[npt.NDArray[np.uint16], float]:
+    """(q, nprobe) scores of the probed centroids, best first -> what gathering adds for each over what is missing, and the unit."""
     missing = values[:, -1:] - np.float32(1 - _MISSING) * np.abs(values[:, -1:])
     over = values - missing
-    highest = max(math.fsum(over[:, 0]), 1e-30)
-    gains: npt.NDArray[np.uint16] = np.floor(over * np.float32(65535 / highest * 0.999)).astype(np.uint16)
-    return gains
+    unit = max(math.fsum(over[:, 0]), 1e-30) / (65535 * 0.999)
+    gains: npt.NDArray[np.uint16] = np.floor(over * np.float32(1 / unit)).astype(np.uint16)
+    return gains, unit
 
 
 def _doublings(lengths: Int64) -> npt.NDArray[np.float64]:
@@ -115,12 +126,17 @@ def _doublings(lengths: Int64) -> npt.NDArray[np.float64]:
     return doublings
 
 
-def _best(scores: Sequence[npt.NDArray[Any]], positions: Sequence[Int64], count: int) -> list[Int64]:
-    """Of several segments' positions, those with the `count` best scores of all."""
-    if sum(map(len, positions)) <= count:
-        return list(positions)
-    keep = np.zeros(sum(map(len, positions)), bool)
-    keep[top_k(np.concatenate(scores), count)] = True
+def _best(
+    scores: Sequence[npt.NDArray[Any]], positions: Sequence[Int64], count: int, k: int, within: float
+) -> list[Int64]:
+    """Of several segments' positions, those with the `count` best scores of all, as far as they are `within` the k-th best's."""
+    flat = np.concatenate(scores)
+    keep = np.ones(len(flat), bool)
+    if len(flat) > count:
+        keep[:] = False
+        keep[top_k(flat, count)] = True
+    if len(flat) > k and within < math.inf:
+        keep &= flat >= np.partition(flat, len(flat) - k)[len(flat) - k] - within
     cuts = np.cumsum([len(part) for part in positions])[:-1]
     return [part[kept] for part, kept in zip(positions, np.split(keep, cuts), strict=True)]
 

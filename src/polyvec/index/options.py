@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
@@ -31,7 +31,7 @@ class SearchOptions:
     exact: bool = False  # score every document that may be returned; no probing
     nprobe: int = 16  # centroids that each query token looks into
     candidates: int | None = (
-        None  # documents looked at closely, an eighth of which is scored in full; None: 1024, or 16 a hit where that is more
+        None  # documents looked at closely, an eighth of which is scored in full; None: those that come near enough, at most 1536
     )
     recall: float | None = (
         None  # share of the exact top 10 wanted, below 1: sets nprobe and candidates from the index's own measurement
@@ -71,26 +71,26 @@ class SearchOptions:
 
     @property
     def looked(self) -> int:
-        """Documents whose tokens near the query's are looked at."""
-        return max(1024, 16 * self.k) if self.candidates is None else max(self.candidates, self.k)
+        """Documents whose tokens near the query's are looked at, at most."""
+        return max(1536, 32 * self.k) if self.candidates is None else max(self.candidates, self.k)
 
     @property
     def gathered(self) -> int:
-        """Documents gathered, of which those are taken."""
+        """Documents gathered, of which those are taken, at most."""
         return 4 * self.looked
 
     @property
     def scored(self) -> int:
-        """Of the documents looked at, those that are scored in full."""
+        """Of the documents looked at, those that are scored in full, at most."""
         return min(max(self.looked // 8, 4 * self.k), self.looked)
 
     @property
     def enough(self) -> int:
         """So few documents are scored in full without asking which."""
-        return 2 * self.looked
+        return min(2 * self.looked, max(2048, 32 * self.k))
 
 
-def with_recall(options: SearchOptions, curve: Sequence[dict[str, float]]) -> SearchOptions:
+def with_recall(options: SearchOptions, curve: Sequence[Mapping[str, Any]]) -> SearchOptions:
     """The options with the cheapest measured setting that reaches `recall`; exact where none does, or none was measured.
 
     curve: as polyvec.index.tuning measures it, cheapest first.
@@ -99,7 +99,7 @@ def with_recall(options: SearchOptions, curve: Sequence[dict[str, float]]) -> Se
         return options
     for entry in curve:
         if entry["recall"] >= options.recall:
-            return replace(options, nprobe=int(entry["nprobe"]), candidates=int(entry["candidates"]))
+            return replace(options, nprobe=entry["nprobe"], candidates=entry["candidates"])
     return replace(options, exact=True)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -51,7 +52,7 @@ class Snapshot:
     segments: list[_LiveSegment] = field(default_factory=list)
     codec: Codec | None = None
     codec_checksum: str = ""
-    curve: list[dict[str, float]] = field(default_factory=list)  # what probing found of the exact top 10, by settings
+    curve: list[dict[str, Any]] = field(default_factory=list)  # what probing found of the exact top 10, by settings
 
     @classmethod
     def open(

@@ -7,6 +7,8 @@ reached what was asked for.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -18,12 +20,12 @@ _QUERIES = 64
 _QUERY_TOKENS = 32
 _LIKENESS = 0.7  # cosine of a query's token with the stored one it is drawn from; see docs/engine.md
 _SEED = 5
-_SETTINGS = (
+_SETTINGS: tuple[tuple[int, int | None], ...] = (
     (4, 192),
     (6, 384),
     (8, 512),
     (12, 768),
-    (16, 1024),
+    (16, None),
     (24, 1536),
     (32, 2048),
     (48, 3072),
@@ -33,7 +35,7 @@ _SETTINGS = (
 )  # nprobe, candidates
 
 
-def measured_curve(snapshot: Snapshot) -> list[dict[str, float]]:
+def measured_curve(snapshot: Snapshot) -> list[dict[str, Any]]:
     """One entry a setting, cheapest first: nprobe, candidates, recall. Empty where everything is scored anyway."""
     parts = [live for live in snapshot.segments if isinstance(live.segment, CodedSegment) and live.segment.has_postings]
     if not parts:
@@ -45,15 +47,16 @@ def measured_curve(snapshot: Snapshot) -> list[dict[str, float]]:
     stretches = [(int(part.rows[i]), part.segment.decode(int(i))[:_QUERY_TOKENS]) for i in chosen]
     queries = [(row, _turned(vectors, rng)) for row, vectors in stretches if len(vectors)]
     exact = [_found(snapshot, row, vectors, SearchOptions(k=11, exact=True)) for row, vectors in queries]
-    curve = []
+    curve: list[dict[str, Any]] = []
     for nprobe, candidates in _SETTINGS:
         options = SearchOptions(k=11, nprobe=nprobe, candidates=candidates)
         shares = [
             len(wanted & _found(snapshot, row, vectors, options)) / max(len(wanted), 1)
             for (row, vectors), wanted in zip(queries, exact, strict=True)
         ]
-        curve.append({"nprobe": nprobe, "candidates": candidates, "recall": round(float(np.mean(shares)), 4)})
-        if curve[-1]["recall"] >= 0.9999:
+        recall = round(float(np.mean(shares)), 4)
+        curve.append({"nprobe": nprobe, "candidates": candidates, "recall": recall})
+        if recall >= 0.9999:
             break
     return curve
 
