@@ -24,7 +24,11 @@ from polyvec.index.segment import top_k
 _PARENTS = 1  # parents a query row looks into for each centroid probed
 _MISSING = 0.95  # of the score of a row's last probed centroid: what a document is taken to have where it met none
 _DOUBLING = 0.005  # of the highest possible score: what twice the length takes from a document's order when interacting
-_NEAR = 0.97  # of the score of a row's last probed centroid: tokens of centroids from there on are looked at
+_NEAR, _NEAR_OF_MANY = (
+    0.97,
+    0.93,
+)  # of the score of a row's last probed centroid: from there on tokens are looked at; for
+_MANY = 50  # hits
 _LEAST = 0.85  # of that: what a document is taken to have where it has no such token
 _BYTE = 255  # the byte of a cosine of 1
 # How far below the k-th best a document may be after each step and stay, where the number of candidates is left open. At 128
@@ -49,7 +53,8 @@ def find_candidates(
     segments: with postings · masks: for each (n_documents,) 0 for a document to pass over, or None. Deterministic, whatever the
     number of threads; ties go to the lower position.
     """
-    probed = _probe(codec, query, min(options.nprobe, len(codec.centroids)), threads)
+    near = _NEAR if options.k < _MANY else _NEAR_OF_MANY
+    probed = _probe(codec, query, min(options.nprobe, len(codec.centroids)), near, threads)
     gathered = [
         segment.gather(probed.numbers, probed.gains, mask, options.gathered)
         for segment, mask in zip(segments, masks, strict=True)
@@ -90,7 +95,7 @@ class _Probed:
         return sums - self.doubling * _doublings(lengths)
 
 
-def _probe(codec: Codec, query: CodedQuery, nprobe: int, threads: int) -> _Probed:
+def _probe(codec: Codec, query: CodedQuery, nprobe: int, near: float, threads: int) -> _Probed:
     centroids, parents, step = codec.directions
     norms = np.sqrt(np.einsum("ij,ij->i", query.rows, query.rows, dtype=np.float64)) * query.scales
     unit = max(float(norms.max()), 1e-30) / _BYTE  # what a byte of the table is worth
@@ -100,11 +105,11 @@ def _probe(codec: Codec, query: CodedQuery, nprobe: int, threads: int) -> _Probe
         query.rows, parents, codec.parent_offsets, centroids, nprobe, _PARENTS * nprobe, worth=worth, table=table,
         threads=threads,
     )  # fmt: skip
-    near = dots * np.float32(step)  # cosines, but for the scale of the query's rows
-    values = near * query.scales[:, None]
+    cosines = dots * np.float32(step)  # but for the scale of the query's rows
+    values = cosines * query.scales[:, None]
     reach = np.full(table.shape[1], 255, np.uint8)  # bytes beyond the query's rows are 0
-    reach[: len(values)] = np.clip(np.ceil(values[:, -1] * (_NEAR / unit)), 1, 255)
-    least = np.ascontiguousarray(near[:, -1] * (_NEAR * _LEAST), np.float32)
+    reach[: len(values)] = np.clip(np.ceil(values[:, -1] * (near / unit)), 1, 255)
+    least = np.ascontiguousarray(cosines[:, -1] * (near * _LEAST), np.float32)
     doubling = _DOUBLING * _BYTE * math.fsum(norms) / max(float(norms.max()), 1e-30)
     gains, gain = _gains(values)
     return _Probed(norms, numbers, gains, gain, table, unit, kernels.mark(table, reach), least, doubling)
