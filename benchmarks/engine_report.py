@@ -146,9 +146,10 @@ def plot(lines: list[Line], path: Path) -> None:
             continue
         axes.plot([x["p50_ms"] for x in chosen], [x["overlap"] for x in chosen], "o-", label=name)
         for x in chosen:
-            axes.annotate(
-                x["setting"], (x["p50_ms"], x["overlap"]), textcoords="offset points", xytext=(6, -10), fontsize=7
-            )
+            same = [y for y in chosen if y["overlap"] == x["overlap"]]  # one label for what found the same
+            if x is same[0]:
+                names, place = ", ".join(y["setting"] for y in same), (x["p50_ms"], x["overlap"])
+                axes.annotate(names, place, textcoords="offset points", xytext=(6, -12), fontsize=7)
     axes.set_xscale("log")
     axes.set_xticks([1, 2, 5, 10, 20, 50], labels=["1", "2", "5", "10", "20", "50"])
     axes.minorticks_off()
@@ -156,7 +157,7 @@ def plot(lines: list[Line], path: Path) -> None:
     axes.set_ylabel("overlap@10 with exact fp32 MaxSim")
     axes.set_title(f"{documents:,} real documents, queries of 32 tokens, 128 dimensions", fontsize=10)
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=8, loc="lower right")
+    axes.legend(fontsize=8, loc="lower left")
     figure.tight_layout()
     path.parent.mkdir(exist_ok=True)
     figure.savefig(path)

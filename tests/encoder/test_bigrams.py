@@ -110,3 +110,22 @@ def test_weights_that_are_none(weight: float) -> None:
         Encoder(bigrams=weight)
     with pytest.raises(ValueError, match="expected a positive number"):
         HashedBigrams(weight, [0])
+
+
+def test_a_size_may_have_a_weight_of_its_own(tmp_path: Path) -> None:
+    one = HashedBigrams(0.5, [0], {"64": 0.2})
+    vectors, ids = torch.nn.functional.normalize(torch.randn(1, 4, 64), dim=-1), torch.tensor([[0, 5, 6, 7]])
+    torch.testing.assert_close(one.added(vectors, ids), HashedBigrams(0.2, [0]).added(vectors, ids))
+    wide = torch.randn(1, 4, 128)
+    torch.testing.assert_close(one.added(wide, ids), HashedBigrams(0.5, [0]).added(wide, ids))
+    one.save(str(tmp_path))
+    again = HashedBigrams.load(str(tmp_path))
+    assert again.get_config_dict() == one.get_config_dict()
+    assert again.in_vectors(64) == HashedBigrams(0.2, [0]).in_vectors(64)
+    with pytest.raises(ValueError, match="expected a positive number"):
+        HashedBigrams(0.5, [0], {"64": 0.0})
+
+
+def test_the_default_model_has_another_weight_at_64_dimensions() -> None:
+    weights = [bigrams_of(Encoder(dim=dim).model).weight_of(dim) for dim in (128, 64)]
+    assert weights == [0.3, 0.2]

@@ -8,7 +8,7 @@ it stands behind the projection, and is saved in and loaded from an ordinary mod
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -22,18 +22,21 @@ class HashedBigrams(Module):  # type: ignore[misc]  # sentence-transformers has 
     """Adds `weight` times a unit vector of pseudo-random signs to every unit token vector.
 
     The signs depend on the token's id and the one before it, and on nothing else: any length of vector takes the first of
-    them. weight: positive; .65 makes the bigram .3 of the similarity of equal tokens · special_ids: tokens that get
-    none, and after which a token counts as a first one. Every sequence has to begin with one of these. Raises ValueError for
-    a weight that is not positive.
+    them. weight: positive; .65 makes the bigram .3 of the similarity of equal tokens · weight_at: other weights for vectors of
+    some sizes, {"64": .2}: two hashes differ less surely in fewer dimensions · special_ids: tokens that get none, and after
+    which a token counts as a first one. Every sequence has to begin with one of these. Raises ValueError for a weight that
+    is not positive.
     """
 
-    config_keys: ClassVar[list[str]] = ["weight", "special_ids"]
+    config_keys: ClassVar[list[str]] = ["weight", "special_ids", "weight_at"]
 
-    def __init__(self, weight: float, special_ids: Sequence[int]) -> None:
+    def __init__(self, weight: float, special_ids: Sequence[int], weight_at: Mapping[str, float] | None = None) -> None:
         super().__init__()
-        if not 0 < weight < float("inf"):
-            raise ValueError(f"weight={weight}: expected a positive number.")
+        for one in (weight, *(weight_at or {}).values()):
+            if not 0 < one < float("inf"):
+                raise ValueError(f"weight={one}: expected a positive number.")
         self.weight = float(weight)
+        self.weight_at = {str(int(dim)): float(one) for dim, one in (weight_at or {}).items()}
         self.special_ids = sorted(set(special_ids))
         self.register_buffer("_special", torch.tensor(self.special_ids, dtype=torch.long), persistent=False)
 
@@ -45,7 +48,11 @@ class HashedBigrams(Module):  # type: ignore[misc]  # sentence-transformers has 
     def added(self, vectors: Tensor, ids: Tensor) -> Tensor:
         """(..., t, dim) vectors of any length and (..., t) ids -> vectors made unit, and the bigrams added."""
         unit = torch.nn.functional.normalize(vectors.float(), dim=-1)
-        return unit + self.weight * self.signs(ids, vectors.shape[-1])
+        return unit + self.weight_of(vectors.shape[-1]) * self.signs(ids, vectors.shape[-1])
+
+    def weight_of(self, dim: int) -> float:
+        """The weight in vectors of this size."""
+        return self.weight_at.get(str(dim), self.weight)
 
     def signs(self, ids: Tensor, dim: int) -> Tensor:
         """(..., t) token ids -> (..., t, dim) float32 unit vectors of their bigrams; zeros for special tokens."""
@@ -58,6 +65,10 @@ class HashedBigrams(Module):  # type: ignore[misc]  # sentence-transformers has 
         bits = torch.cat(parts, dim=-1)[..., :dim]
         found: Tensor = ((bits * 2 - 1).float() / dim**0.5).masked_fill(special[..., None], 0.0)
         return found
+
+    def in_vectors(self, dim: int) -> dict[str, Any]:
+        """What the bigrams in vectors of this size depend on."""
+        return {"weight": self.weight_of(dim), "special_ids": self.special_ids}
 
     def save(self, output_path: str, *args: Any, safe_serialization: bool = True, **kwargs: Any) -> None:
         """Write config.json into a folder; there are no weights."""

@@ -126,7 +126,7 @@ def _projection(encoder: Encoder) -> str:
         if isinstance(module, MatryoshkaHeads):
             parts.append(f"heads {', '.join(map(str, module.sizes))}, in use {module.active}")
         elif isinstance(module, HashedBigrams):
-            parts.append(f"hashed bigrams, weight {module.weight:g}")
+            parts.append(f"hashed bigrams, weight {module.weight_of(encoder.dim):g}")
         elif hasattr(module, "out_features"):
             residual = " with residual" if getattr(module, "use_residual", False) else ""
             parts.append(f"{module.in_features} -> {module.out_features}{residual}")

@@ -182,7 +182,7 @@ class Encoder:
             if layout.long_documents != "cut"
             else "cut",
             "pooling": [pooling.get_config_dict() for pooling in self._poolings],
-            **({} if bigrams is None else {"bigrams": bigrams.get_config_dict()}),
+            **({} if bigrams is None else {"bigrams": bigrams.in_vectors(self.dim)}),
         }
 
     # -- encoding ------------------------------------------------------------------------------------------------------

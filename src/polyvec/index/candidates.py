@@ -24,13 +24,11 @@ from polyvec.index.segment import top_k
 _PARENTS = 1  # parents a query row looks into for each centroid probed
 _MISSING = 0.95  # of the score of a row's last probed centroid: what a document is taken to have where it met none
 _DOUBLING = 0.005  # of the highest possible score: what twice the length takes from a document's order when interacting
-_NEAR, _NEAR_OF_MANY = (
-    0.97,
-    0.93,
-)  # of the score of a row's last probed centroid: from there on tokens are looked at; for
-_MANY = 50  # hits
+_NEAR = 0.97  # of the score of a row's last probed centroid: tokens of centroids from there on are looked at
+_MANY, _NEAR_OF_MANY = 50, 0.93  # the same where so many hits are wanted
 _LEAST = 0.85  # of that: what a document is taken to have where it has no such token
 _BYTE = 255  # the byte of a cosine of 1
+_KEPT_BYTES = 1 << 24  # a table that a thread keeps, at most: 65,536 centroids and 256 query rows
 # How far below the k-th best a document may be after each step and stay, where the number of candidates is left open. At 128
 # dimensions, and of the root of the summed squares of the query's rows: that is how errors of rows add up.
 _GATHERED_WITHIN, _ORDERED_WITHIN, _LOOKED_WITHIN = 0.28, 0.3, 0.18
@@ -147,18 +145,18 @@ def _best(
 
 
 class _Memory(threading.local):
-    """What a thread keeps from query to query: fresh pages are dear."""
+    """What a thread keeps from query to query, as fresh pages are dear."""
 
     def __init__(self) -> None:
         self._bytes = np.empty(0, np.uint8)
 
     def table(self, rows: int, width: int) -> Bytes:
-        """(rows, width) uint8 zeros, good until the next call."""
+        """(rows, width) uint8 with anything in it, good until the next call."""
+        if rows * width > _KEPT_BYTES:
+            return np.empty((rows, width), np.uint8)
         if len(self._bytes) < rows * width:
             self._bytes = np.empty(rows * width, np.uint8)
-        table = self._bytes[: rows * width].reshape(rows, width)
-        table.fill(0)
-        return table
+        return self._bytes[: rows * width].reshape(rows, width)
 
 
 _memory = _Memory()

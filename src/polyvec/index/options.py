@@ -87,7 +87,7 @@ class SearchOptions:
     @property
     def enough(self) -> int:
         """So few documents are scored in full without asking which."""
-        return min(2 * self.looked, max(2048, 32 * self.k))
+        return max(2048, 32 * self.k) if self.candidates is None else self.looked
 
 
 def with_recall(options: SearchOptions, curve: Sequence[Mapping[str, Any]]) -> SearchOptions:
