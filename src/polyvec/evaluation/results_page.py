@@ -15,6 +15,7 @@ Written by `polyvec reproduce recipes/expected.toml --data FOLDER --all --update
 runs the commands again and fails where a value is off. Measured through the index, in codes, over all judged queries. BM25 is bm25s
 (Lucene's variant, k1 1.2, b .75) on words, and pairs of characters in scripts without spaces; keyword is the index's own
 BM25; hybrid fuses it with late interaction (scores, .7 late). DATA is the folder of datasets, SET the name of a row.
+What each choice of the training does, models trained small: [findings.md](findings.md).
 """
 _MISSING = "Empty cells have not been measured with this model yet.\n"
 _AVERAGED = 3  # sets of a group, from which their mean is shown
