@@ -13,6 +13,13 @@
 
 namespace polyvec {
 
+// Whether a document is one of `documents`, and its tokens, offsets[document] to offsets[document + 1], lie among `tokens`.
+inline bool lies_inside(std::int64_t document, const std::int64_t* offsets, std::size_t documents, std::size_t tokens) {
+  if (document < 0 || static_cast<std::size_t>(document) >= documents) return false;
+  const std::int64_t begin = offsets[document], end = offsets[document + 1];
+  return begin >= 0 && begin <= end && static_cast<std::size_t>(end) <= tokens;
+}
+
 struct CodedJob {
   const void* query;           // packed by CodesKernel::pack
   const float* query_scales;   // (q,), what a unit of a query row is worth
@@ -35,12 +42,7 @@ struct CodedJob {
   std::size_t code(std::size_t token) const {
     return code_bytes == 2 ? static_cast<const std::uint16_t*>(codes)[token] : static_cast<const std::uint32_t*>(codes)[token];
   }
-  // Whether a document's rows lie inside the arrays.
-  bool holds(std::int64_t document) const {
-    if (document < 0 || static_cast<std::size_t>(document) >= documents) return false;
-    const std::int64_t begin = offsets[document], end = offsets[document + 1];
-    return begin >= 0 && begin <= end && static_cast<std::size_t>(end) <= tokens;
-  }
+  bool holds(std::int64_t document) const { return lies_inside(document, offsets, documents, tokens); }
 };
 
 // What probing keeps of every row it has seen, for interact.hpp: a byte a query row, (dot * worth + 2^15) >> 16 cut to [0, 255], in

@@ -25,11 +25,7 @@ inline Sixteen larger(Sixteen a, Sixteen b) { return a > b ? a : b; }
 template <class Code>
 bool maxima(const InteractJob& job, std::size_t begin, std::size_t end) {
   const Code* const codes = static_cast<const Code*>(job.codes);
-  const auto holds = [&](std::int64_t document) {
-    if (document < 0 || static_cast<std::size_t>(document) >= job.documents) return false;
-    const std::int64_t first = job.offsets[document], last = job.offsets[document + 1];
-    return first >= 0 && first <= last && static_cast<std::size_t>(last) <= job.tokens;
-  };
+  const auto holds = [&](std::int64_t document) { return lies_inside(document, job.offsets, job.documents, job.tokens); };
   for (std::size_t i = begin; i < end; ++i) {
     if (!holds(job.which[i])) return false;
     if (i + kEarly < end && holds(job.which[i + kEarly])) {

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 import polyvec
+from polyvec.index import reader
 from polyvec.index.candidates import find_candidates
 from polyvec.index.coded_segment import CodedSegment
 from polyvec.index.options import SearchOptions
@@ -107,6 +110,20 @@ def test_odd_queries(index: polyvec.Index, rows: np.ndarray) -> None:
         assert positions == sorted(set(positions))
 
 
-def test_few_documents_are_scored_whole() -> None:
-    assert SearchOptions().enough == 2048
-    assert SearchOptions(candidates=5, k=2).enough == 5
+@pytest.mark.parametrize(("options", "enough"), [(SearchOptions(), 2048), (SearchOptions(candidates=5, k=2), 5)])
+def test_few_documents_are_scored_whole(
+    index: polyvec.Index, options: SearchOptions, enough: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    def counted(*arguments: Any) -> Any:
+        asked.append(1)
+        return find_candidates(*arguments)
+
+    monkeypatch.setattr(reader, "find_candidates", counted)
+    assert options.enough == enough
+    for allowed, probed in ((enough, 0), (enough + 1, 1)):
+        index.search_vectors(
+            np.eye(DIM, dtype=np.float32)[:3], options=options, subset=[f"d{i}" for i in range(allowed)]
+        )
+        assert len(asked) == probed
