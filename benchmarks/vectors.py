@@ -56,7 +56,7 @@ class Queries:
 
 def load_collection(cache: Path, documents: int, *, first: int = 0) -> Collection:
     """The documents up to number `documents`, from `first` on, a multiple of 10,000. Raises SystemExit where some are missing."""
-    tokens, ids, lengths, names = [], [], [], []
+    paths, ids, lengths, names = [], [], [], []
     for start in range(first, documents, PART):
         path = cache / f"part-{start // PART:03d}"
         if not path.with_suffix(".json").exists():
@@ -64,14 +64,17 @@ def load_collection(cache: Path, documents: int, *, first: int = 0) -> Collectio
                 f"{cache} holds {start} documents, {documents} are wanted: run benchmarks/vectors.py first"
             )
         doclens = np.load(f"{path}.doclens.npy")[: documents - start]
-        count = int(doclens.sum())
         lengths.append(doclens)
-        tokens.append(np.load(f"{path}.tokens.npy", mmap_mode="r")[:count])
-        ids.append(np.load(f"{path}.ids.npy")[:count])
+        paths.append(f"{path}.tokens.npy")
+        ids.append(np.load(f"{path}.ids.npy")[: int(doclens.sum())])
         names += json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))[: documents - start]
     offsets = np.concatenate([[0], np.cumsum(np.concatenate(lengths))]).astype(np.int64)
-    flat = tokens[0] if len(tokens) == 1 else np.concatenate(tokens)
-    return Collection(flat, np.concatenate(ids), offsets, names)
+    tokens = np.empty((int(offsets[-1]), np.load(paths[0], mmap_mode="r").shape[1]), np.float16)
+    end = 0
+    for path, own in zip(paths, ids, strict=True):  # one by one: what is mapped counts as memory too
+        tokens[end : end + len(own)] = np.load(path, mmap_mode="r")[: len(own)]
+        end += len(own)
+    return Collection(tokens, np.concatenate(ids), offsets, names)
 
 
 def load_queries(cache: Path, kind: str) -> Queries:

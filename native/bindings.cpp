@@ -4,9 +4,11 @@
 
 void bind_maxsim(nanobind::module_& m);
 void bind_engine(nanobind::module_& m);
+void bind_candidates(nanobind::module_& m);
 
 NB_MODULE(_native, m) {
   m.doc() = "Native kernels of polyvec. Shapes are checked here; values are the callers' business.";
   bind_maxsim(m);
   bind_engine(m);
+  bind_candidates(m);
 }

@@ -1,68 +1,27 @@
 // Python <-> the kernels of the index: shapes checked, the GIL released, threads started and joined here. Numbers inside the
 // arrays are checked where they are used; one that points nowhere raises ValueError.
 
-#include <nanobind/nanobind.h>
-#include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
-#include <atomic>
 #include <chrono>
-#include <cstdint>
 #include <optional>
-#include <stdexcept>
 #include <string>
 #include <vector>
 
-#include "dispatch.hpp"
+#include "bindings.hpp"
+#include "candidates.hpp"
 #include "kernels/gather.hpp"
-#include "kernels/interact.hpp"
-#include "kernels/probe.hpp"
 #include "kernels/quantise.hpp"
 #include "kernels/rotate.hpp"
 #include "parallel.hpp"
 
-namespace nb = nanobind;
 using namespace polyvec;
 
 namespace {
 
-template <class T, int dims>
-using Array = nb::ndarray<T, nb::ndim<dims>, nb::c_contig, nb::device::cpu>;
-template <class T>
-using Row = Array<const T, 1>;
-template <class T>
-using Matrix = Array<const T, 2>;
-
-constexpr std::size_t kLine = 64;
-constexpr std::size_t kBlock = 32;  // dimensions of a row come in whole blocks
-constexpr std::size_t kDocumentsAtOnce = 16, kLookedAtOnce = 64, kParentsAtOnce = 8, kVectorsAtOnce = 1024;
-
-void expect(bool holds, const char* otherwise) {
-  if (!holds) throw std::invalid_argument(otherwise);
-}
-
-// Bytes that begin on a cache line.
-class Memory {
- public:
-  explicit Memory(std::size_t bytes) : bytes_(bytes + kLine) {}
-  char* begin() {
-    const auto at = reinterpret_cast<std::uintptr_t>(bytes_.data());
-    return reinterpret_cast<char*>((at + kLine - 1) / kLine * kLine);
-  }
-
- private:
-  std::vector<char> bytes_;
-};
-
-std::size_t whole_lines(std::size_t bytes) { return (bytes + kLine - 1) / kLine * kLine; }
-
-const CodesKernel& codes_kernel(const std::string& name) {
-  const CodesKernel* kernel = find_codes_kernel(name);
-  expect(kernel, "no such kernel on this machine; POLYVEC_KERNEL and kernel= take a name from codes_kernels()");
-  return *kernel;
-}
+constexpr std::size_t kVectorsAtOnce = 1024;
 
 // With `marked` and `least`, a look: over the tokens of marked centroids alone.
 void refine(const Matrix<std::int8_t>& query, const Row<float>& query_scales, const Matrix<std::int8_t>& centroids,
@@ -87,32 +46,16 @@ void refine(const Matrix<std::int8_t>& query, const Row<float>& query_scales, co
   expect(looking == least.has_value(), "marked and least must be given together");
   expect(!looking || marked->shape(0) == centroids.shape(0), "marked must have one entry a centroid");
   expect(!looking || least->shape(0) == q, "least must have one entry a query row");
-  const std::size_t count = which.shape(0), at_once = looking ? kLookedAtOnce : kDocumentsAtOnce;
-  threads = useful_threads(count, at_once, threads);
-  const std::size_t packed_size = whole_lines(kernel.packed_bytes(q, p)), scratch_size = whole_lines(kernel.scratch_bytes(q, p));
-  Memory memory(packed_size + threads * scratch_size);
-  char* const begin_of = memory.begin();
-  kernel.pack(query.data(), q, p, begin_of);
-  const CodedJob job{begin_of, query_scales.data(), q, p, centroids.data(), centroids.shape(0), levels.data(), codes.data(),
+  const CodedJob job{nullptr, query_scales.data(), q, p, centroids.data(), centroids.shape(0), levels.data(), codes.data(),
                      narrow ? std::size_t{2} : std::size_t{4}, scales.data(), packed.data(), offsets.data(), tokens,
                      offsets.shape(0) - 1, which.data(), nbits, scores.data(), looking ? marked->data() : nullptr,
                      looking ? least->data() : nullptr};
-  const auto run = looking ? kernel.look : kernel.score;
-  std::atomic<bool> sound{true};
+  bool sound;
   {
     nb::gil_scoped_release released;
-    parallel_for(count, at_once, threads, [&](std::size_t thread, std::size_t begin, std::size_t end) {
-      if (!run(job, begin, end, begin_of + packed_size + thread * scratch_size)) sound = false;
-    });
+    sound = score_all(kernel, query.data(), job, which.shape(0), threads);
   }
   expect(sound, "a document, an offset or a centroid number is out of range");
-}
-
-// Offsets that cut `total` things into non-empty parts.
-void check_parts(const Row<std::int64_t>& offsets, std::size_t total) {
-  expect(offsets.shape(0) >= 2 && offsets(0) == 0, "offsets must begin with 0 and have at least one part");
-  for (std::size_t i = 1; i < offsets.shape(0); ++i) expect(offsets(i) > offsets(i - 1), "offsets must rise");
-  expect(static_cast<std::size_t>(offsets(offsets.shape(0) - 1)) == total, "offsets must end with the number of rows");
 }
 
 void probe_rows(const Matrix<std::int8_t>& query, const Matrix<std::int8_t>& parents, const Row<std::int64_t>& parent_offsets,
@@ -133,26 +76,9 @@ void probe_rows(const Matrix<std::int8_t>& query, const Matrix<std::int8_t>& par
   expect(!table || (table->shape(0) == centroids.shape(0) && table->shape(1) >= q && table->shape(1) % kTableLanes == 0),
          "table must have a row a centroid, as wide as a multiple of 32 that holds all query rows");
   const Table bytes{worth ? worth->data() : nullptr, table ? table->data() : nullptr, table ? table->shape(1) : 0};
-  const std::size_t packed_size = whole_lines(kernel.packed_bytes(q, p));
-  threads = useful_threads(parents.shape(0), kParentsAtOnce, threads);
-  const std::size_t scratch_size = whole_lines(kernel.scratch_bytes(q, p));
-  Memory memory(packed_size + threads * scratch_size);
-  char* const begin_of = memory.begin();
+  const ProbeJob job{nullptr, q, p, parents.data(), parent_offsets.data(), parents.shape(0), centroids.data(), nprobe, parent_probe, bytes};
   nb::gil_scoped_release released;
-  kernel.pack(query.data(), q, p, begin_of);
-  const ProbeJob job{begin_of, q, p, parents.data(), parent_offsets.data(), parents.shape(0), centroids.data(), nprobe, parent_probe,
-                     bytes};
-  const std::vector<std::uint32_t> chosen = parents_of(job, kernel, begin_of + packed_size);
-  std::vector<Nearest> nearest(threads, Nearest(q, nprobe));
-  parallel_for(chosen.size(), kParentsAtOnce, threads, [&](std::size_t thread, std::size_t begin, std::size_t end) {
-    for (std::size_t i = begin; i < end; ++i) {
-      const auto first = static_cast<std::size_t>(parent_offsets(chosen[i])), end = static_cast<std::size_t>(parent_offsets(chosen[i] + 1));
-      nearest[thread].see(kernel, begin_of, p, centroids.data() + first * p, first, end - first, bytes,
-                          begin_of + packed_size + thread * scratch_size);
-    }
-  });
-  for (std::size_t thread = 1; thread < threads; ++thread) nearest[0].see_all_of(nearest[thread]);
-  nearest[0].write(numbers.data(), dots.data());
+  probe_all(kernel, query.data(), job, threads, numbers.data(), dots.data());
 }
 
 // Fills rows and scores, each with room for `limit`; returns how many there are.
@@ -192,7 +118,8 @@ std::size_t gather_documents(const Matrix<std::int32_t>& numbers, const Matrix<s
 
 void interact_documents(const Matrix<std::uint8_t>& table, const nb::ndarray<nb::ro, nb::ndim<1>, nb::c_contig, nb::device::cpu>& codes,
                         const Row<std::int64_t>& offsets, const Row<std::int64_t>& which, const Array<std::int32_t, 1>& sums,
-                        std::size_t threads) {
+                        std::size_t threads, const std::string& name) {
+  const CodesKernel& kernel = codes_kernel(name);
   const bool narrow = codes.dtype() == nb::dtype<std::uint16_t>();
   expect(narrow || codes.dtype() == nb::dtype<std::uint32_t>(), "codes must be uint16 or uint32");
   expect(table.shape(1) % kTableLanes == 0, "table must be as wide as a multiple of 32");
@@ -200,23 +127,22 @@ void interact_documents(const Matrix<std::uint8_t>& table, const nb::ndarray<nb:
   expect(sums.shape(0) == which.shape(0), "sums must have one entry a document scored");
   const InteractJob job{table.data(), table.shape(0), table.shape(1), codes.data(), narrow ? std::size_t{2} : std::size_t{4},
                         offsets.data(), codes.shape(0), offsets.shape(0) - 1, which.data(), sums.data()};
-  threads = useful_threads(which.shape(0), kLookedAtOnce, threads);
-  std::atomic<bool> sound{true};
+  bool sound;
   {
     nb::gil_scoped_release released;
-    parallel_for(which.shape(0), kLookedAtOnce, threads, [&](std::size_t, std::size_t begin, std::size_t end) {
-      if (!interact(job, begin, end)) sound = false;
-    });
+    sound = interact_all(kernel, job, which.shape(0), threads);
   }
   expect(sound, "a document, an offset or a centroid number is out of range");
 }
 
-void mark_centroids(const Matrix<std::uint8_t>& table, const Row<std::uint8_t>& least, const Array<std::uint8_t, 1>& marked) {
+void mark_centroids(const Matrix<std::uint8_t>& table, const Row<std::uint8_t>& least, const Array<std::uint8_t, 1>& marked,
+                    const std::string& name) {
+  const CodesKernel& kernel = codes_kernel(name);
   expect(table.shape(1) % kTableLanes == 0, "table must be as wide as a multiple of 32");
   expect(least.shape(0) == table.shape(1), "least must have one entry a column");
   expect(marked.shape(0) == table.shape(0), "marked must have one entry a centroid");
   nb::gil_scoped_release released;
-  mark(table.data(), least.data(), table.shape(0), table.shape(1), marked.data());
+  kernel.mark(table.data(), least.data(), table.shape(0), table.shape(1), marked.data());
 }
 
 void assign(const Matrix<float>& vectors, const Row<std::int64_t>& order, const Row<std::int32_t>& groups,
@@ -303,9 +229,9 @@ void bind_engine(nb::module_& m) {
   m.def("probe", &probe_rows, nb::arg("query"), nb::arg("parents"), nb::arg("parent_offsets"), nb::arg("centroids"),
         nb::arg("numbers"), nb::arg("dots"), nb::arg("parent_probe"), nb::arg("worth").none(), nb::arg("table").none(),
         nb::arg("threads"), nb::arg("kernel"));
-  m.def("mark", &mark_centroids, nb::arg("table"), nb::arg("least"), nb::arg("marked"));
+  m.def("mark", &mark_centroids, nb::arg("table"), nb::arg("least"), nb::arg("marked"), nb::arg("kernel"));
   m.def("interact", &interact_documents, nb::arg("table"), nb::arg("codes"), nb::arg("offsets"), nb::arg("which"), nb::arg("sums"),
-        nb::arg("threads"));
+        nb::arg("threads"), nb::arg("kernel"));
   m.def("gather", &gather_documents, nb::arg("numbers"), nb::arg("gains"), nb::arg("stream"), nb::arg("starts"),
         nb::arg("documents"), nb::arg("allowed").none(), nb::arg("rows"), nb::arg("scores"));
   m.def("assign", &assign, nb::arg("vectors"), nb::arg("order"), nb::arg("groups"), nb::arg("centroids"), nb::arg("group_offsets"),

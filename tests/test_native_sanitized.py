@@ -56,7 +56,10 @@ AVX2 = ["-mavx2", "-mfma", "-mf16c"]
 AVX512 = [*AVX2, "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl"]
 FAMILIES = {
     "maxsim": (["maxsim"], []),
-    "codes": (["codes", "assign"], ["probe", "gather", "interact", "quantise"]),
+    "codes": (
+        ["codes", "assign"],
+        [*(f"kernels/{name}" for name in ("probe", "gather", "quantise")), "candidates"],
+    ),
 }
 
 
@@ -65,7 +68,7 @@ FAMILIES = {
 def test_avx2(tmp_path: Path, check: str) -> None:
     kernels = NATIVE / "kernels"
     families, plain = FAMILIES[check]
-    sources = [(CHECKS / f"check_{check}.cpp", []), *((kernels / f"{name}.cpp", []) for name in plain)]
+    sources = [(CHECKS / f"check_{check}.cpp", []), *((NATIVE / f"{name}.cpp", []) for name in plain)]
     for family in families:
         vnni = ["-mavx512vnni"] if family == "codes" else []
         sources += [
@@ -85,7 +88,7 @@ def test_other_instruction_sets_through_simde(tmp_path: Path, name: str, define:
         pytest.skip("SIMDe is not installed (Debian: libsimde-dev)")
     kernels = NATIVE / "kernels"
     families, plain = FAMILIES[check]
-    sources = [(CHECKS / f"check_{check}.cpp", AVX2), *((kernels / f"{part}.cpp", []) for part in plain)]
+    sources = [(CHECKS / f"check_{check}.cpp", AVX2), *((NATIVE / f"{part}.cpp", []) for part in plain)]
     for family in families:
         sources += [(kernels / f"{family}_scalar.cpp", []), (kernels / f"{family}_{name}.cpp", AVX2)]
         if name == "avx512":

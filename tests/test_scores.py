@@ -9,7 +9,7 @@ import pytest
 
 from polyvec import Index, SearchOptions, rerank
 from polyvec.errors import InputError
-from polyvec.search import normalised_score
+from polyvec.search import highest_score, normalised_score
 from tests.conftest import WordEncoder
 
 TEXTS = {
@@ -71,12 +71,13 @@ def test_min_score_of_vectors(index: Index) -> None:
 
 def test_normalised_scores_stay_in_bounds() -> None:
     rows = np.eye(4, dtype=np.float32)
-    assert normalised_score(4.0, rows) == 1.0
-    assert normalised_score(4.00001, rows) == 1.0
-    assert normalised_score(1.0, rows) == 0.25
-    assert normalised_score(-0.3, rows) == 0.0
-    assert normalised_score(4.0, 2 * rows) == 0.5
-    assert normalised_score(0.0, np.zeros((2, 4), np.float32)) == 0.0
+    highest = highest_score(rows)
+    assert normalised_score(4.0, highest) == 1.0
+    assert normalised_score(4.00001, highest) == 1.0
+    assert normalised_score(1.0, highest) == 0.25
+    assert normalised_score(-0.3, highest) == 0.0
+    assert normalised_score(4.0, highest_score(2 * rows)) == 0.5
+    assert normalised_score(0.0, highest_score(np.zeros((2, 4), np.float32))) == 0.0
 
 
 def test_keywords_have_no_highest_score(index: Index) -> None:

@@ -11,6 +11,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/interact.hpp"
+
 namespace polyvec {
 
 // Whether a document is one of `documents`, and its tokens, offsets[document] to offsets[document + 1], lie among `tokens`.
@@ -80,6 +82,10 @@ struct CodesKernel {
   // room for n * q. The rows' bytes go to `table`.
   std::size_t (*reaching)(const void* packed, std::size_t q, std::size_t p, const std::int8_t* rows, std::size_t n,
                           const std::int32_t* least, Reached* found, const Table& table, void* scratch);
+  // Scores number `begin` to `end` of the job. False where a number in the arrays points outside of them.
+  bool (*interact)(const InteractJob& job, std::size_t begin, std::size_t end);
+  // marked[i] = whether some byte of row i of the table, (n_centroids, stride), reaches that column's `least`, (stride,).
+  void (*mark)(const std::uint8_t* table, const std::uint8_t* least, std::size_t n_centroids, std::size_t stride, std::uint8_t* marked);
   // Runs int8 multiply-adds from registers for a while; returns how many.
   double (*burn)(std::size_t rounds);
 };

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "kernels/codes.hpp"
+#include "kernels/interact.inl"
 
 namespace polyvec {
 namespace {
@@ -96,7 +97,7 @@ double burn(std::size_t rounds) {
 }  // namespace
 
 const CodesKernel& codes_scalar() {
-  static constexpr CodesKernel kernel{"scalar", [] { return true; }, packed_bytes, scratch_bytes, pack, score, look, reaching, burn};
+  static constexpr CodesKernel kernel{"scalar", [] { return true; }, packed_bytes, scratch_bytes, pack, score, look, reaching, interact, mark, burn};
   return kernel;
 }
 

@@ -17,6 +17,8 @@
 #include <limits>
 #include <type_traits>
 
+#include "kernels/interact.inl"
+
 namespace polyvec {
 namespace {
 
@@ -260,7 +262,7 @@ bool look_at_documents(const CodedJob& job, std::size_t begin, std::size_t end, 
         if (count > n) return false;
         for (std::size_t c = 0; c < count; ++c) {
           const std::size_t token = strip + inside[c];
-          for (std::size_t at = 0; at < width; at += kLine) __builtin_prefetch(job.packed + token * width + at);
+          for (std::size_t at = 0; at < width; at += kLine) __builtin_prefetch(job.packed + token * width + at, 0, 2);
           __builtin_prefetch(job.scales + token);
           tokens[found % kWaiting] = token;
           places[found % kWaiting] = static_cast<std::uint32_t>(place);
@@ -380,8 +382,8 @@ double simd_burn(std::size_t rounds) {
 
 template <class I>
 constexpr CodesKernel codes_kernel_of(const char* name, bool (*supported)()) {
-  return {name, supported, simd_packed_bytes<I>, simd_scratch_bytes<I>, simd_pack<I>, simd_score<I>, simd_look<I>, simd_reaching<I>,
-          simd_burn<I>};
+  return {name, supported, simd_packed_bytes<I>, simd_scratch_bytes<I>, simd_pack<I>, simd_score<I>, simd_look<I>, simd_reaching<I>, interact,
+          mark, simd_burn<I>};
 }
 
 }  // namespace

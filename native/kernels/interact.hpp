@@ -20,10 +20,4 @@ struct InteractJob {
   std::int32_t* sums;         // one a document scored: over the stride, the sum of the maxima over its tokens
 };
 
-// marked[i] = whether some byte of row i of the table, (K, stride), reaches that column's `least`, (stride,).
-void mark(const std::uint8_t* table, const std::uint8_t* least, std::size_t n_centroids, std::size_t stride, std::uint8_t* marked);
-
-// Scores number `begin` to `end` of the job. False where a number in the arrays points outside of them.
-bool interact(const InteractJob& job, std::size_t begin, std::size_t end);
-
 }  // namespace polyvec

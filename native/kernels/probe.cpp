@@ -79,18 +79,18 @@ std::vector<std::uint32_t> parents_of(const ProbeJob& job, const CodesKernel& ke
   nearest.see(kernel, job.query, job.p, job.parents, 0, job.n_parents, of_parents, memory);
   std::vector<std::int32_t> numbers(job.q * enough), dots(numbers.size());
   nearest.write(numbers.data(), dots.data());
-  std::vector<std::int64_t> best(job.n_parents, std::numeric_limits<std::int64_t>::min());  // the nearest query row, where one looks into it
+  std::vector<std::size_t> place(job.n_parents, enough);  // the best that it has in some query row's order; `enough` where none looks into it
   for (std::size_t row = 0; row < job.q; ++row) {
     std::size_t children = 0;
     for (std::size_t i = 0; i < enough && (i < job.parent_probe || children < job.nprobe); ++i) {
       const auto parent = static_cast<std::size_t>(numbers[row * enough + i]);
-      best[parent] = std::max<std::int64_t>(best[parent], dots[row * enough + i]);
+      place[parent] = std::min(place[parent], i);
       children += size(parent);
     }
   }
   std::vector<std::uint32_t> chosen;
   for (std::size_t i = 0; i < job.n_parents; ++i) {
-    if (best[i] != std::numeric_limits<std::int64_t>::min()) {
+    if (place[i] < enough) {
       chosen.push_back(static_cast<std::uint32_t>(i));
     } else if (job.table.bytes) {
       for (std::int64_t child = job.parent_offsets[i]; child < job.parent_offsets[i + 1]; ++child) {
@@ -98,8 +98,8 @@ std::vector<std::uint32_t> parents_of(const ProbeJob& job, const CodesKernel& ke
       }
     }
   }
-  std::sort(chosen.begin(), chosen.end(),  // what comes first sets a high mark for the rest
-            [&](std::uint32_t a, std::uint32_t b) { return best[a] != best[b] ? best[a] > best[b] : a < b; });
+  std::sort(chosen.begin(), chosen.end(),  // what comes first sets a high mark for the rest, in every query row
+            [&](std::uint32_t a, std::uint32_t b) { return place[a] != place[b] ? place[a] < place[b] : a < b; });
   return chosen;
 }
 

@@ -388,4 +388,6 @@ class Index:
 
 
 def _chosen(options: SearchOptions | None, **given: Any) -> SearchOptions:
-    return replace(options or SearchOptions(), **{name: value for name, value in given.items() if value is not None})
+    given = {name: value for name, value in given.items() if value is not None}
+    chosen = options or SearchOptions()
+    return replace(chosen, **given) if given else chosen

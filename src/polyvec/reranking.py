@@ -11,7 +11,7 @@ from polyvec.data import Document, Query, Run, as_documents
 from polyvec.errors import InputError
 from polyvec.explain import Explanation, explain
 from polyvec.scoring import maxsim
-from polyvec.search import Hit, normalised_score
+from polyvec.search import Hit, highest_score, normalised_score
 
 if TYPE_CHECKING:
     from polyvec.encoder import Encoded, Encoder
@@ -40,6 +40,7 @@ def rerank(
     encoded = list(encoder.encode_documents(document.encoded_text for document in given))
     scores = maxsim(encoded_query.vectors, [e.vectors for e in encoded], threads=threads)
     best = np.lexsort((np.arange(len(scores)), -scores))[:k]
+    highest = highest_score(encoded_query.vectors)
     hits = []
     for rank, i in enumerate(best.tolist(), start=1):
         document = given[i]
@@ -50,7 +51,7 @@ def rerank(
                 rank=rank,
                 text=document.text,
                 metadata=document.metadata,
-                normalised_score=normalised_score(float(scores[i]), encoded_query.vectors),
+                normalised_score=normalised_score(float(scores[i]), highest),
                 _explain=_Explainer(query, encoded_query, document.encoded_text, encoded[i]),
             )
         )

@@ -23,7 +23,9 @@ from polyvec.scoring import default_threads
 if TYPE_CHECKING:
     from polyvec.explain import Explanation
 
-__all__ = ["Asked", "Hit", "SearchOptions", "allowed_rows", "normalised_score", "search_each", "search_snapshot"]
+__all__ = [
+    "Asked", "Hit", "SearchOptions", "allowed_rows", "highest_score", "normalised_score", "search_each", "search_snapshot",
+]  # fmt: skip
 
 _FUSION_DEPTH = 100  # hits of each kind that are fused, at least
 _FUSION_CONSTANT = 60
@@ -135,7 +137,8 @@ def search_snapshot(
         found = _fused(snapshot, query.vectors, lists, options, threads)
     if query.vectors is not None and options.mode != "keyword":
         late = found.parts.get("late") or lists["late"]
-        found.normalised = {row: normalised_score(late[row], query.vectors) for row, _ in found.ranked}
+        highest = highest_score(query.vectors)
+        found.normalised = {row: normalised_score(late[row], highest) for row, _ in found.ranked}
     least = options.min_score
     if least is not None:
         found.ranked = [(row, score) for row, score in found.ranked if found.normalised[row] >= least]
@@ -169,13 +172,17 @@ def search_each(
         return list(pool.map(lambda query: one(query, 1), waiting))
 
 
-def normalised_score(score: float, query: npt.NDArray[np.float32]) -> float:
-    """MaxSim as a share of what this query would get if every token met itself, cut to [0, 1].
+def highest_score(query: npt.NDArray[np.float32]) -> float:
+    """The MaxSim of a query, (q, d) float32, of which every token meets itself."""
+    return float(np.linalg.norm(query, axis=1).sum())
 
-    query: (q, d) float32. With unit rows, which every model makes, that is the mean similarity of a query token's best match,
-    so it compares across queries of different lengths and never depends on other documents.
+
+def normalised_score(score: float, highest: float) -> float:
+    """MaxSim as a share of the query's `highest_score`, cut to [0, 1].
+
+    With unit rows, which every model makes, that is the mean similarity of a query token's best match, so it compares across
+    queries of different lengths and never depends on other documents.
     """
-    highest = float(np.linalg.norm(query, axis=1).sum())
     return min(max(score / highest, 0.0), 1.0) if highest > 0 else 0.0
 
 

@@ -9,8 +9,9 @@ import pytest
 
 import polyvec
 from polyvec.index import reader
-from polyvec.index.candidates import find_candidates
+from polyvec.index.candidates import find_candidates, narrowing
 from polyvec.index.coded_segment import CodedSegment
+from polyvec.index.definitions import find_candidates_definition
 from polyvec.index.options import SearchOptions
 from polyvec.index.reader import Snapshot
 
@@ -59,6 +60,24 @@ def kept(index: polyvec.Index, query: np.ndarray, options: SearchOptions, thread
         snapshot.codec, snapshot.codec.query(query), options, segments, [None] * len(segments), threads
     )
     return [positions.tolist() for positions in found]
+
+
+@pytest.mark.parametrize("options", [SearchOptions(), SearchOptions(k=50), SearchOptions(nprobe=4, candidates=200)])
+def test_they_are_those_of_the_definition(index: polyvec.Index, options: SearchOptions) -> None:
+    """On clustered vectors, where every step has something to choose; test_kernels.py has the odd cases."""
+    snapshot, (segment,) = parts(index)
+    codec = snapshot.codec
+    assert codec is not None
+    mask = (np.arange(segment.n_documents) % 2).astype(np.uint8)
+    for query in stretches(index, 0.3, 4):
+        asked = codec.query(query)
+        expected = find_candidates_definition(
+            **codec.for_search(), segments=[segment.for_search()] * 2, masks=[None, mask], query=asked.rows,
+            query_scales=asked.scales, **vars(narrowing(options, len(codec.centroids))),
+        )  # fmt: skip
+        found = find_candidates(codec, asked, options, [segment, segment], [None, mask], 2)
+        assert [part.tolist() for part in found] == [part.tolist() for part in expected]
+        assert 0 < len(found[1]) < len(found[0])
 
 
 def test_most_of_the_exact_best_is_found(index: polyvec.Index) -> None:

@@ -215,10 +215,11 @@ def interacting(seed: int, doclens: list[int], columns: int, code_dtype: type = 
     }
 
 
+@pytest.mark.parametrize("kernel", kernels.codes_kernels())
 @given(SEEDS, st.lists(st.integers(0, 80), max_size=80), st.integers(1, 3), st.booleans(), st.integers(1, 3))
-def test_interact_is_its_definition(seed, doclens, columns, wide, threads):
+def test_interact_is_its_definition(kernel, seed, doclens, columns, wide, threads):
     job = interacting(seed, doclens, columns, np.uint32 if wide else np.uint16)
-    assert np.array_equal(kernels.interact(**job, threads=threads), definitions.interact_definition(**job))
+    assert np.array_equal(kernels.interact(**job, threads=threads, kernel=kernel), definitions.interact_definition(**job))
 
 
 @pytest.mark.parametrize(
@@ -235,16 +236,18 @@ def test_interact_is_its_definition(seed, doclens, columns, wide, threads):
 )
 def test_interact_refuses_what_points_nowhere(name, value):
     job = interacting(0, [3, 2], 1) | {"which": np.array([0, 1])}
-    with pytest.raises(ValueError, match=r"range|must"):
-        kernels.interact(**job | {name: value})
+    for kernel in kernels.codes_kernels():
+        with pytest.raises(ValueError, match=r"range|must"):
+            kernels.interact(**job | {name: value}, kernel=kernel)
 
 
+@pytest.mark.parametrize("kernel", kernels.codes_kernels())
 @given(SEEDS, st.integers(0, 40), st.integers(1, 3))
-def test_mark_is_its_definition(seed, centroids, columns):
+def test_mark_is_its_definition(kernel, seed, centroids, columns):
     rng = np.random.default_rng(seed)
     table = rng.integers(0, 256, (centroids, 32 * columns)).astype(np.uint8)
     least = rng.integers(240, 256, 32 * columns).astype(np.uint8)
-    assert np.array_equal(kernels.mark(table, least), definitions.mark_definition(table, least))
+    assert np.array_equal(kernels.mark(table, least, kernel=kernel), definitions.mark_definition(table, least))
 
 
 def test_mark_refuses_other_shapes():
@@ -329,3 +332,104 @@ def test_quantise_is_its_definition(seed, n, nbits, blocks):
 
 def test_peak_is_measured():
     assert kernels.int8_peak() > 1e8
+
+
+def narrowed(seed: int, q: int, documents: list[int], nbits: int, blocks: int, wide: bool, few: bool):
+    """Arguments of find_candidates: a codec, segments with some documents masked, a query, and what the steps are told."""
+    rng = np.random.default_rng(seed)
+    sizes = rng.integers(1, 6, rng.integers(1, 6))
+    n_centroids, p, spread = int(sizes.sum()), 32 * blocks, int(rng.choice([1, 127]))  # small values make ties
+    rows = {
+        name: rng.integers(-spread, spread + 1, (n, p)).astype(np.int8)
+        for name, n in {"centroids": n_centroids, "directions": n_centroids, "parents": len(sizes), "query": q}.items()
+    }
+    query = rows.pop("query")
+    codec = {
+        **rows, "levels": rng.integers(-spread, spread + 1, (256, 16)).astype(np.int8), "step": 1 / 127, "nbits": nbits,
+        "parent_offsets": np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64), "dim": p - int(rng.integers(0, 8)),
+    }  # fmt: skip
+    segments, masks = [], []
+    for count in documents:
+        part = rng.integers(0, 12, count).tolist()
+        job = coded(int(rng.integers(1 << 30)), q, part, nbits, blocks, n_centroids, np.uint32 if wide else np.uint16)
+        numbers = np.repeat(np.arange(len(part)), part)
+        lists = [np.unique(numbers[job["codes"] == number]) for number in range(n_centroids)]
+        stream, starts = kernels.encode_postings(
+            np.concatenate(lists).astype(np.int64), np.array([len(one) for one in lists], np.int64)
+        )
+        named = {name: job[name] for name in ("codes", "scales", "packed", "offsets")}
+        segments.append({**named, "stream": stream, "starts": starts})
+        masks.append(rng.integers(0, 2, len(part)).astype(np.uint8) if rng.random() < 0.5 else None)
+    k, scored, looked, gathered = np.cumsum(rng.integers(1, 4 if few else 40, 4)).tolist()
+    within = [float(rng.choice([np.inf, 0.3, 3.0])) for _ in range(3)]
+    told = {
+        "k": k, "nprobe": int(rng.integers(1, n_centroids + 1)), "parent_probe": int(rng.integers(1, len(sizes) + 2)),
+        "missing": 0.95, "near": float(rng.choice([0.9, 1.0])), "least": 0.85, "doubling": float(rng.choice([0.0, 0.01])),
+        "gathered": gathered, "looked": looked, "scored": scored,
+        "gathered_within": within[0], "ordered_within": within[1], "looked_within": within[2],
+    }  # fmt: skip
+    return codec, segments, masks, query, rng.random(q).astype(np.float32), told
+
+
+@pytest.mark.parametrize("kernel", kernels.codes_kernels())
+@given(
+    SEEDS,
+    st.integers(1, 40),
+    st.lists(st.integers(0, 60), min_size=1, max_size=3),
+    NBITS,
+    BLOCKS,
+    st.booleans(),
+    st.booleans(),
+    st.integers(1, 3),
+)
+@settings(max_examples=60)
+def test_finding_candidates_is_its_definition(kernel, seed, q, documents, nbits, blocks, wide, few, threads):
+    codec, segments, masks, query, scales, told = narrowed(seed, q, documents, nbits, blocks, wide, few)
+    expected = definitions.find_candidates_definition(
+        **codec, segments=segments, masks=masks, query=query, query_scales=scales, **told
+    )
+    opened = kernels.searched_codec(**codec)
+    found = kernels.find_candidates(
+        opened, [kernels.searched_segment(**one) for one in segments], masks, query, scales, **told, threads=threads,
+        kernel=kernel,
+    )  # fmt: skip
+    assert [part.tolist() for part in found] == [part.tolist() for part in expected]
+
+
+@pytest.mark.parametrize(
+    ("part", "change", "message"),
+    [
+        ("codec", {"dim": 33}, "multiple of 32"),
+        ("codec", {"parent_offsets": np.array([0, 1])}, "parent_offsets|offsets"),
+        ("codec", {"step": 0.0}, "step"),
+        ("segment", {"starts": np.array([0, 0])}, "starts"),
+        ("segment", {"scales": np.zeros(1, np.uint8)}, "one entry a token"),
+        ("mask", {}, "mask"),
+        ("told", {"nprobe": 1000}, "nprobe"),
+        ("told", {"looked": 1, "scored": 2}, "looked"),
+        ("query", {}, "dim"),
+    ],
+)
+def test_finding_candidates_refuses_what_does_not_fit(part, change, message):
+    codec, segments, masks, query, scales, told = narrowed(3, 4, [3], 4, 1, False, True)
+    if part == "mask":
+        masks = [np.ones(2, np.uint8)]
+    if part == "query":
+        query = np.ones((4, 64), np.int8)
+    with pytest.raises(ValueError, match=message):
+        kernels.find_candidates(
+            kernels.searched_codec(**(codec | change if part == "codec" else codec)),
+            [kernels.searched_segment(**(segments[0] | change if part == "segment" else segments[0]))],
+            masks, query, scales, **(told | change if part == "told" else told),
+        )  # fmt: skip
+
+
+def test_a_damaged_segment_is_named():
+    codec, segments, _, query, scales, told = narrowed(3, 4, [3, 5], 4, 1, False, True)
+    segments[1]["codes"][:] = 60_000
+    with pytest.raises(kernels.DamagedSegmentError, match="out of range") as caught:
+        kernels.find_candidates(
+            kernels.searched_codec(**codec), [kernels.searched_segment(**one) for one in segments], [None, None], query,
+            scales, **told | {"nprobe": len(codec["centroids"])},
+        )  # fmt: skip
+    assert caught.value.segment == 1

@@ -2,16 +2,18 @@
 // compiled in against the scalar one, bit for bit; and with numbers that point nowhere, which must be refused. Built with
 // sanitizers by tests/test_native_sanitized.py. Prints what it ran; exits 1 on a difference.
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <limits>
 #include <random>
 #include <vector>
 
+#include "candidates.hpp"
 #include "kernels/assign.hpp"
 #include "kernels/codes.hpp"
 #include "kernels/gather.hpp"
-#include "kernels/interact.hpp"
 #include "kernels/probe.hpp"
 #include "kernels/quantise.hpp"
 
@@ -196,8 +198,8 @@ int check_gather(int number) {
   return 0;
 }
 
-// With the numbers of a Case, some of which point nowhere; parts must give what all at once gives.
-int check_interact(int number) {
+// With the numbers of a Case, some of which point nowhere; parts must give what all at once gives, and every kernel what scalar gives.
+int check_interact(int number, const std::vector<const CodesKernel*>& kernels) {
   Case one;
   const std::size_t stride = kTableLanes * (1 + below(3));
   const std::vector<std::uint8_t> table = bytes<std::uint8_t>(one.centroids * stride, 0, 255);
@@ -209,18 +211,61 @@ int check_interact(int number) {
   std::vector<std::int32_t> sums(one.which.size()), again(sums);
   InteractJob job{table.data(), one.centroids, stride, one.codes.data(), 2, one.offsets.data(), one.tokens, one.documents, one.which.data(),
                   sums.data()};
-  const bool sound = interact(job, 0, one.which.size());
-  job.sums = again.data();
-  const std::size_t half = one.which.size() / 2;
-  const bool halves = interact(job, 0, half), rest = interact(job, half, one.which.size());
-  if ((halves && rest) != sound || (sound && again != sums)) return differs("interact", "parts", number);
+  const bool sound = codes_scalar().interact(job, 0, one.which.size());
   if (kind > 2 && !sound) return differs("interact", "soundness", number);
-  std::vector<std::uint8_t> marked(one.centroids);
-  mark(table.data(), least.data(), one.centroids, stride, marked.data());
+  std::vector<const CodesKernel*> all = kernels;
+  all.push_back(&codes_scalar());
+  job.sums = again.data();
+  for (const CodesKernel* kernel : all) {
+    std::fill(again.begin(), again.end(), -1);
+    const std::size_t half = one.which.size() / 2;
+    const bool halves = kernel->interact(job, 0, half), rest = kernel->interact(job, half, one.which.size());
+    if ((halves && rest) != sound || (sound && again != sums)) return differs("interact", kernel->name, number);
+    std::vector<std::uint8_t> marked(one.centroids);
+    kernel->mark(table.data(), least.data(), one.centroids, stride, marked.data());
+    for (std::size_t i = 0; i < one.centroids; ++i) {
+      bool reached = false;
+      for (std::size_t k = 0; k < stride; ++k) reached |= table[i * stride + k] >= least[k];
+      if (marked[i] != reached) return differs("mark", kernel->name, number);
+    }
+  }
+  return 0;
+}
+
+// All steps one after another, over the documents of a Case twice, once with a mask; some numbers point nowhere.
+int check_candidates(int number, const std::vector<const CodesKernel*>& kernels) {
+  Case one;
+  std::vector<std::int64_t> parts(one.centroids + 1), starts{0};
+  std::vector<std::uint8_t> stream;
+  for (std::size_t i = 0; i <= one.centroids; ++i) parts[i] = static_cast<std::int64_t>(i);
   for (std::size_t i = 0; i < one.centroids; ++i) {
-    bool reached = false;
-    for (std::size_t k = 0; k < stride; ++k) reached |= table[i * stride + k] >= least[k];
-    if (marked[i] != reached) return differs("mark", "loops", number);
+    for (std::size_t document = below(2); document < one.documents; document += 1 + below(3)) {
+      stream.push_back(static_cast<std::uint8_t>(stream.size() == static_cast<std::size_t>(starts.back()) ? document : 1));
+    }
+    starts.push_back(static_cast<std::int64_t>(stream.size()));
+  }
+  const std::vector<std::uint8_t> allowed = bytes<std::uint8_t>(one.documents, 0, 1);
+  const std::size_t kind = below(8);
+  if (kind == 0 && one.tokens) one.codes[below(one.tokens)] = static_cast<std::uint16_t>(one.centroids + below(60000));
+  if (kind == 1) one.offsets[below(one.offsets.size())] = static_cast<std::int64_t>(generator()) - 2147483648LL;
+  if (kind == 2) starts[below(starts.size())] += static_cast<std::int64_t>(below(9)) - 4;
+  if (kind == 3 && !stream.empty()) stream[below(stream.size())] = static_cast<std::uint8_t>(below(256));
+  const CodecView codec{one.centroid_rows.data(), one.centroids, one.p, one.p, one.levels.data(), one.centroid_rows.data(),
+                        one.centroid_rows.data(), parts.data(), one.centroids, 1.0 / 127, one.nbits};
+  std::vector<SegmentView> segments(2, {one.codes.data(), 2, one.scales.data(), one.packed.data(), one.offsets.data(), one.tokens,
+                                        one.documents, stream.data(), stream.size(), starts.data(), nullptr});
+  segments[1].allowed = allowed.data();
+  const QueryView query{one.query.data(), one.query_scales.data(), one.q};
+  const std::size_t k = 1 + below(3), scored = k + below(3), looked = scored + below(4), gathered = looked + below(4);
+  const double within = number % 2 ? 0.3 : std::numeric_limits<double>::infinity();
+  const Narrowing narrowing{k, 1 + below(one.centroids), 1 + below(3), 0.95, 0.97, 0.85, 0.005, gathered, looked, scored, within, within, within};
+  std::vector<std::vector<std::int64_t>> expected, found;
+  const std::size_t damaged = find_candidates(codes_scalar(), codec, query, narrowing, segments, 1, expected);
+  if (kind > 3 && damaged != kSound) return differs("candidates", "soundness", number);
+  for (const CodesKernel* kernel : kernels) {
+    if (find_candidates(*kernel, codec, query, narrowing, segments, 2, found) != damaged || (damaged == kSound && found != expected)) {
+      return differs("candidates", kernel->name, number);
+    }
   }
   return 0;
 }
@@ -259,7 +304,7 @@ int main(int argc, char** argv) {
   kernels.push_back(&codes_neon()), assigners.push_back(&assign_neon());
 #endif
   for (int i = 0; i < cases; ++i) {
-    if (check_codes(i, kernels) || check_assign(i, assigners) || check_gather(i) || check_interact(i) || check_quantise(i)) return 1;
+    if (check_codes(i, kernels) || check_assign(i, assigners) || check_gather(i) || check_interact(i, kernels) || check_candidates(i, kernels) || check_quantise(i)) return 1;
   }
   std::printf("%d cases, scalar", cases);
   for (const CodesKernel* kernel : kernels) std::printf(" = %s", kernel->name);

@@ -99,13 +99,21 @@ class Codec:
         return values
 
     @cached_property
-    def directions(self) -> tuple[Int8, Int8, float]:
-        """What probing compares with: centroids (K, p) and parents (P, p) as unit vectors in int8, and the value of a step.
+    def searched(self) -> Any:
+        """What `kernels.find_candidates` takes."""
+        return kernels.searched_codec(**self.for_search())
+
+    def for_search(self) -> dict[str, Any]:
+        """Arguments of `kernels.searched_codec`. Probing compares with centroids and parents as unit vectors.
 
         A wide cluster has a short centroid; at its own length its documents would look worse than they are.
         """
         step = np.float32(1 / 127)
-        return _unit_rows(self.centroids, step), _unit_rows(self.parents, step), float(step)
+        return {
+            "centroids": self.centroids, "levels": self.levels, "directions": _unit_rows(self.centroids, step),
+            "parents": _unit_rows(self.parents, step), "parent_offsets": self.parent_offsets, "step": float(step),
+            "dim": self.dim, "nbits": self.nbits,
+        }  # fmt: skip
 
     @cached_property
     def owner(self) -> Int32:

@@ -5,7 +5,9 @@ Written as a stream, searched through a memory map. Needs the codec that made it
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -168,45 +170,19 @@ class CodedSegment:
         except ValueError as error:
             raise IndexCorruptError(f"{self.path} is damaged: {error}.") from error
 
-    def look(
-        self, query: CodedQuery, positions: Int64, marked: npt.NDArray[np.uint8], least: Float, threads: int
-    ) -> Float:
-        """(n,) float32: `score` of these positions over the tokens of marked centroids alone; see definitions.py."""
-        codec = self._codec
-        try:
-            return kernels.look(
-                query.rows, query.scales, marked, least, codec.centroids, codec.levels, self._codes, self._scales,
-                self._packed, self._offsets, positions, codec.nbits, threads=threads,
-            )  # fmt: skip
-        except ValueError as error:
-            raise IndexCorruptError(f"{self.path} is damaged: {error}.") from error
+    @cached_property
+    def searched(self) -> Any:
+        """What `kernels.find_candidates` takes."""
+        return kernels.searched_segment(**self.for_search())
 
-    def interact(self, table: npt.NDArray[np.uint8], positions: Int64, threads: int) -> Int32:
-        """(n,) int32: MaxSim of these positions with every token in the place of its centroid; see definitions.py."""
-        try:
-            return kernels.interact(table, self._codes, self._offsets, positions, threads=threads)
-        except ValueError as error:
-            raise IndexCorruptError(f"{self.path} is damaged: {error}.") from error
-
-    def lengths(self, positions: Int64) -> Int64:
-        """(n,) int64: token vectors of these positions."""
-        return np.asarray(self._offsets[positions + 1] - self._offsets[positions], np.int64)
-
-    def gather(
-        self,
-        numbers: npt.NDArray[np.int32],
-        gains: npt.NDArray[np.uint16],
-        allowed: npt.NDArray[np.uint8] | None,
-        limit: int,
-    ) -> tuple[Int64, Int32]:
-        """The `limit` positions with the best approximate scores, ascending, and those scores; see definitions.py."""
+    def for_search(self) -> dict[str, Any]:
+        """Arguments of `kernels.searched_segment`. Raises ValueError for a segment without postings."""
         if self._postings is None or self._starts is None:
             raise ValueError("this segment is small: it has no postings and is scored whole")
-        documents = self.n_documents
-        try:
-            return kernels.gather(numbers, gains, self._postings, self._starts, documents, allowed, limit)
-        except ValueError as error:
-            raise IndexCorruptError(f"{self.path} is damaged: {error}.") from error
+        return {
+            "codes": self._codes, "scales": self._scales, "packed": self._packed, "offsets": self._offsets,
+            "stream": self._postings, "starts": self._starts,
+        }  # fmt: skip
 
     def codes(self, position: int, end: int | None = None) -> Codes:
         """One document as it is stored, or those up to position `end`, one after another."""

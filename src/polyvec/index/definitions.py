@@ -5,10 +5,16 @@ Slow, and called by tests alone. Shapes and dtypes are those of the functions in
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
-from polyvec.index.kernels import Bytes, Float, Int8, Int32, Int64, decode_postings, expand
+from polyvec.index.kernels import Bytes, Float, Int8, Int32, Int64, decode_postings, expand, table_width
+
+Double = npt.NDArray[np.float64]
 
 
 def refine_definition(
@@ -255,3 +261,120 @@ def quantise_definition(residuals: Float, steps: Float, points: Float, threshold
     middles = np.sqrt(steps[1:] * steps[:-1])
     scales = (scale[:, None] > middles[None, :]).sum(axis=1).astype(np.uint8)
     return codes_at(steps[scales]).astype(np.uint8), scales
+
+
+def find_candidates_definition(
+    centroids: Int8,
+    levels: Int8,
+    directions: Int8,
+    parents: Int8,
+    parent_offsets: Int64,
+    step: float,
+    dim: int,
+    nbits: int,
+    segments: Sequence[Mapping[str, Any]],
+    masks: Sequence[Bytes | None],
+    query: Int8,
+    query_scales: Float,
+    *,
+    k: int,
+    nprobe: int,
+    parent_probe: int,
+    missing: float,
+    near: float,
+    least: float,
+    doubling: float,
+    gathered: int,
+    looked: int,
+    scored: int,
+    gathered_within: float,
+    ordered_within: float,
+    looked_within: float,
+) -> list[Int64]:
+    """The ascending positions of each segment that are left after probing, gathering, interacting and looking.
+
+    directions: (K, p) centroids as unit vectors in int8, whose unit is worth `step`; parents are of them · segments: arguments of
+    `kernels.searched_segment` · masks: for each (documents,), 0 for a document to pass over, or None. All in fp64 but for what
+    the kernels take and give; sums run in order. After each step the best stay (`gathered`, `looked`, `scored` of all segments
+    together, ties to those that come first), as far as they are within a distance of the k-th best. Distances are of the root
+    of the summed squares of the query's rows, at 128 dimensions; infinity for none.
+
+    Gathering: a centroid that a row probes gives its score, less what documents without one are taken to have: `missing` of the
+    row's last. Interacting: every token in the place of its centroid, less `doubling` of the highest possible score for each
+    doubling of a document's length. Looking: over tokens whose centroid's score comes to `near` of some row's last; a row
+    without any counts `least` of that.
+    """
+    worth = query_scales.astype(np.float64)
+    norms = [math.sqrt(square) * scale for square, scale in zip(_squares(query), worth.tolist(), strict=True)]
+    largest = max(*norms, 1e-30)
+    unit = largest / 255
+    spread = math.sqrt(_sum(norm * norm for norm in norms) * 128 / dim)
+
+    width = table_width(len(query))
+    probing = (query, parents, parent_offsets, directions, nprobe, parent_probe)
+    numbers, dots = probe_definition(*probing)
+    table = table_definition(*probing, np.rint(worth * (step / unit * 65536)).astype(np.int32), width)
+    last = dots[:, -1] * step
+    reach = np.full(width, 255, np.uint8)
+    reach[: len(query)] = np.clip(np.ceil(last * worth * (near / unit)), 1, 255)
+    marked = mark_definition(table, reach)
+    floor = (last * (near * least)).astype(np.float32)
+
+    values = dots * step * worth[:, None]
+    over = values - (values[:, -1:] - (1 - missing) * np.abs(values[:, -1:]))
+    gain = max(_sum(over[:, 0].tolist()), 1e-30) / (65535 * 0.999)
+    gains = (over / gain).astype(np.uint16)
+    kept, scores = [], []
+    for segment, mask in zip(segments, masks, strict=True):
+        documents = len(segment["offsets"]) - 1
+        rows, found = gather_definition(numbers, gains, segment["stream"], segment["starts"], documents, mask, gathered)
+        kept.append(rows)
+        scores.append(found.astype(np.float64))
+    kept = _best(kept, scores, gathered, k, gathered_within * spread / gain)
+
+    long = doubling * 255 * _sum(norms) / largest
+    scores = []
+    for segment, rows in zip(segments, kept, strict=True):
+        sums = interact_definition(table, segment["codes"], segment["offsets"], rows)
+        lengths = segment["offsets"][rows + 1] - segment["offsets"][rows]
+        scores.append(sums - long * _doublings(lengths))
+    kept = _best(kept, scores, looked, k, ordered_within * spread / unit)
+
+    scores = [
+        look_definition(
+            query, query_scales, marked, floor, centroids, levels, segment["codes"], segment["scales"], segment["packed"],
+            segment["offsets"], rows, nbits,
+        ).astype(np.float64)
+        for segment, rows in zip(segments, kept, strict=True)
+    ]  # fmt: skip
+    return _best(kept, scores, scored, k, looked_within * spread)
+
+
+def _squares(rows: Int8) -> list[int]:
+    return [int(square) for square in (rows.astype(np.int64) ** 2).sum(axis=1)]
+
+
+def _sum(values: Iterable[float]) -> float:
+    """One after another; Python's own sum and NumPy's have ways of their own."""
+    total = 0.0
+    for value in values:
+        total += value
+    return total
+
+
+def _doublings(lengths: Int64) -> Double:
+    """log2, along straight lines between powers of two: the same bits on every machine. At least 1 counts."""
+    mantissas, exponents = np.frexp(np.maximum(lengths, 1).astype(np.float64))
+    doublings: Double = exponents - 2 + 2 * mantissas
+    return doublings
+
+
+def _best(rows: list[Int64], scores: list[Double], count: int, k: int, within: float) -> list[Int64]:
+    flat = np.concatenate(scores)
+    order = np.lexsort((np.arange(len(flat)), -flat))
+    keep = np.zeros(len(flat), bool)
+    keep[order[:count]] = True
+    if len(flat) > k:
+        keep &= flat >= flat[order[k - 1]] - within
+    cuts = np.cumsum([len(part) for part in rows])[:-1]
+    return [part[kept] for part, kept in zip(rows, np.split(keep, cuts), strict=True)]

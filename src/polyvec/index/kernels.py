@@ -11,6 +11,9 @@ w = 4 * nbits bytes a block.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -185,17 +188,25 @@ def table_width(query_rows: int) -> int:
     return -(-query_rows // _TABLE_LANES) * _TABLE_LANES
 
 
-def mark(table: Bytes, least: Bytes) -> Bytes:
+def mark(table: Bytes, least: Bytes, *, kernel: str = "") -> Bytes:
     """(K,) uint8: as `mark_definition`. Raises ValueError for shapes that do not fit."""
     marked = np.empty(len(table), np.uint8)
-    _native.mark(table, least, marked)
+    _native.mark(table, least, marked, kernel)
     return marked
 
 
-def interact(table: Bytes, codes: npt.NDArray[np.generic], offsets: Int64, which: Int64, *, threads: int = 1) -> Int32:
+def interact(
+    table: Bytes,
+    codes: npt.NDArray[np.generic],
+    offsets: Int64,
+    which: Int64,
+    *,
+    threads: int = 1,
+    kernel: str = "",
+) -> Int32:
     """(m,) int32: as `interact_definition`. Raises ValueError for shapes that do not fit and numbers that point nowhere."""
     sums = np.empty(len(which), np.int32)
-    _native.interact(table, codes, offsets, which, sums, threads)
+    _native.interact(table, codes, offsets, which, sums, threads, kernel)
     return sums
 
 
@@ -215,6 +226,63 @@ def gather(
         return rows, scores
     found = _native.gather(numbers, gains, stream, offsets, documents, allowed, rows, scores)
     return rows[:found], scores[:found]
+
+
+class DamagedSegmentError(ValueError):
+    """A segment whose numbers point nowhere. segment: its place among those that were given."""
+
+    def __init__(self, segment: int) -> None:
+        super().__init__("a document, an offset, a posting or a centroid number is out of range")
+        self.segment = segment
+
+
+def searched_codec(
+    *,
+    centroids: Int8,
+    levels: Int8,
+    directions: Int8,
+    parents: Int8,
+    parent_offsets: Int64,
+    step: float,
+    dim: int,
+    nbits: int,
+) -> Any:
+    """What `find_candidates` takes of a codec, checked once. Raises ValueError for shapes that do not fit."""
+    return _native.Codec(centroids, levels, directions, parents, parent_offsets, step, dim, nbits)
+
+
+def searched_segment(
+    *, codes: npt.NDArray[np.generic], scales: Bytes, packed: Bytes, offsets: Int64, stream: Bytes, starts: Int64
+) -> Any:
+    """What `find_candidates` takes of a segment, checked once. Raises ValueError for shapes that do not fit."""
+    return _native.Segment(codes, scales, packed, offsets, stream, starts)
+
+
+def find_candidates(
+    codec: Any,
+    segments: Sequence[Any],
+    masks: Sequence[Bytes | None],
+    query: Int8,
+    query_scales: Float,
+    *,
+    scored: int,
+    threads: int = 1,
+    kernel: str = "",
+    **narrowing: float,
+) -> list[Int64]:
+    """The ascending positions that are left of each segment: as `find_candidates_definition`, whose narrowing this takes too.
+
+    codec, segments: of `searched_codec`, `searched_segment`. Raises DamagedSegmentError, and ValueError for what does not fit.
+    """
+    positions, counts = np.empty(scored, np.int64), np.empty(len(segments), np.int64)
+    damaged = _native.candidates(
+        codec, list(segments), list(masks), query, query_scales, scored=scored, positions=positions, counts=counts,
+        threads=threads, kernel=kernel, **narrowing,
+    )  # fmt: skip
+    if damaged >= 0:
+        raise DamagedSegmentError(damaged)
+    ends = counts.cumsum().tolist()
+    return [positions[end - count : end] for end, count in zip(ends, counts.tolist(), strict=True)]
 
 
 def assign(
