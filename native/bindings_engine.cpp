@@ -12,6 +12,7 @@
 
 #include "bindings.hpp"
 #include "candidates.hpp"
+#include "kernels/cluster.hpp"
 #include "kernels/gather.hpp"
 #include "kernels/quantise.hpp"
 #include "kernels/rotate.hpp"
@@ -21,7 +22,7 @@ using namespace polyvec;
 
 namespace {
 
-constexpr std::size_t kVectorsAtOnce = 1024;
+constexpr std::size_t kVectorsAtOnce = 1024, kDimensionsAtOnce = 32;
 
 // With `marked` and `least`, a look: over the tokens of marked centroids alone.
 void refine(const Matrix<std::int8_t>& query, const Row<float>& query_scales, const Matrix<std::int8_t>& centroids,
@@ -176,6 +177,16 @@ void assign(const Matrix<float>& vectors, const Row<std::int64_t>& order, const 
   parallel_for(n, kVectorsAtOnce, threads, [&](std::size_t, std::size_t begin, std::size_t end) { kernel->assign(job, begin, end); });
 }
 
+void cluster_sums(const Matrix<float>& vectors, const Row<std::int64_t>& nearest, const Array<double, 2>& sums, std::size_t threads) {
+  const std::size_t n = vectors.shape(0), d = vectors.shape(1), clusters = sums.shape(0);
+  expect(nearest.shape(0) == n, "nearest must have one entry a vector");
+  expect(sums.shape(1) == d, "vectors and sums differ in dim");
+  for (std::size_t i = 0; i < n; ++i) expect(nearest(i) >= 0 && static_cast<std::size_t>(nearest(i)) < clusters, "a cluster is out of range");
+  const ClusterJob job{vectors.data(), nearest.data(), n, d, sums.data()};
+  nb::gil_scoped_release released;
+  parallel_for(d, kDimensionsAtOnce, threads, [&](std::size_t, std::size_t begin, std::size_t end) { add_up(job, begin, end); });
+}
+
 void quantise_rows(const Matrix<float>& residuals, const Row<float>& steps, const Row<float>& points, const Row<float>& thresholds,
                    const Array<std::uint8_t, 1>& scales, const Array<std::uint8_t, 2>& packed, std::size_t threads) {
   const std::size_t n = residuals.shape(0), p = residuals.shape(1), levels = points.shape(0);
@@ -193,14 +204,14 @@ void quantise_rows(const Matrix<float>& residuals, const Row<float>& steps, cons
   });
 }
 
-void rotate_rows(const Array<float, 2>& rows, const Matrix<float>& signs, float scale, bool forward) {
+void rotate_rows(const Array<float, 2>& rows, const Matrix<float>& signs, float scale, bool forward, std::size_t threads) {
   const std::size_t d = rows.shape(1);
   expect(d > 0 && signs.shape(1) == d, "rows and signs differ in dim");
   std::size_t block = 1;
   while (2 * block <= d) block *= 2;
   const RotateJob job{rows.data(), signs.data(), d, signs.shape(0), block, scale, forward};
   nb::gil_scoped_release released;
-  rotate(job, 0, rows.shape(0));
+  parallel_for(rows.shape(0), kVectorsAtOnce, threads, [&](std::size_t, std::size_t begin, std::size_t end) { rotate(job, begin, end); });
 }
 
 template <class Kernel>
@@ -236,9 +247,11 @@ void bind_engine(nb::module_& m) {
         nb::arg("documents"), nb::arg("allowed").none(), nb::arg("rows"), nb::arg("scores"));
   m.def("assign", &assign, nb::arg("vectors"), nb::arg("order"), nb::arg("groups"), nb::arg("centroids"), nb::arg("group_offsets"),
         nb::arg("nearest"), nb::arg("threads"), nb::arg("kernel"));
+  m.def("cluster_sums", &cluster_sums, nb::arg("vectors"), nb::arg("nearest"), nb::arg("sums"), nb::arg("threads"));
   m.def("quantise", &quantise_rows, nb::arg("residuals"), nb::arg("steps"), nb::arg("points"), nb::arg("thresholds"),
         nb::arg("scales"), nb::arg("packed"), nb::arg("threads"));
-  m.def("rotate", &rotate_rows, nb::arg("rows"), nb::arg("signs"), nb::arg("scale"), nb::arg("forward"));
+  m.def("rotate", &rotate_rows, nb::arg("rows"), nb::arg("signs"), nb::arg("scale"), nb::arg("forward"),
+        nb::arg("threads"));
   m.def("codes_kernels", [] { return names(codes_kernels()); });
   m.def("assign_kernels", [] { return names(assign_kernels()); });
   m.def("int8_peak", &int8_peak, nb::arg("kernel"));

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "dispatch.hpp"
+#include "memory.hpp"
 #include "parallel.hpp"
 
 namespace nb = nanobind;
@@ -27,14 +28,6 @@ using Numbers = nb::ndarray<const std::int64_t, nb::ndim<1>, nb::c_contig, nb::d
 using Scores = nb::ndarray<float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 
 constexpr std::size_t kChunkTokens = 2048;  // token vectors a thread takes at a time
-constexpr std::size_t kLineFloats = 16;     // floats in a cache line: packed queries and scratch begin on one
-
-std::size_t whole_lines(std::size_t floats) { return (floats + kLineFloats - 1) / kLineFloats * kLineFloats; }
-
-float* line_aligned(float* memory) {
-  const std::uintptr_t line = kLineFloats * sizeof(float);
-  return reinterpret_cast<float*>((reinterpret_cast<std::uintptr_t>(memory) + line - 1) / line * line);
-}
 
 const MaxsimKernel& kernel_named(const std::string& name) {
   const MaxsimKernel* kernel = find_maxsim_kernel(name);
@@ -69,10 +62,10 @@ void maxsim(const Floats& query, const Array& tokens, const Numbers& offsets, Sc
   const std::size_t per_document = std::max<std::size_t>(tokens.shape(0) / std::max<std::size_t>(documents, 1), 1);
   const std::size_t chunk = kChunkTokens / per_document + 1;
   threads = useful_threads(count, chunk, threads);
-  const std::size_t packed_size = whole_lines(kernel.packed_floats(q, d));
-  const std::size_t scratch_size = whole_lines(kernel.scratch_floats(q, d));
-  std::vector<float> memory(packed_size + threads * scratch_size + kLineFloats);
-  float* const packed = line_aligned(memory.data());
+  const std::size_t packed_size = whole_lines(kernel.packed_floats(q, d) * sizeof(float)) / sizeof(float);
+  const std::size_t scratch_size = whole_lines(kernel.scratch_floats(q, d) * sizeof(float)) / sizeof(float);
+  Memory memory((packed_size + threads * scratch_size) * sizeof(float));
+  float* const packed = reinterpret_cast<float*>(memory.begin());
   kernel.pack(query.data(), q, d, packed);
   const MaxsimJob job{packed, q, d, tokens.data(), sizeof(*tokens.data()) == 4 ? Dtype::f32 : Dtype::f16,
                       offsets.data(), which ? which->data() : nullptr, scores.data()};

@@ -95,6 +95,14 @@ def test_rotation_is_its_definition(seed, n, d, forward):
     assert rows.tobytes() == expected.tobytes()
 
 
+def test_rotation_on_several_threads():
+    rng = np.random.default_rng(4)
+    rows, signs = rng.normal(size=(3000, 48)).astype(np.float32), rng.choice(np.array([-1, 1], np.float32), (3, 48))
+    expected = definitions.rotate_definition(rows, signs, forward=True)
+    kernels.rotate(rows, signs, forward=True, threads=3)
+    assert rows.tobytes() == expected.tobytes()
+
+
 @given(SEEDS, st.integers(1, 40), NBITS)
 def test_packing_can_be_undone(seed, n, nbits):
     codes = np.random.default_rng(seed).integers(0, 1 << nbits, (n, 64)).astype(np.uint8)
@@ -219,7 +227,9 @@ def interacting(seed: int, doclens: list[int], columns: int, code_dtype: type = 
 @given(SEEDS, st.lists(st.integers(0, 80), max_size=80), st.integers(1, 3), st.booleans(), st.integers(1, 3))
 def test_interact_is_its_definition(kernel, seed, doclens, columns, wide, threads):
     job = interacting(seed, doclens, columns, np.uint32 if wide else np.uint16)
-    assert np.array_equal(kernels.interact(**job, threads=threads, kernel=kernel), definitions.interact_definition(**job))
+    assert np.array_equal(
+        kernels.interact(**job, threads=threads, kernel=kernel), definitions.interact_definition(**job)
+    )
 
 
 @pytest.mark.parametrize(
@@ -433,3 +443,17 @@ def test_a_damaged_segment_is_named():
             scales, **told | {"nprobe": len(codec["centroids"])},
         )  # fmt: skip
     assert caught.value.segment == 1
+
+
+@given(SEEDS, st.integers(0, 200), st.integers(1, 70), st.integers(1, 9), st.integers(1, 3))
+def test_cluster_sums_are_their_definition(seed, n, d, clusters, threads):
+    rng = np.random.default_rng(seed)
+    vectors, nearest = rng.standard_normal((n, d)).astype(np.float32), rng.integers(0, clusters, n)
+    found = kernels.cluster_sums(vectors, nearest, clusters, threads=threads)
+    assert found.tobytes() == definitions.cluster_sums_definition(vectors, nearest, clusters).tobytes()
+
+
+@pytest.mark.parametrize("nearest", [np.array([0, 3]), np.array([-1, 0]), np.array([0])])
+def test_cluster_sums_refuse_clusters_that_are_not_there(nearest):
+    with pytest.raises(ValueError, match=r"range|one entry"):
+        kernels.cluster_sums(np.ones((2, 4), np.float32), nearest, 3)

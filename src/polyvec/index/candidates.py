@@ -20,12 +20,12 @@ from polyvec.index.options import SearchOptions
 _PARENTS = 1  # parents a query row looks into for each centroid probed
 _MISSING = 0.95  # of the score of a row's last probed centroid: what a document is taken to have where it met none
 _DOUBLING = 0.005  # of the highest possible score: what twice the length takes from a document's order when interacting
-_NEAR = 0.97  # of the score of a row's last probed centroid: tokens of centroids from there on are looked at
+_NEAR = 0.98  # of the score of a row's last probed centroid: tokens of centroids from there on are looked at
 _MANY, _NEAR_OF_MANY = 50, 0.93  # the same where so many hits are wanted
 _LEAST = 0.85  # of that: what a document is taken to have where it has no such token
 # How far below the k-th best a document may be after each step and stay, where the number of candidates is left open. At 128
 # dimensions, and of the root of the summed squares of the query's rows: that is how errors of rows add up.
-_GATHERED_WITHIN, _ORDERED_WITHIN, _LOOKED_WITHIN = 0.28, 0.3, 0.18
+_GATHERED_WITHIN, _ORDERED_WITHIN, _LOOKED_WITHIN = 0.3, 0.36, 0.2
 
 
 @dataclass(frozen=True)

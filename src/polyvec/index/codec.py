@@ -135,7 +135,7 @@ class Codec:
 
     def encode(self, vectors: Float, token_ids: Int32 | None, *, threads: int) -> Codes:
         """(n, dim) float32 unit rows -> codes. token_ids: (n,) or None where unknown."""
-        turned = self.rotation.apply(vectors)
+        turned = self.rotation.apply(vectors, threads=threads)
         groups = groups_of(turned, token_ids, self.own, self.cells, threads)
         codes = self.members[nearest_centroids(turned, groups, self._grouped, self.group_offsets, threads)].astype(
             np.uint32

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from polyvec.index import kernels
 from polyvec.index.codec import STEPS, Codec, Codes
-from polyvec.index.kmeans import cluster_sums, grouped_kmeans, nearest_centroids
+from polyvec.index.kmeans import grouped_kmeans, nearest_centroids
 from polyvec.index.rotation import Rotation
 
 Float = npt.NDArray[np.float32]
@@ -38,7 +38,7 @@ def train_codec(vectors: Float, *, nbits: int, total_tokens: int, seed: int = _S
     """vectors: (n, dim) float32 unit rows, n >= 1, which are overwritten · total_tokens: of the collection that they stand for."""
     dim = vectors.shape[1]
     measured = vectors[_some(len(vectors), seed)]
-    Rotation(dim, seed).apply_in_place(vectors)
+    Rotation(dim, seed).apply_in_place(vectors, threads=threads)
     turned = vectors
     k = min(centroid_count(total_tokens), len(turned))
     cells, groups, per_group = _shares(turned, k, seed, threads)
@@ -115,7 +115,8 @@ def _parents(
     centres = grouped_kmeans(values, zeros, whole, rounds=_ROUNDS, seed=seed + 2, threads=threads)
     near = nearest_centroids(values, zeros, centres, np.array([0, wanted], np.int64), threads)
     used, near = np.unique(near, return_inverse=True)
-    sums, sizes = cluster_sums(values, near, len(used))
+    sums = kernels.cluster_sums(values, near.astype(np.int64), len(used), threads=threads)
+    sizes = np.bincount(near, minlength=len(used))
     parents = np.zeros((len(used), padded.shape[1]), np.int8)
     parents[:, :dim] = np.clip(np.rint(sums / sizes[:, None]), -127, 127).astype(np.int8)
     return np.argsort(near, kind="stable"), parents, np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)

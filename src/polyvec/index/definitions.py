@@ -233,6 +233,13 @@ def assign_definition(vectors: Float, groups: Int32, centroids: Float, group_off
     return nearest
 
 
+def cluster_sums_definition(vectors: Float, nearest: Int64, clusters: int) -> Double:
+    """(clusters, d) float64: the sum of the vectors, (n, d), of each cluster; nearest: (n,) their clusters. In fp64, in order."""
+    sums = np.zeros((clusters, vectors.shape[1]))
+    np.add.at(sums, nearest, vectors.astype(np.float64))
+    return sums
+
+
 def quantise_definition(residuals: Float, steps: Float, points: Float, thresholds: Float) -> tuple[Bytes, Bytes]:
     """Residuals -> (n, p) uint8 codes below 2**nbits and (n,) uint8 scales.
 

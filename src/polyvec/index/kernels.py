@@ -295,6 +295,13 @@ def assign(
     return nearest
 
 
+def cluster_sums(vectors: Float, nearest: Int64, clusters: int, *, threads: int = 1) -> npt.NDArray[np.float64]:
+    """(clusters, d) float64: as `cluster_sums_definition`. Raises ValueError for shapes that do not fit, clusters out of range."""
+    sums = np.zeros((clusters, vectors.shape[1]))
+    _native.cluster_sums(vectors, nearest, sums, threads)
+    return sums
+
+
 def quantise(
     residuals: Float, steps: Float, points: Float, thresholds: Float, *, threads: int = 1
 ) -> tuple[Bytes, Bytes]:
@@ -306,9 +313,9 @@ def quantise(
     return scales, packed
 
 
-def rotate(rows: Float, signs: Float, *, forward: bool) -> None:
+def rotate(rows: Float, signs: Float, *, forward: bool, threads: int = 1) -> None:
     """Turn (n, d) float32 rows in place, as `rotate_definition`. Raises ValueError for shapes that do not fit."""
-    _native.rotate(rows, signs, float(1 / np.sqrt(1 << (rows.shape[1].bit_length() - 1))), forward)
+    _native.rotate(rows, signs, float(1 / np.sqrt(1 << (rows.shape[1].bit_length() - 1))), forward, threads)
 
 
 def codes_kernels() -> list[str]:

@@ -9,13 +9,12 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from polyvec.index.kernels import assign
+from polyvec.index.kernels import assign, cluster_sums
 
 Float = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
 
-_AT_ONCE = 1 << 16  # vectors, and
-_COLUMNS = 16  # dimensions that are copied at a time: a sample may be half of what the memory holds
+_AT_ONCE = 1 << 16  # vectors that are copied at a time: a sample may be half of what the memory holds
 
 
 def grouped_kmeans(
@@ -42,7 +41,8 @@ def grouped_kmeans(
     ordered_groups = groups[order]
     for _ in range(rounds):
         nearest = nearest_centroids(ordered, ordered_groups, centroids, offsets, threads)
-        sums, sizes = cluster_sums(ordered, nearest, len(centroids))
+        sums = cluster_sums(ordered, nearest, len(centroids), threads=threads)
+        sizes = np.bincount(nearest, minlength=len(centroids))
         filled = sizes > 0
         centroids[filled] = (sums[filled] / sizes[filled, None]).astype(np.float32)
     return centroids
@@ -55,21 +55,12 @@ def nearest_centroids(
     biased = np.concatenate([centroids, -0.5 * (centroids * centroids).sum(axis=1, keepdims=True)], axis=1)
     biased = biased.astype(np.float32)
     nearest = np.empty(len(vectors), np.int64)
+    room = np.ones((min(len(vectors), _AT_ONCE), vectors.shape[1] + 1), np.float32)
     for first in range(0, len(vectors), _AT_ONCE):
         part = vectors[first : first + _AT_ONCE]
-        with_ones = np.ones((len(part), part.shape[1] + 1), np.float32)
+        with_ones = room[: len(part)]
         with_ones[:, :-1] = part
         nearest[first : first + _AT_ONCE] = assign(
             with_ones, groups[first : first + _AT_ONCE], biased, offsets, threads=threads
         )
     return nearest
-
-
-def cluster_sums(vectors: Float, nearest: Int64, size: int) -> tuple[npt.NDArray[np.float64], Int64]:
-    """(size, d) float64 sums and (size,) counts of the vectors of each cluster."""
-    sizes = np.bincount(nearest, minlength=size)
-    sums = np.empty((size, vectors.shape[1]))
-    for first in range(0, vectors.shape[1], _COLUMNS):
-        for dimension, column in enumerate(np.ascontiguousarray(vectors[:, first : first + _COLUMNS].T), start=first):
-            sums[:, dimension] = np.bincount(nearest, weights=column, minlength=size)
-    return sums, sizes.astype(np.int64)

@@ -31,7 +31,7 @@ class SearchOptions:
     exact: bool = False  # score every document that may be returned; no probing
     nprobe: int = 16  # centroids that each query token looks into
     candidates: int | None = (
-        None  # documents looked at closely, an eighth of which is scored in full; None: those that come near enough, at most 1280
+        None  # documents looked at closely, an eighth of which is scored in full; None: those that come near enough, at most 1800
     )
     recall: float | None = (
         None  # share of the exact top 10 wanted, below 1: sets nprobe and candidates from the index's own measurement
@@ -72,7 +72,7 @@ class SearchOptions:
     @property
     def looked(self) -> int:
         """Documents whose tokens near the query's are looked at, at most."""
-        return max(1280, 32 * self.k) if self.candidates is None else max(self.candidates, self.k)
+        return max(1800, 32 * self.k) if self.candidates is None else max(self.candidates, self.k)
 
     @property
     def gathered(self) -> int:

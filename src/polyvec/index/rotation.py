@@ -22,15 +22,15 @@ class Rotation:
         self.dim = dim
         self._signs = generator.choice(np.array([-1, 1], np.float32), size=(_ROUNDS, dim))
 
-    def apply(self, vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    def apply(self, vectors: npt.NDArray[np.float32], *, threads: int = 1) -> npt.NDArray[np.float32]:
         """(n, dim) float32 -> (n, dim) float32 rotated."""
         turned = np.array(vectors, np.float32, order="C")
-        self.apply_in_place(turned)
+        self.apply_in_place(turned, threads=threads)
         return turned
 
-    def apply_in_place(self, vectors: npt.NDArray[np.float32]) -> None:
+    def apply_in_place(self, vectors: npt.NDArray[np.float32], *, threads: int = 1) -> None:
         """Rotate (n, dim) float32 where they lie."""
-        rotate(vectors, self._signs, forward=True)
+        rotate(vectors, self._signs, forward=True, threads=threads)
 
     def undo(self, vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """(n, dim) float32 rotated -> (n, dim) float32 as they were, but for rounding."""

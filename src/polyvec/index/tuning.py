@@ -7,6 +7,8 @@ reached what was asked for.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ import numpy.typing as npt
 from polyvec.index.coded_segment import CodedSegment
 from polyvec.index.options import SearchOptions
 from polyvec.index.reader import Snapshot
+from polyvec.scoring import default_threads
 
 _QUERIES = 64
 _QUERY_TOKENS = 32
@@ -46,14 +49,11 @@ def measured_curve(snapshot: Snapshot) -> list[dict[str, Any]]:
     chosen = rng.choice(positions, size=min(_QUERIES, len(positions)), replace=False)
     stretches = [(int(part.rows[i]), part.segment.decode(int(i))[:_QUERY_TOKENS]) for i in chosen]
     queries = [(row, _turned(vectors, rng)) for row, vectors in stretches if len(vectors)]
-    exact = [_found(snapshot, row, vectors, SearchOptions(k=11, exact=True)) for row, vectors in queries]
+    exact = _found(snapshot, queries, SearchOptions(k=11, exact=True))
     curve: list[dict[str, Any]] = []
     for nprobe, candidates in _SETTINGS:
-        options = SearchOptions(k=11, nprobe=nprobe, candidates=candidates)
-        shares = [
-            len(wanted & _found(snapshot, row, vectors, options)) / max(len(wanted), 1)
-            for (row, vectors), wanted in zip(queries, exact, strict=True)
-        ]
+        found = _found(snapshot, queries, SearchOptions(k=11, nprobe=nprobe, candidates=candidates))
+        shares = [len(wanted & hits) / max(len(wanted), 1) for hits, wanted in zip(found, exact, strict=True)]
         recall = round(float(np.mean(shares)), 4)
         curve.append({"nprobe": nprobe, "candidates": candidates, "recall": recall})
         if recall >= 0.9999:
@@ -70,6 +70,14 @@ def _turned(vectors: npt.NDArray[np.float32], rng: np.random.Generator) -> npt.N
     return np.ascontiguousarray(_LIKENESS * unit + (1 - _LIKENESS**2) ** 0.5 * away, np.float32)
 
 
-def _found(snapshot: Snapshot, row: int, vectors: npt.NDArray[np.float32], options: SearchOptions) -> set[int]:
-    rows, _ = snapshot.search(vectors, options)
-    return set([other for other in rows.tolist() if other != row][:10])
+def _found(
+    snapshot: Snapshot, queries: Sequence[tuple[int, npt.NDArray[np.float32]]], options: SearchOptions
+) -> list[set[int]]:
+    """The best ten of each query, less the row it was taken from; one query a thread."""
+
+    def one(query: tuple[int, npt.NDArray[np.float32]]) -> set[int]:
+        rows, _ = snapshot.search(query[1], options, threads=1)
+        return set([row for row in rows.tolist() if row != query[0]][:10])
+
+    with ThreadPoolExecutor(default_threads()) as pool:
+        return list(pool.map(one, queries))
