@@ -3,7 +3,7 @@
     python benchmarks/synthetic.py --cache VECTORS --folder FOLDER [--documents 1000000]
 
 FOLDER begins with the real documents of VECTORS (benchmarks/vectors.py), linked to. Each document that follows has the length
-and the tokens of a real short one, every token turned towards a token of any document: 0.84 of the one and 0.55 of the other,
+and the tokens of a real short one, every token turned towards a token of any short one: 0.84 of the one and 0.55 of the other,
 at length 1. So clusters stay where real text has them, no two documents are the same, and what is made up can
 still push real documents out of a top ten. Made in parts of 10,000 documents; a run that was stopped goes on where it was.
 """
