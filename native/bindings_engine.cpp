@@ -16,6 +16,7 @@
 #include "kernels/gather.hpp"
 #include "kernels/quantise.hpp"
 #include "kernels/rotate.hpp"
+#include "memory.hpp"
 #include "parallel.hpp"
 
 using namespace polyvec;
@@ -147,12 +148,14 @@ void mark_centroids(const Matrix<std::uint8_t>& table, const Row<std::uint8_t>& 
 }
 
 void assign(const Matrix<float>& vectors, const Row<std::int64_t>& order, const Row<std::int32_t>& groups,
-            const Matrix<float>& centroids, const Row<std::int64_t>& group_offsets, const Array<std::int64_t, 1>& nearest,
+            const Matrix<float>& centroids, const Row<float>& biases, const Row<std::int64_t>& group_offsets,
+            const Array<std::int64_t, 1>& nearest,
             std::size_t threads, const std::string& name) {
   const AssignKernel* kernel = find_assign_kernel(name);
   expect(kernel, "no such kernel on this machine; POLYVEC_KERNEL and kernel= take a name from assign_kernels()");
   const std::size_t n = vectors.shape(0), d = vectors.shape(1), parts = group_offsets.shape(0) - 1;
   expect(centroids.shape(1) == d, "vectors and centroids differ in dim");
+  expect(biases.shape(0) == centroids.shape(0), "biases must have one entry a centroid");
   expect(order.shape(0) == n && groups.shape(0) == n && nearest.shape(0) == n, "order, groups and nearest must have one entry a vector");
   check_parts(group_offsets, centroids.shape(0));
   for (std::size_t i = 0; i < n; ++i) {
@@ -166,11 +169,11 @@ void assign(const Matrix<float>& vectors, const Row<std::int64_t>& order, const 
     starts[g] = blocks;
     blocks += (group_offsets(g + 1) - group_offsets(g) + kAssignLanes - 1) / kAssignLanes;
   }
-  std::vector<float> packed(static_cast<std::size_t>(blocks) * kAssignLanes * d);
+  std::vector<float> packed(static_cast<std::size_t>(blocks) * kAssignLanes * (d + 1));
   parallel_for(parts, 64, threads, [&](std::size_t, std::size_t begin, std::size_t end) {
     for (std::size_t g = begin; g < end; ++g) {
-      pack_centroids(centroids.data(), group_offsets(g), group_offsets(g + 1) - group_offsets(g), d,
-                     packed.data() + starts[g] * kAssignLanes * d);
+      pack_centroids(centroids.data(), biases.data(), group_offsets(g), group_offsets(g + 1) - group_offsets(g), d,
+                     packed.data() + starts[g] * kAssignLanes * (d + 1));
     }
   });
   const AssignJob job{vectors.data(), order.data(), groups.data(), d, packed.data(), starts.data(), group_offsets.data(), nearest.data()};
@@ -187,20 +190,22 @@ void cluster_sums(const Matrix<float>& vectors, const Row<std::int64_t>& nearest
   parallel_for(d, kDimensionsAtOnce, threads, [&](std::size_t, std::size_t begin, std::size_t end) { add_up(job, begin, end); });
 }
 
-void quantise_rows(const Matrix<float>& residuals, const Row<float>& steps, const Row<float>& points, const Row<float>& thresholds,
-                   const Array<std::uint8_t, 1>& scales, const Array<std::uint8_t, 2>& packed, std::size_t threads) {
-  const std::size_t n = residuals.shape(0), p = residuals.shape(1), levels = points.shape(0);
+void quantise_rows(const Matrix<float>& residuals, const Row<float>& steps, const Row<float>& points, unsigned nbits,
+                   const Array<std::uint8_t, 1>& scales, const Array<std::uint8_t, 2>& packed, std::size_t threads,
+                   const std::string& name) {
+  const QuantiseKernel* kernel = find_quantise_kernel(name);
+  expect(kernel, "no such kernel on this machine; POLYVEC_KERNEL and kernel= take a name from quantise_kernels()");
+  const std::size_t n = residuals.shape(0), p = residuals.shape(1);
   expect(p > 0 && p % kBlock == 0, "rows must have a multiple of 32 dimensions");
-  expect(levels == 2 || levels == 4 || levels == 16, "points must be 2, 4 or 16");
-  expect(thresholds.shape(0) == levels - 1 && steps.shape(0) == 256, "thresholds must be one fewer than points, steps 256");
-  const unsigned nbits = levels == 2 ? 1 : levels == 4 ? 2 : 4;
+  expect(nbits == 1 || nbits == 2 || nbits == 4, "nbits must be 1, 2 or 4");
+  expect(points.shape(0) == 16 && steps.shape(0) == 256, "there must be 16 points and 256 steps");
   expect(scales.shape(0) == n && packed.shape(0) == n && packed.shape(1) == p * nbits / 8, "scales and packed must have a row a residual");
-  const QuantiseJob job{residuals.data(), p, steps.data(), points.data(), thresholds.data(), nbits, scales.data(), packed.data()};
+  const QuantiseJob job{residuals.data(), p, steps.data(), points.data(), nbits, scales.data(), packed.data()};
   nb::gil_scoped_release released;
   threads = useful_threads(n, kVectorsAtOnce, threads);
-  std::vector<float> scratch(threads * quantise_scratch_floats(p));
+  Memory scratch(threads * quantise_scratch_bytes(p));
   parallel_for(n, kVectorsAtOnce, threads, [&](std::size_t thread, std::size_t begin, std::size_t end) {
-    quantise(job, begin, end, scratch.data() + thread * quantise_scratch_floats(p));
+    kernel->quantise(job, begin, end, scratch.begin() + thread * quantise_scratch_bytes(p));
   });
 }
 
@@ -245,14 +250,15 @@ void bind_engine(nb::module_& m) {
         nb::arg("threads"), nb::arg("kernel"));
   m.def("gather", &gather_documents, nb::arg("numbers"), nb::arg("gains"), nb::arg("stream"), nb::arg("starts"),
         nb::arg("documents"), nb::arg("allowed").none(), nb::arg("rows"), nb::arg("scores"));
-  m.def("assign", &assign, nb::arg("vectors"), nb::arg("order"), nb::arg("groups"), nb::arg("centroids"), nb::arg("group_offsets"),
-        nb::arg("nearest"), nb::arg("threads"), nb::arg("kernel"));
+  m.def("assign", &assign, nb::arg("vectors"), nb::arg("order"), nb::arg("groups"), nb::arg("centroids"), nb::arg("biases"),
+        nb::arg("group_offsets"), nb::arg("nearest"), nb::arg("threads"), nb::arg("kernel"));
   m.def("cluster_sums", &cluster_sums, nb::arg("vectors"), nb::arg("nearest"), nb::arg("sums"), nb::arg("threads"));
-  m.def("quantise", &quantise_rows, nb::arg("residuals"), nb::arg("steps"), nb::arg("points"), nb::arg("thresholds"),
-        nb::arg("scales"), nb::arg("packed"), nb::arg("threads"));
+  m.def("quantise", &quantise_rows, nb::arg("residuals"), nb::arg("steps"), nb::arg("points"), nb::arg("nbits"),
+        nb::arg("scales"), nb::arg("packed"), nb::arg("threads"), nb::arg("kernel"));
   m.def("rotate", &rotate_rows, nb::arg("rows"), nb::arg("signs"), nb::arg("scale"), nb::arg("forward"),
         nb::arg("threads"));
   m.def("codes_kernels", [] { return names(codes_kernels()); });
   m.def("assign_kernels", [] { return names(assign_kernels()); });
+  m.def("quantise_kernels", [] { return names(quantise_kernels()); });
   m.def("int8_peak", &int8_peak, nb::arg("kernel"));
 }

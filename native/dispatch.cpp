@@ -98,8 +98,18 @@ const std::vector<const AssignKernel*>& assign_kernels() {
   return kernels;
 }
 
+const std::vector<const QuantiseKernel*>& quantise_kernels() {
+  static const std::vector<const QuantiseKernel*> kernels = usable<QuantiseKernel>({
+#if defined(POLYVEC_X86)
+      &quantise_avx512(), &quantise_avx2(),
+#endif
+      &quantise_scalar()});
+  return kernels;
+}
+
 const MaxsimKernel* find_maxsim_kernel(const std::string& name) { return found(maxsim_kernels(), name); }
 const CodesKernel* find_codes_kernel(const std::string& name) { return found(codes_kernels(), name); }
 const AssignKernel* find_assign_kernel(const std::string& name) { return found(assign_kernels(), name); }
+const QuantiseKernel* find_quantise_kernel(const std::string& name) { return found(quantise_kernels(), name); }
 
 }  // namespace polyvec

@@ -7,6 +7,7 @@
 #include "kernels/assign.hpp"
 #include "kernels/codes.hpp"
 #include "kernels/maxsim.hpp"
+#include "kernels/quantise.hpp"
 
 namespace polyvec {
 
@@ -14,6 +15,7 @@ namespace polyvec {
 const std::vector<const MaxsimKernel*>& maxsim_kernels();
 const std::vector<const CodesKernel*>& codes_kernels();
 const std::vector<const AssignKernel*>& assign_kernels();
+const std::vector<const QuantiseKernel*>& quantise_kernels();
 
 // The name POLYVEC_KERNEL holds, else empty.
 std::string forced_kernel();
@@ -23,5 +25,6 @@ std::string forced_kernel();
 const MaxsimKernel* find_maxsim_kernel(const std::string& name);
 const CodesKernel* find_codes_kernel(const std::string& name);
 const AssignKernel* find_assign_kernel(const std::string& name);
+const QuantiseKernel* find_quantise_kernel(const std::string& name);
 
 }  // namespace polyvec

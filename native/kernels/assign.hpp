@@ -1,6 +1,6 @@
-// Vectors -> the centroid of their own group with the largest dot product; the inner loop of k-means and of every build.
+// Vectors -> the centroid of their own group with the largest dot product plus bias; the inner loop of k-means and of every build.
 //
-// A dot product is one chain of fused multiply-adds over the dimensions in order, so every kernel and any number of threads
+// A dot product is one chain of fused multiply-adds over the dimensions in order, then the bias, so every kernel and any number of threads
 // return the same numbers. Cost: n * (centroids of the vector's group) * d multiply-adds.
 #pragma once
 
@@ -14,7 +14,7 @@ struct AssignJob {
   const std::int64_t* order;    // vectors of the same group side by side
   const std::int32_t* groups;   // (n,), of each vector
   std::size_t d;
-  const float* packed;          // every group's centroids, 16 side by side, by AssignKernel-independent pack_centroids
+  const float* packed;          // every group's centroids and biases, 16 side by side, by AssignKernel-independent pack_centroids
   const std::int64_t* packed_starts;  // (G,), where a group's first block is, in blocks
   const std::int64_t* group_offsets;  // (G + 1,)
   std::int64_t* nearest;        // (n,), ties by number
@@ -28,8 +28,8 @@ struct AssignKernel {
   void (*assign)(const AssignJob& job, std::size_t begin, std::size_t end);  // places begin to end of `order`
 };
 
-// (blocks, d, 16): a group of n centroids has ceil(n / 16) blocks; places without a centroid hold 0.
-void pack_centroids(const float* centroids, std::size_t first, std::size_t n, std::size_t d, float* to);
+// (blocks, d + 1, 16): a group of n centroids has ceil(n / 16) blocks, whose last row is biases; places without a centroid hold 0.
+void pack_centroids(const float* centroids, const float* biases, std::size_t first, std::size_t n, std::size_t d, float* to);
 
 const AssignKernel& assign_scalar();
 #if defined(POLYVEC_X86)

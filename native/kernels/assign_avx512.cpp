@@ -12,6 +12,7 @@ struct Avx512 {
   static vec set(float value) { return _mm512_set1_ps(value); }
   static vec load(const float* from) { return _mm512_loadu_ps(from); }
   static void store(float* to, vec value) { _mm512_storeu_ps(to, value); }
+  static vec add(vec a, vec b) { return _mm512_add_ps(a, b); }
   static vec fma(vec a, vec b, vec c) { return _mm512_fmadd_ps(a, b, c); }
 };
 

@@ -18,6 +18,7 @@ struct Neon {
   static vec set(float value) { return vdupq_n_f32(value); }
   static vec load(const float* from) { return vld1q_f32(from); }
   static void store(float* to, vec value) { vst1q_f32(to, value); }
+  static vec add(vec a, vec b) { return vaddq_f32(a, b); }
   static vec fma(vec a, vec b, vec c) { return vfmaq_f32(c, a, b); }
 };
 

@@ -14,18 +14,20 @@ struct Scalar {
   static vec set(float value) { return value; }
   static vec load(const float* from) { return *from; }
   static void store(float* to, vec value) { *to = value; }
+  static vec add(vec a, vec b) { return a + b; }
   static vec fma(vec a, vec b, vec c) { return std::fma(a, b, c); }
 };
 
 }  // namespace
 
-void pack_centroids(const float* centroids, std::size_t first, std::size_t n, std::size_t d, float* to) {
+void pack_centroids(const float* centroids, const float* biases, std::size_t first, std::size_t n, std::size_t d, float* to) {
   for (std::size_t start = 0; start < n; start += kAssignLanes) {
     for (std::size_t k = 0; k < d; ++k) {
       for (std::size_t lane = 0; lane < kAssignLanes; ++lane) {
         *to++ = start + lane < n ? centroids[(first + start + lane) * d + k] : 0.0f;
       }
     }
+    for (std::size_t lane = 0; lane < kAssignLanes; ++lane) *to++ = start + lane < n ? biases[first + start + lane] : 0.0f;
   }
 }
 

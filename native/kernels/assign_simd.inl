@@ -19,7 +19,7 @@ void nearest_of(const AssignJob& job, const std::int64_t* order, std::size_t n) 
   std::fill(best, best + R, -std::numeric_limits<float>::infinity());
   std::fill(place, place + R, first);
   for (std::int64_t start = 0; start < size; start += kAssignLanes) {
-    const float* block = job.packed + (job.packed_starts[group] + start / static_cast<std::int64_t>(kAssignLanes)) * kAssignLanes * job.d;
+    const float* block = job.packed + (job.packed_starts[group] + start / static_cast<std::int64_t>(kAssignLanes)) * kAssignLanes * (job.d + 1);
     typename I::vec sums[R][V];
     for (auto& row : sums) {
       for (auto& sum : row) sum = I::zero();
@@ -35,7 +35,7 @@ void nearest_of(const AssignJob& job, const std::int64_t* order, std::size_t n) 
     const std::int64_t count = std::min<std::int64_t>(size - start, kAssignLanes);
     for (std::size_t r = 0; r < std::min(R, n); ++r) {
       float lane[kAssignLanes];
-      for (std::size_t v = 0; v < V; ++v) I::store(lane + v * I::lanes, sums[r][v]);
+      for (std::size_t v = 0; v < V; ++v) I::store(lane + v * I::lanes, I::add(sums[r][v], I::load(block + job.d * kAssignLanes + v * I::lanes)));
       for (std::int64_t c = 0; c < count; ++c) {
         if (lane[c] > best[r]) best[r] = lane[c], place[r] = first + start + c;
       }

@@ -1,7 +1,7 @@
 // Arithmetic on quantised token vectors: MaxSim of an int8 query with documents in codes (refine), and plain int8 dot products.
 //
-// A token is v = clip(centroid + levels[scale][code], -127, 127) in int8, divided by its own length; with 8 bits the code
-// bytes are v itself. Rows are p int8 values, p a multiple of 32. Every dot product is an exact int32, lengths and sums are
+// A token is v = clip(centroid + levels[scale][window], -127, 127) in int8, divided by its own length; with 8 bits the code
+// bytes are v itself. A dimension's window is four bits: its code and those that follow in its block of 32 dimensions. Rows are p int8 values, p a multiple of 32. Every dot product is an exact int32, lengths and sums are
 // fp32 in one order, so all kernels return the same bits, and scalar is the definition.
 //
 // Cost of refine: q * t * p multiply-adds a document in int8, and p * nbits / 8 + 3 bytes a token plus its centroid's row. Looking
@@ -28,7 +28,7 @@ struct CodedJob {
   std::size_t q, p;            // query rows, dimensions of a row
   const std::int8_t* centroids;  // (K, p)
   std::size_t n_centroids;
-  const std::int8_t* levels;   // (256, 16), what a code adds at each scale
+  const std::int8_t* levels;   // (256, 16), what a window adds at each scale
   const void* codes;           // (T,) centroid numbers
   std::size_t code_bytes;      // 2 or 4 each
   const std::uint8_t* scales;  // (T,) rows of levels

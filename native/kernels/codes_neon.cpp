@@ -22,22 +22,22 @@ inline int32x4_t with_products(int32x4_t sum, int8x16_t a, int8x16_t b) {
   return vpadalq_s16(sum, vmull_s8(vget_high_s8(a), vget_high_s8(b)));
 }
 
-// The codes of dimensions 0 to 15 (half 0) or 16 to 31 (half 1) of a block.
+// The windows of dimensions 0 to 15 (half 0) or 16 to 31 (half 1) of a block.
 template <unsigned nbits>
 inline uint8x16_t unpacked(const std::uint8_t* bytes, int half) {
   if constexpr (nbits == 4) {
     const uint8x16_t both = vld1q_u8(bytes);
     return half ? vshrq_n_u8(both, 4) : vandq_u8(both, vdupq_n_u8(15));
   } else if constexpr (nbits == 2) {
-    const uint8x8_t all = vld1_u8(bytes);
-    const uint8x16_t pair = half ? vcombine_u8(vshr_n_u8(all, 4), vshr_n_u8(all, 6)) : vcombine_u8(all, vshr_n_u8(all, 2));
-    return vandq_u8(pair, vdupq_n_u8(3));
+    std::uint64_t word;
+    std::memcpy(&word, bytes, 8);
+    static constexpr std::int64_t shifts[2][2] = {{0, -2}, {-4, -6}};
+    return vandq_u8(vreinterpretq_u8_u64(vshlq_u64(vdupq_n_u64(word), vld1q_s64(shifts[half]))), vdupq_n_u8(15));
   } else {
     std::uint32_t word;
     std::memcpy(&word, bytes, 4);
-    static constexpr std::int8_t shifts[2][16] = {{0, 0, 0, 0, -1, -1, -1, -1, -2, -2, -2, -2, -3, -3, -3, -3},
-                                                  {-4, -4, -4, -4, -5, -5, -5, -5, -6, -6, -6, -6, -7, -7, -7, -7}};
-    return vandq_u8(vshlq_u8(vreinterpretq_u8_u32(vdupq_n_u32(word)), vld1q_s8(shifts[half])), vdupq_n_u8(1));
+    static constexpr std::int32_t shifts[2][4] = {{0, -1, -2, -3}, {-4, -5, -6, -7}};
+    return vandq_u8(vreinterpretq_u8_u32(vshlq_u32(vdupq_n_u32(word), vld1q_s32(shifts[half]))), vdupq_n_u8(15));
   }
 }
 

@@ -34,8 +34,10 @@ void expand(const CodedJob& job, std::size_t token, const std::int8_t* centroid,
   const std::size_t width = 4 * job.nbits;  // bytes a block
   for (std::size_t k = 0; k < job.p; ++k) {
     const std::size_t block = k / kBlock, inside = k % kBlock;
-    const unsigned code = (bytes[block * width + inside % width] >> (inside / width * job.nbits)) & ((1u << job.nbits) - 1);
-    v[k] = static_cast<std::int8_t>(std::clamp(centroid[k] + levels[code], -127, 127));
+    const std::uint8_t* const byte = bytes + block * width + inside % width;
+    const unsigned next = inside % width + 1 < width ? byte[1] : 0;  // a window ends with its block
+    const unsigned window = ((*byte | next << 8) >> (inside / width * job.nbits)) & 15;
+    v[k] = static_cast<std::int8_t>(std::clamp(centroid[k] + levels[window], -127, 127));
   }
 }
 

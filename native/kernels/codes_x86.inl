@@ -3,7 +3,7 @@
 namespace polyvec {
 namespace {
 
-// The codes of 32 dimensions, one a byte.
+// The windows of 32 dimensions, one a byte.
 template <unsigned nbits>
 inline __m256i unpacked(const std::uint8_t* bytes) {
   if constexpr (nbits == 4) {
@@ -13,12 +13,12 @@ inline __m256i unpacked(const std::uint8_t* bytes) {
     std::uint64_t word;
     std::memcpy(&word, bytes, 8);
     const __m256i all = _mm256_set1_epi64x(static_cast<long long>(word));
-    return _mm256_and_si256(_mm256_srlv_epi64(all, _mm256_setr_epi64x(0, 2, 4, 6)), _mm256_set1_epi8(3));
+    return _mm256_and_si256(_mm256_srlv_epi64(all, _mm256_setr_epi64x(0, 2, 4, 6)), _mm256_set1_epi8(15));
   } else {
     std::uint32_t word;
     std::memcpy(&word, bytes, 4);
     const __m256i all = _mm256_set1_epi32(static_cast<int>(word));
-    return _mm256_and_si256(_mm256_srlv_epi32(all, _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)), _mm256_set1_epi8(1));
+    return _mm256_and_si256(_mm256_srlv_epi32(all, _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)), _mm256_set1_epi8(15));
   }
 }
 

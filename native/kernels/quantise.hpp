@@ -1,7 +1,11 @@
 // Residuals -> codes and scales; what the build does for every token. Sums run over dimensions in order, unfused, so that
 // every machine writes the same file.
 //
-// Cost: about 3 * p * 2^nbits comparisons a token, 16 tokens side by side in lanes that the compiler vectorises.
+// A dimension's value is points[window]: its own code and those that follow, four bits in all (see codes.hpp), so that at 1 and 2
+// bits a code has a say in several values and 16 points are in reach of each. The best codes of a block are the shortest
+// path through a trellis of 2^(4 - nbits) states (Viterbi). With 4 bits a window is a code, and each value takes its nearest point.
+//
+// Cost: three times p * 16 distances a token, one token a lane.
 #pragma once
 
 #include <cstddef>
@@ -10,20 +14,29 @@
 namespace polyvec {
 
 struct QuantiseJob {
-  const float* residuals;   // (n, p)
+  const float* residuals;  // (n, p)
   std::size_t p;
-  const float* steps;       // (256,) ascending
-  const float* points;      // (2^nbits,) ascending, the values of the codes at scale 1
-  const float* thresholds;  // (2^nbits - 1,) between them
-  unsigned nbits;           // 1, 2 or 4
-  std::uint8_t* scales;     // (n,)
-  std::uint8_t* packed;     // (n, p * nbits / 8)
+  const float* steps;    // (256,) ascending
+  const float* points;   // (16,), the values of the windows at scale 1
+  unsigned nbits;        // 1, 2 or 4
+  std::uint8_t* scales;  // (n,)
+  std::uint8_t* packed;  // (n, p * nbits / 8)
 };
 
 constexpr std::size_t kQuantiseLanes = 16;
 
-inline std::size_t quantise_scratch_floats(std::size_t p) { return 2 * p * kQuantiseLanes; }
+struct QuantiseKernel {
+  const char* name;
+  bool (*supported)();
+  void (*quantise)(const QuantiseJob& job, std::size_t begin, std::size_t end, void* scratch);  // which begins on a cache line
+};
 
-void quantise(const QuantiseJob& job, std::size_t begin, std::size_t end, float* scratch);
+inline std::size_t quantise_scratch_bytes(std::size_t p) { return 2 * p * kQuantiseLanes * sizeof(float); }
+
+const QuantiseKernel& quantise_scalar();
+#if defined(POLYVEC_X86)
+const QuantiseKernel& quantise_avx2();
+const QuantiseKernel& quantise_avx512();
+#endif
 
 }  // namespace polyvec

@@ -1,4 +1,4 @@
-"""Codecs and coded segments that version 1 wrote are read for ever, and score as they did."""
+"""Codecs and coded segments that any version wrote are read for ever, and score as they did."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from polyvec.index.codec import Codec
 from polyvec.index.coded_segment import CodedSegment
 
 GOLDEN = Path(__file__).parent / "golden"
-EXPECTED = json.loads((GOLDEN / "v1-codes.json").read_text(encoding="utf-8"))
+EXPECTED = {
+    version: json.loads((GOLDEN / f"{version}-codes.json").read_text(encoding="utf-8")) for version in ("v1", "v2")
+}
 
 
 def query() -> np.ndarray:
@@ -21,11 +23,12 @@ def query() -> np.ndarray:
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
 
+@pytest.mark.parametrize("version", EXPECTED)
 @pytest.mark.parametrize("nbits", [1, 2, 4, 8])
-def test_files_of_version_1_are_read_for_ever(nbits: int) -> None:
-    expected = EXPECTED[str(nbits)]
-    codec = Codec.load(GOLDEN / f"v1-{nbits}.codec")
-    segment = CodedSegment(GOLDEN / f"v1-{nbits}.seg", codec, expected["codec"])
+def test_files_of_every_version_are_read_for_ever(nbits: int, version: str) -> None:
+    expected = EXPECTED[version][str(nbits)]
+    codec = Codec.load(GOLDEN / f"{version}-{nbits}.codec")
+    segment = CodedSegment(GOLDEN / f"{version}-{nbits}.seg", codec, expected["codec"])
     assert (codec.dim, codec.nbits, segment.n_documents, segment.n_tokens) == (24, nbits, 12, expected["tokens"])
     scores = segment.score(codec.query(query()), None, 2)
     assert scores == pytest.approx(np.array(expected["scores"]), abs=1e-4)
@@ -33,12 +36,23 @@ def test_files_of_version_1_are_read_for_ever(nbits: int) -> None:
     assert segment.verify() == []
 
 
+@pytest.mark.parametrize("version", EXPECTED)
 @pytest.mark.parametrize("nbits", [1, 2, 4, 8])
-def test_any_truncation_of_them_is_refused(nbits: int, tmp_path: Path) -> None:
-    codec = Codec.load(GOLDEN / f"v1-{nbits}.codec")
-    whole = (GOLDEN / f"v1-{nbits}.seg").read_bytes()
+def test_codecs_of_every_version_code_new_documents(nbits: int, version: str) -> None:
+    codec = Codec.load(GOLDEN / f"{version}-{nbits}.codec")
+    segment = CodedSegment(GOLDEN / f"{version}-{nbits}.seg", codec, EXPECTED[version][str(nbits)]["codec"])
+    vectors = codec.decode(segment.codes(0, segment.n_documents))
+    again = codec.decode(codec.encode(vectors, None, threads=1))
+    assert (again * vectors).sum(axis=1).mean() > {1: 0.75, 2: 0.9, 4: 0.99, 8: 0.999}[nbits]
+
+
+@pytest.mark.parametrize("version", EXPECTED)
+@pytest.mark.parametrize("nbits", [1, 2, 4, 8])
+def test_any_truncation_of_them_is_refused(nbits: int, version: str, tmp_path: Path) -> None:
+    codec = Codec.load(GOLDEN / f"{version}-{nbits}.codec")
+    whole = (GOLDEN / f"{version}-{nbits}.seg").read_bytes()
     path = tmp_path / "a.seg"
     for length in range(1, len(whole), 211):
         path.write_bytes(whole[:length])
         with pytest.raises(StorageError):
-            CodedSegment(path, codec, EXPECTED[str(nbits)]["codec"])
+            CodedSegment(path, codec, EXPECTED[version][str(nbits)]["codec"])

@@ -309,16 +309,19 @@ def test_assign_is_its_definition(kernel, seed, n, sizes, d):
     # whole numbers: sums are exact in any order, and ties are many
     vectors = rng.integers(-3, 4, (n, d)).astype(np.float32)
     centroids = rng.integers(-3, 4, (sum(sizes), d)).astype(np.float32)
-    expected = definitions.assign_definition(vectors, groups, centroids, offsets)
-    assert np.array_equal(kernels.assign(vectors, groups, centroids, offsets, threads=2, kernel=kernel), expected)
+    biases = rng.integers(-3, 4, sum(sizes)).astype(np.float32)
+    expected = definitions.assign_definition(vectors, groups, centroids, biases, offsets)
+    found = kernels.assign(vectors, groups, centroids, biases, offsets, threads=2, kernel=kernel)
+    assert np.array_equal(found, expected)
 
 
 def test_every_assign_kernel_finds_the_same():
     rng = np.random.default_rng(3)
     vectors, centroids = rng.standard_normal((3000, 65), np.float32), rng.standard_normal((900, 65), np.float32)
     groups, offsets = rng.integers(0, 3, 3000).astype(np.int32), np.array([0, 17, 500, 900])
+    biases = rng.standard_normal(900, np.float32)
     found = [
-        kernels.assign(vectors, groups, centroids, offsets, threads=t, kernel=k)
+        kernels.assign(vectors, groups, centroids, biases, offsets, threads=t, kernel=k)
         for k in kernels.assign_kernels()
         for t in (1, 3)
     ]
@@ -326,18 +329,48 @@ def test_every_assign_kernel_finds_the_same():
         assert np.array_equal(one, found[0])
 
 
-@given(SEEDS, st.integers(0, 40), st.sampled_from([1, 2, 4]), BLOCKS)
-@settings(max_examples=60)
-def test_quantise_is_its_definition(seed, n, nbits, blocks):
+def quantising(seed: int, n: int, blocks: int):
+    """Arguments of quantise: residuals of several lengths, some of them none."""
     rng = np.random.default_rng(seed)
     residuals = (rng.standard_normal((n, 32 * blocks)) * rng.choice([0, 0.01, 1, 9], (n, 1))).astype(np.float32)
-    points = np.sort(rng.standard_normal(1 << nbits)).astype(np.float32)
-    thresholds = ((points[1:] + points[:-1]) / 2).astype(np.float32)
-    steps = np.geomspace(0.01, 10, 256).astype(np.float32)
-    codes, scales = definitions.quantise_definition(residuals, steps, points, thresholds)
-    found_scales, packed = kernels.quantise(residuals, steps, points, thresholds, threads=2)
+    points = rng.standard_normal(16).astype(np.float32)
+    return residuals, np.geomspace(0.01, 10, 256).astype(np.float32), points
+
+
+@pytest.mark.parametrize("kernel", kernels.quantise_kernels())
+@given(SEEDS, st.integers(0, 40), st.sampled_from([1, 2, 4]), BLOCKS)
+@settings(max_examples=60)
+def test_quantise_is_its_definition(kernel, seed, n, nbits, blocks):
+    given_ = quantising(seed, n, blocks)
+    codes, scales = definitions.quantise_definition(*given_, nbits)
+    found_scales, packed = kernels.quantise(*given_, nbits, threads=2, kernel=kernel)
     assert np.array_equal(found_scales, scales)
     assert np.array_equal(packed, kernels.pack_codes(codes, nbits))
+
+
+@pytest.mark.parametrize("nbits", [1, 2])
+def test_no_other_codes_of_a_block_are_nearer(nbits):
+    residuals, steps, points = quantising(3, 8, 1)
+    scales, packed = kernels.quantise(residuals, steps, points, nbits)
+    rng = np.random.default_rng(4)
+
+    def lost(codes):
+        values = steps[scales][:, None] * points[kernels.unpack_windows(kernels.pack_codes(codes, nbits), nbits)]
+        return ((residuals - values).astype(np.float64) ** 2).sum(axis=1)
+
+    best = kernels.unpack_codes(packed, nbits)
+    for _ in range(2000):
+        changed = np.where(rng.random(best.shape) < 0.1, rng.integers(0, 1 << nbits, best.shape), best).astype(np.uint8)
+        assert (lost(changed) >= lost(best) * (1 - 1e-5)).all()
+
+
+def test_a_window_is_a_code_and_what_follows():
+    packed = np.array([[0b10110100, 0b01, 0, 0b11100000, 0, 0, 0, 0]], np.uint8)
+    of_ones = kernels.unpack_windows(packed[:, :4], 1)[0]
+    assert [of_ones[dimension] for dimension in (0, 4, 8, 28)] == [0b0100, 0b1010, 0b1101, 0b0011]
+    of_twos = kernels.unpack_windows(packed, 2)[0]
+    assert [of_twos[dimension] for dimension in (0, 8, 16, 24, 27)] == [0b0100, 0b1101, 0b1011, 0b0110, 0b0011]
+    assert np.array_equal(kernels.unpack_windows(np.tile(packed, 2), 4)[:, :8], packed & 15)
 
 
 def test_peak_is_measured():

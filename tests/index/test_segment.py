@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from polyvec.errors import IndexCorruptError, StorageError
-from polyvec.index.format import PAGE, BlockWriter
+from polyvec.index.format import FORMAT_VERSION, PAGE, BlockWriter
 from polyvec.index.segment import Segment, SegmentWriter, top_k
 from polyvec.scoring import maxsim_definition
 
@@ -107,7 +107,7 @@ def test_other_files_and_newer_versions_are_refused(tmp_path: Path, whole: bytes
     path.write_bytes(b"SQLite format 3\0" + whole[16:])
     with pytest.raises(IndexCorruptError, match="not a polyvec file"):
         Segment(path, DIM)
-    path.write_bytes(whole[:8] + (2).to_bytes(4, "little") + whole[12:])
+    path.write_bytes(whole[:8] + (FORMAT_VERSION + 1).to_bytes(4, "little") + whole[12:])
     with pytest.raises(StorageError, match="newer polyvec"):
         Segment(path, DIM)
     path.write_bytes(whole)

@@ -16,6 +16,7 @@
 #include "kernels/gather.hpp"
 #include "kernels/probe.hpp"
 #include "kernels/quantise.hpp"
+#include "memory.hpp"
 
 using namespace polyvec;
 
@@ -147,16 +148,18 @@ int check_codes(int number, const std::vector<const CodesKernel*>& kernels) {
 int check_assign(int number, const std::vector<const AssignKernel*>& kernels) {
   const std::size_t n = 1 + below(40), d = 1 + below(70), groups = 1 + below(4);
   std::vector<std::int64_t> offsets{0}, starts, order(n);
-  std::vector<float> vectors(n * d), centroids, packed;
+  std::vector<float> vectors(n * d), centroids, biases, packed;
   for (std::size_t g = 0; g < groups; ++g) offsets.push_back(offsets.back() + 1 + static_cast<std::int64_t>(below(40)));
   centroids.resize(static_cast<std::size_t>(offsets.back()) * d);
   for (float& value : vectors) value = static_cast<float>(generator()) / 2147483648.0f - 1.0f;
+  biases.resize(static_cast<std::size_t>(offsets.back()));
   for (float& value : centroids) value = static_cast<float>(generator()) / 2147483648.0f - 1.0f;
+  for (float& value : biases) value = static_cast<float>(generator()) / 2147483648.0f - 1.0f;
   for (std::size_t g = 0; g < groups; ++g) {
-    starts.push_back(static_cast<std::int64_t>(packed.size() / (kAssignLanes * d)));
+    starts.push_back(static_cast<std::int64_t>(packed.size() / (kAssignLanes * (d + 1))));
     const std::size_t size = static_cast<std::size_t>(offsets[g + 1] - offsets[g]), blocks = (size + kAssignLanes - 1) / kAssignLanes;
-    std::vector<float> part(blocks * kAssignLanes * d);
-    pack_centroids(centroids.data(), static_cast<std::size_t>(offsets[g]), size, d, part.data());
+    std::vector<float> part(blocks * kAssignLanes * (d + 1));
+    pack_centroids(centroids.data(), biases.data(), static_cast<std::size_t>(offsets[g]), size, d, part.data());
     packed.insert(packed.end(), part.begin(), part.end());
   }
   std::vector<std::int32_t> group(n);
@@ -270,22 +273,24 @@ int check_candidates(int number, const std::vector<const CodesKernel*>& kernels)
   return 0;
 }
 
-int check_quantise(int number) {
+int check_quantise(int number, const std::vector<const QuantiseKernel*>& kernels) {
   const std::size_t n = 1 + below(40), p = 32 * (1 + below(4));
   const unsigned nbits = 1u << below(3);
-  std::vector<float> residuals(n * p), steps(256), points(std::size_t{1} << nbits), thresholds(points.size() - 1);
+  std::vector<float> residuals(n * p), steps(256), points(16);
   for (float& value : residuals) value = static_cast<float>(generator()) / 2147483648.0f - 1.0f;
   for (std::size_t i = 0; i < 256; ++i) steps[i] = 0.01f * static_cast<float>(i + 1);
-  for (std::size_t i = 0; i < points.size(); ++i) points[i] = static_cast<float>(i) - static_cast<float>(points.size()) / 2 + 0.5f;
-  for (std::size_t i = 0; i < thresholds.size(); ++i) thresholds[i] = points[i] + 0.5f;
+  for (float& point : points) point = static_cast<float>(generator()) / 1073741824.0f - 2.0f;
   std::vector<std::uint8_t> scales(n), packed(n * p * nbits / 8), again(packed.size());
-  std::vector<float> scratch(quantise_scratch_floats(p));
-  QuantiseJob job{residuals.data(), p, steps.data(), points.data(), thresholds.data(), nbits, scales.data(), packed.data()};
-  quantise(job, 0, n, scratch.data());
+  Memory scratch(quantise_scratch_bytes(p));
+  QuantiseJob job{residuals.data(), p, steps.data(), points.data(), nbits, scales.data(), packed.data()};
+  quantise_scalar().quantise(job, 0, n, scratch.begin());
   job.packed = again.data();
-  quantise(job, 0, n / 2, scratch.data());
-  quantise(job, n / 2, n, scratch.data());
-  return again == packed ? 0 : differs("quantise", "parts", number);
+  for (const QuantiseKernel* kernel : kernels) {
+    kernel->quantise(job, 0, n / 2, scratch.begin());
+    kernel->quantise(job, n / 2, n, scratch.begin());
+    if (again != packed) return differs("quantise", kernel->name, number);
+  }
+  return 0;
 }
 
 }  // namespace
@@ -294,8 +299,9 @@ int main(int argc, char** argv) {
   const int cases = argc > 1 ? std::atoi(argv[1]) : 200;
   std::vector<const CodesKernel*> kernels;
   std::vector<const AssignKernel*> assigners;
+  std::vector<const QuantiseKernel*> quantisers{&quantise_scalar()};
 #if defined(POLYVEC_X86)
-  if (cpu_has_avx2()) kernels.push_back(&codes_avx2()), assigners.push_back(&assign_avx2());
+  if (cpu_has_avx2()) kernels.push_back(&codes_avx2()), assigners.push_back(&assign_avx2()), quantisers.push_back(&quantise_avx2());
 #endif
 #if defined(POLYVEC_X86) && defined(POLYVEC_SIMDE)
   kernels.push_back(&codes_avx512()), assigners.push_back(&assign_avx512());
@@ -304,7 +310,7 @@ int main(int argc, char** argv) {
   kernels.push_back(&codes_neon()), assigners.push_back(&assign_neon());
 #endif
   for (int i = 0; i < cases; ++i) {
-    if (check_codes(i, kernels) || check_assign(i, assigners) || check_gather(i) || check_interact(i, kernels) || check_candidates(i, kernels) || check_quantise(i)) return 1;
+    if (check_codes(i, kernels) || check_assign(i, assigners) || check_gather(i) || check_interact(i, kernels) || check_candidates(i, kernels) || check_quantise(i, quantisers)) return 1;
   }
   std::printf("%d cases, scalar", cases);
   for (const CodesKernel* kernel : kernels) std::printf(" = %s", kernel->name);

@@ -1,8 +1,8 @@
 """Token vectors <-> codes: a centroid number, a scale and a few bits a dimension.
 
-Vectors are rotated, centroids come from k-means inside cells, and what is left is quantised by one scalar quantiser with a scale
-a token. A codec may also have centroids for single vocabulary ids; training makes none, as they were measured to be worse.
- docs/engine.md says why, docs/format.md how a codec lies on disk.
+Vectors are rotated, centroids come from k-means inside cells, and what is left is quantised by one trellis of 16 points with a
+scale a token. A codec may also have centroids for single vocabulary ids; training makes none, as they were measured to be worse.
+docs/engine.md says why, docs/format.md how a codec lies on disk.
 Knows nothing about documents.
 """
 
@@ -29,7 +29,8 @@ Int8 = npt.NDArray[np.int8]
 Bytes = npt.NDArray[np.uint8]
 
 CODED_NBITS = (1, 2, 4, 8)
-STEPS = 256
+STEPS, WINDOWS = 256, 16
+_VERSION = 2  # points of windows; version 1 had points of codes
 _LARGEST = 1e9  # no number in a codec comes near
 
 
@@ -58,7 +59,8 @@ class Codec:
     parent_offsets: (P + 1,), the centroids of each parent · own: ascending vocabulary ids with centroids of their own ·
     members: centroid numbers group by group, first the groups of `own`, then the cells · group_offsets: (G + 1,) ·
     cells: (C, dim) rotated
-    centres that tokens without an id in `own` are grouped by · steps: (256,), points, thresholds: of the quantiser, in int8 steps ·
+    centres that tokens without an id in `own` are grouped by · steps: (256,), scales in int8 steps · points: (16,), values of the
+    windows at scale 1, empty with 8 bits ·
     error: mean squared length of what coding loses, on the training sample.
     """
 
@@ -76,7 +78,6 @@ class Codec:
     cells: Float
     steps: Float
     points: Float
-    thresholds: Float
 
     @cached_property
     def rotation(self) -> Rotation:
@@ -85,11 +86,11 @@ class Codec:
 
     @cached_property
     def levels(self) -> Int8:
-        """(256, 16) int8: what each code adds to a centroid, at each scale."""
+        """(256, 16) int8: what each window adds to a centroid, at each scale."""
         table = np.zeros((STEPS, 16), np.int8)
         if self.nbits < 8:
             exact = self.steps[:, None] * self.points[None, :]
-            table[:, : 1 << self.nbits] = np.clip(np.rint(exact), -127, 127).astype(np.int8)
+            table[:] = np.clip(np.rint(exact), -127, 127).astype(np.int8)
         return table
 
     @cached_property
@@ -150,7 +151,7 @@ class Codec:
             padded[:, : self.dim] = turned * (np.float32(127) / np.maximum(largest, np.float32(1e-30)))
             return np.zeros(len(turned), np.uint8), np.rint(padded).astype(np.int8).view(np.uint8)
         padded[:, : self.dim] = turned / np.float32(self.unit) - self.centroids[codes, : self.dim]
-        return kernels.quantise(padded, self.steps, self.points, self.thresholds, threads=threads)
+        return kernels.quantise(padded, self.steps, self.points, self.nbits, threads=threads)
 
     def decode(self, codes: Codes) -> Float:
         """(n, dim) float32 unit rows: the vectors that search compares with."""
@@ -171,13 +172,13 @@ class Codec:
 
     def save(self, path: Path) -> tuple[int, str]:
         """Write the codec's file, durable on return. Returns its size in bytes and its checksum, in hex."""
-        writer = BlockWriter(path)
+        writer = BlockWriter(path, _VERSION)
         numbers = np.array([self.dim, self.nbits, self.seed], np.int64)
         arrays: list[tuple[str, npt.NDArray[np.generic]]] = [
             ("numbers", numbers), ("unit", np.array([self.unit, self.error])), ("centroids", self.centroids.view(np.uint8)),
             ("parents", self.parents.view(np.uint8)), ("parent_offsets", self.parent_offsets), ("own", self.own),
             ("members", self.members), ("group_offsets", self.group_offsets), ("cells", self.cells), ("steps", self.steps),
-            ("points", self.points), ("thresholds", self.thresholds),
+            ("points", self.points),
         ]  # fmt: skip
         try:
             for name, array in arrays:
@@ -212,7 +213,7 @@ class Codec:
             parents=file.array("parents", np.uint8, padded).copy().view(np.int8),
             parent_offsets=flat("parent_offsets", np.int64), own=flat("own", np.int32), members=flat("members", np.int32),
             group_offsets=flat("group_offsets", np.int64), cells=file.array("cells", np.float32, dim).copy(),
-            steps=flat("steps", np.float32), points=flat("points", np.float32), thresholds=flat("thresholds", np.float32),
+            steps=flat("steps", np.float32), points=_points(flat("points", np.float32)),
         )  # fmt: skip
         if not codec._fits():
             raise IndexCorruptError(f"{path} is damaged: its parts do not fit together.")
@@ -220,7 +221,7 @@ class Codec:
 
     def _fits(self) -> bool:
         """Whether every number in the codec names something that is there."""
-        k, levels = len(self.centroids), 1 << min(self.nbits, 4)
+        k = len(self.centroids)
         return bool(
             k > 0
             and len(self.parents) > 0
@@ -230,8 +231,8 @@ class Codec:
             and (np.diff(self.own) > 0).all()
             and np.array_equal(np.sort(self.members), np.arange(k))
             and len(self.steps) == STEPS
-            and (self.nbits == 8 or (len(self.points) == levels and len(self.thresholds) == levels - 1))
-            and all(_sane(values) for values in (self.cells, self.steps, self.points, self.thresholds))
+            and len(self.points) == (0 if self.nbits == 8 else WINDOWS)
+            and all(_sane(values) for values in (self.cells, self.steps, self.points))
             and self.seed >= 0
             and 0 < self.unit < _LARGEST
             and 0 <= self.error < _LARGEST
@@ -244,6 +245,11 @@ def _unit_rows(rows: Int8, step: np.float32) -> Int8:
     lengths = np.sqrt((wide * wide).sum(axis=1, keepdims=True))
     unit: Int8 = np.rint(wide / np.maximum(lengths * step, np.float32(1e-30))).astype(np.int8)
     return unit
+
+
+def _points(points: Float) -> Float:
+    """Points as version 1 kept them, one a code, whatever follows: the same for every window with that code."""
+    return np.tile(points, WINDOWS // len(points)) if len(points) in (2, 4) else points
 
 
 def _sane(values: Float) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from polyvec.index import kernels
-from polyvec.index.codec import STEPS, Codec, Codes
+from polyvec.index.codec import STEPS, WINDOWS, Codec, Codes
 from polyvec.index.kmeans import grouped_kmeans, nearest_centroids
 from polyvec.index.rotation import Rotation
 
@@ -27,6 +27,15 @@ _CELL_CENTROIDS = 64  # centroids in a cell, about
 _ROUNDS = 6
 _SEED = 1
 _SCALE_FLOOR = 1e-3  # smallest scale that is told apart from none, in shares of the largest
+_TRELLIS_SAMPLE, _TRELLIS_ROUNDS = 1 << 13, 8
+# Points to begin with at 1 and 2 bits: the best of 3,000 random orders of a normal distribution's quantiles, each followed by
+# Lloyd's rounds on values of that distribution. Mean squared error there: .310 and .092; scalar quantisers have .363 and .117.
+_STARTS = {
+    1: (0.5964, -0.8370, -0.5832, 0.7744, 0.2395, -1.2892, 1.3633, -0.2550,
+        -1.1736, 0.4160, 1.0435, -0.4218, -1.3231, 0.3330, -0.2219, 1.4510),
+    2: (1.2877, -1.5219, 0.3326, -0.5212, 0.9020, -0.6183, 0.0664, -2.0261,
+        -0.0198, 2.1408, -0.9294, 0.8082, -1.1246, 0.4389, 1.3967, -0.2611),
+}  # fmt: skip
 
 
 def centroid_count(tokens: int) -> int:
@@ -49,20 +58,19 @@ def train_codec(vectors: Float, *, nbits: int, total_tokens: int, seed: int = _S
     order, parents, parent_offsets = _parents(padded, dim, seed, threads)
     members = np.empty(len(order), np.int32)
     members[order] = np.arange(len(order), dtype=np.int32)
-    steps, points, thresholds = _nothing(), _nothing(), _nothing()
     codec = Codec(
         dim=dim, nbits=nbits, seed=seed, unit=unit, error=0.0, centroids=np.ascontiguousarray(padded[order]), parents=parents,
         parent_offsets=parent_offsets, own=np.zeros(0, np.int32), members=members,
         group_offsets=np.concatenate([[0], np.cumsum(per_group)]).astype(np.int64), cells=cells,
-        steps=np.ones(STEPS, np.float32), points=points, thresholds=thresholds,
+        steps=np.ones(STEPS, np.float32), points=np.zeros(0, np.float32),
     )  # fmt: skip
     if nbits < 8:
         chosen = _some(len(turned), seed)
         offsets, grouped_now = codec.group_offsets, codec._grouped
         nearest = codec.members[nearest_centroids(turned[chosen], groups[chosen], grouped_now, offsets, threads)]
         residuals = turned[chosen] / np.float32(unit) - codec.centroids[nearest, :dim]
-        steps, points, thresholds = _quantiser(residuals, nbits)
-        codec = replace(codec, steps=steps, points=points, thresholds=thresholds)
+        steps, points = _quantiser(residuals, nbits, threads)
+        codec = replace(codec, steps=steps, points=points)
     return replace(codec, error=max(coding_error(codec, measured, None, threads), least_error(codec)))
 
 
@@ -76,10 +84,6 @@ def coding_error(codec: Codec, vectors: Float, token_ids: Int32 | None, threads:
 def least_error(codec: Codec) -> float:
     """What rounding to int8 steps loses of any vector. Vectors that come out of such codes seem to lose nothing."""
     return codec.dim * codec.unit**2 / 12
-
-
-def _nothing() -> Float:
-    return np.zeros(0, np.float32)
 
 
 def _some(rows: int, seed: int) -> Int64:
@@ -122,23 +126,43 @@ def _parents(
     return np.argsort(near, kind="stable"), parents, np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
 
 
-def _quantiser(residuals: Float, nbits: int) -> tuple[Float, Float, Float]:
-    """Steps, points and thresholds: Lloyd's quantiser of residuals divided by their own root mean square, symmetric."""
+def _quantiser(residuals: Float, nbits: int, threads: int) -> tuple[Float, Float]:
+    """Steps, and the points of the windows for residuals divided by their own root mean square."""
     spread = np.sqrt((residuals * residuals).mean(axis=1))
     largest = float(spread.max()) or 1.0
-    values = np.sort(np.abs(residuals[spread > 0] / spread[spread > 0, None]).ravel()[: 1 << 21])
-    half = 1 << (nbits - 1)
+    some = spread > 0
+    lowest = max(float(np.quantile(spread[some], 0.001)) / 2 if some.any() else 0.1, largest * _SCALE_FLOOR)
+    steps = np.geomspace(lowest, largest * 1.5, STEPS).astype(np.float32)
+    if nbits == 4:
+        return steps, _lloyd_points(residuals[some] / spread[some, None])
+    return steps, _trellis_points(residuals[some][:_TRELLIS_SAMPLE], steps, nbits, threads)
+
+
+def _lloyd_points(values: Float) -> Float:
+    """(16,) ascending: Lloyd's quantiser, symmetric. With 4 bits a window is a code."""
+    values = np.sort(np.abs(values).ravel()[: 1 << 21])
     if not len(values):
         values = np.linspace(0.1, 2, 64, dtype=np.float32)
-    points = np.quantile(values, (np.arange(half) + 0.5) / half)
+    points = np.quantile(values, (np.arange(8) + 0.5) / 8)
     for _ in range(60):
         edges = np.searchsorted(values, (points[1:] + points[:-1]) / 2)
         parts = np.split(values, edges)
         points = np.array([part.mean() if len(part) else old for part, old in zip(parts, points, strict=True)])
-    points = np.maximum.accumulate(np.maximum(points, 1e-3 * np.arange(1, half + 1)))
-    both = np.concatenate([-points[::-1], points]).astype(np.float32)
-    lowest = max(
-        float(np.quantile(spread[spread > 0], 0.001)) / 2 if (spread > 0).any() else 0.1, largest * _SCALE_FLOOR
-    )
-    steps = np.geomspace(lowest, largest * 1.5, STEPS).astype(np.float32)
-    return steps, both, ((both[1:] + both[:-1]) / 2).astype(np.float32)
+    points = np.maximum.accumulate(np.maximum(points, 1e-3 * np.arange(1, 9)))
+    return np.concatenate([-points[::-1], points]).astype(np.float32)
+
+
+def _trellis_points(residuals: Float, steps: Float, nbits: int, threads: int) -> Float:
+    """(16,) the points of windows: in turn, residuals get codes and points are fitted to them (Lloyd), from a good start."""
+    points = np.array(_STARTS[nbits], np.float32)
+    n, dim = residuals.shape
+    padded = np.zeros((n, kernels.padded_dim(dim)), np.float32)
+    padded[:, :dim] = residuals
+    for _ in range(_TRELLIS_ROUNDS):
+        scales, packed = kernels.quantise(padded, steps, points, nbits, threads=threads)
+        windows = kernels.unpack_windows(packed, nbits)[:, :dim].ravel()
+        scale = np.repeat(steps[scales].astype(np.float64), dim)
+        squares = np.bincount(windows, scale * scale, WINDOWS)
+        products = np.bincount(windows, scale * residuals.ravel(), WINDOWS)
+        points = np.where(squares > 0, products / np.maximum(squares, 1e-30), points).astype(np.float32)
+    return points

@@ -219,17 +219,17 @@ def rotate_definition(rows: Float, signs: Float, *, forward: bool) -> Float:
     return turned
 
 
-def assign_definition(vectors: Float, groups: Int32, centroids: Float, group_offsets: Int64) -> Int64:
-    """(n,) int64: for each vector, the centroid of its own group with the largest dot product, ties by number.
+def assign_definition(vectors: Float, groups: Int32, centroids: Float, biases: Float, group_offsets: Int64) -> Int64:
+    """(n,) int64: for each vector, the centroid of its own group with the largest dot product plus bias, ties by number.
 
-    vectors: (n, d) · groups: (n,) · centroids: (K, d), group g has group_offsets[g] to group_offsets[g + 1], at least one. A dot
-    product is one chain of fused multiply-adds over the dimensions, first to last.
+    vectors: (n, d) · groups: (n,) · centroids: (K, d) · biases: (K,) · group g has group_offsets[g] to group_offsets[g + 1], at
+    least one. A dot product is one chain of fused multiply-adds over the dimensions, first to last, to which the bias is added.
     """
     nearest = np.empty(len(vectors), np.int64)
     for group in np.unique(groups).tolist():
         here = np.flatnonzero(groups == group)
         begin, end = int(group_offsets[group]), int(group_offsets[group + 1])
-        nearest[here] = begin + np.argmax(vectors[here] @ centroids[begin:end].T, axis=1)
+        nearest[here] = begin + np.argmax(vectors[here] @ centroids[begin:end].T + biases[begin:end], axis=1)
     return nearest
 
 
@@ -240,14 +240,13 @@ def cluster_sums_definition(vectors: Float, nearest: Int64, clusters: int) -> Do
     return sums
 
 
-def quantise_definition(residuals: Float, steps: Float, points: Float, thresholds: Float) -> tuple[Bytes, Bytes]:
-    """Residuals -> (n, p) uint8 codes below 2**nbits and (n,) uint8 scales.
+def quantise_definition(residuals: Float, steps: Float, points: Float, nbits: int) -> tuple[Bytes, Bytes]:
+    """Residuals -> (n, p) uint8 codes below 2**nbits and (n,) uint8 scales. nbits: 1, 2 or 4.
 
-    residuals: (n, p) fp32, zeros in the padding · steps: (256,) ascending, the scales there are · points: (2**nbits,)
-    ascending, the
-    values of the codes at scale 1 · thresholds: (2**nbits - 1,) between them. Code c stands for step * points[c]. Begins with
-    the root mean square as scale; twice: codes by thresholds (value > step * threshold counts one up), then the
-    least-squares scale for these codes; the nearest step below the geometric middle is taken, and the codes of that step.
+    residuals: (n, p) fp32, zeros in the padding · steps: (256,) ascending, the scales there are · points: (16,), the values of
+    the windows at scale 1 (what a window is: kernels.py). Begins with the root mean square as scale; twice: the windows nearest to
+    the residuals at this scale, then the least-squares scale for these; the nearest step below the geometric middle is
+    taken, and the codes of the nearest windows at that step.
     All sums run over the dimensions in order, in fp32, without fused multiply-adds.
     """
     n = len(residuals)
@@ -255,19 +254,45 @@ def quantise_definition(residuals: Float, steps: Float, points: Float, threshold
     def total(values: Float) -> Float:
         return np.add.accumulate(values, axis=1, dtype=np.float32)[:, -1] if n else np.zeros(0, np.float32)
 
-    def codes_at(scale: Float) -> npt.NDArray[np.int64]:
-        above = residuals[:, :, None] > (scale[:, None] * thresholds[None, :])[:, None, :]
-        return np.asarray(above.sum(axis=2), np.int64)
-
     scale = np.sqrt(total(residuals * residuals) / np.float32(residuals.shape[1]))
     for _ in range(2):
-        chosen = points[codes_at(scale)]
+        chosen = points[_nearest_windows(residuals, scale[:, None] * points, nbits)]
         below = total(chosen * chosen)
         fitted = total(residuals * chosen) / np.where(below > 0, below, np.float32(1))
         scale = np.where(fitted > 0, fitted, scale).astype(np.float32)
     middles = np.sqrt(steps[1:] * steps[:-1])
     scales = (scale[:, None] > middles[None, :]).sum(axis=1).astype(np.uint8)
-    return codes_at(steps[scales]).astype(np.uint8), scales
+    windows = _nearest_windows(residuals, steps[scales][:, None] * points, nbits)
+    return (windows & ((1 << nbits) - 1)).astype(np.uint8), scales
+
+
+def _nearest_windows(residuals: Float, values: Float, nbits: int) -> Int64:
+    """(n, p) int64: the windows of the codes whose values, (n, 16), are nearest to the residuals, in every block of 32 dimensions.
+
+    A path through the block's codes, along its bits: window w follows state w mod S, the bits shared with the window before,
+    and leads to state w >> nbits, for S = 2**(4 - nbits) states; the last one leads to state 0. Distances squared are added up in
+    fp32 along the path. Of two equal paths into a state the one with the lower code is taken.
+    """
+    n, p = residuals.shape
+    states, codes, block, width = 1 << (4 - nbits), 1 << nbits, 32, 4 * nbits
+    windows = np.empty((n, p), np.int64)
+    steps = np.arange(block)
+    order = steps // (8 // nbits) + width * (steps % (8 // nbits))  # of a block's dimensions, along its bits
+    came_from = np.arange(16).reshape(states, codes)  # the windows that lead to each state
+    for first in range(0, p, block):
+        cost = np.zeros((n, states), np.float32)
+        taken = []
+        for dimension in order:
+            apart = residuals[:, first + dimension, None] - values
+            paths = (cost[:, np.arange(16) % states] + apart * apart)[:, came_from]
+            taken.append(paths.argmin(axis=2))
+            cost = paths.min(axis=2)
+        state = np.zeros(n, np.int64)
+        for dimension, code in zip(order[::-1], taken[::-1], strict=True):
+            window = state * codes + code[np.arange(n), state]
+            windows[:, first + dimension] = window
+            state = window % states
+    return windows
 
 
 def find_candidates_definition(

@@ -22,7 +22,7 @@ import numpy.typing as npt
 from polyvec.errors import IndexCorruptError, StorageError
 
 MAGIC = b"POLYVEC\n"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # the newest that is read
 PAGE = 4096  # header and block table; the first block begins here
 ALIGNMENT = 64
 _HEADER = struct.Struct("<8sIIQI")  # magic, version, number of blocks, file size, checksum of the page
@@ -52,10 +52,13 @@ class Block:
 
 
 class BlockWriter:
-    """Writes blocks one after another under a temporary name; `finish` makes the file durable and gives it its name."""
+    """Writes blocks one after another under a temporary name; `finish` makes the file durable and gives it its name.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    version: the lowest that readers of the file must know.
+    """
+
+    def __init__(self, path: Path, version: int = 1) -> None:
+        self.path, self._version = path, version
         self._temporary = path.with_name(path.name + ".tmp")
         self._blocks: list[Block] = []
         self._open: Block | None = None
@@ -111,9 +114,9 @@ class BlockWriter:
                     block.columns,
                     block.size,
                 )
-            _HEADER.pack_into(page, 0, MAGIC, FORMAT_VERSION, len(self._blocks), size, 0)
+            _HEADER.pack_into(page, 0, MAGIC, self._version, len(self._blocks), size, 0)
             checksum = zlib.crc32(page)
-            _HEADER.pack_into(page, 0, MAGIC, FORMAT_VERSION, len(self._blocks), size, checksum)
+            _HEADER.pack_into(page, 0, MAGIC, self._version, len(self._blocks), size, checksum)
             self._file.seek(0)
             self._file.write(page)
             self._file.flush()

@@ -3,10 +3,11 @@
 What each kernel computes is written in `definitions.py`, in NumPy. Codes are integers and every sum of products is exact in
 int32, so all kernels agree with it bit for bit. Knows nothing about files.
 
-A token vector in codes (nbits 1, 2 or 4) is v = clip(centroid + levels[scale][code], -127, 127) in int8, divided by its own
+A token vector in codes (nbits 1, 2 or 4) is v = clip(centroid + levels[scale][window], -127, 127) in int8, divided by its own
 length; with nbits 8 the code bytes are v itself. Rows are padded with zeros to a multiple of 32 dimensions. In each
 block of 32 dimensions, 8/nbits codes share a byte: byte j holds dimensions j, j + w, j + 2w ... from its low bits up, with
-w = 4 * nbits bytes a block.
+w = 4 * nbits bytes a block. The window of a dimension is four bits of the block, read as one little-endian number: its own code,
+and above it the codes that follow, zeros beyond the block. With 4 bits it is the code alone.
 """
 
 from __future__ import annotations
@@ -52,17 +53,29 @@ def unpack_codes(packed: Bytes, nbits: int) -> Bytes:
     return codes
 
 
+def unpack_windows(packed: Bytes, nbits: int) -> Bytes:
+    """(n, p * nbits / 8) uint8 bytes -> (n, p) uint8 windows below 16. nbits: 1, 2 or 4."""
+    if nbits == 4:
+        return unpack_codes(packed, nbits)
+    n, width = len(packed), 4 * nbits
+    dimensions = np.arange(BLOCK)
+    shifts = (dimensions % width * 8 + dimensions // width * nbits).astype(np.uint64)
+    words = np.ascontiguousarray(packed).view(np.dtype(f"<u{width}")).astype(np.uint64)
+    windows: Bytes = (words[:, :, None] >> shifts & np.uint64(15)).reshape(n, words.shape[1] * BLOCK).astype(np.uint8)
+    return windows
+
+
 def expand(
     centroids: Int8, levels: Int8, codes: npt.NDArray[np.uint32], scales: Bytes, packed: Bytes, nbits: int
 ) -> Int8:
     """Codes -> (n, p) int8 vectors v, not yet divided by their lengths.
 
-    centroids: (K, p) · levels: (256, 16), the first 2**nbits columns used · codes: (n,) centroid numbers · scales: (n,) rows
+    centroids: (K, p) · levels: (256, 16) · codes: (n,) centroid numbers · scales: (n,) rows
     of levels · packed: (n, p * nbits / 8).
     """
     if nbits == 8:
         return packed.view(np.int8)
-    residuals = levels[scales[:, None], unpack_codes(packed, nbits)].astype(np.int16)
+    residuals = levels[scales[:, None], unpack_windows(packed, nbits)].astype(np.int16)
     v: Int8 = np.clip(centroids[codes].astype(np.int16) + residuals, -127, 127).astype(np.int8)
     return v
 
@@ -286,12 +299,19 @@ def find_candidates(
 
 
 def assign(
-    vectors: Float, groups: Int32, centroids: Float, group_offsets: Int64, *, threads: int = 1, kernel: str = ""
+    vectors: Float,
+    groups: Int32,
+    centroids: Float,
+    biases: Float,
+    group_offsets: Int64,
+    *,
+    threads: int = 1,
+    kernel: str = "",
 ) -> Int64:
     """As `assign_definition`, for vectors without NaN. Raises ValueError for shapes that do not fit."""
     nearest = np.empty(len(vectors), np.int64)
     order = np.argsort(groups, kind="stable").astype(np.int64)
-    _native.assign(vectors, order, groups, centroids, group_offsets, nearest, threads, kernel)
+    _native.assign(vectors, order, groups, centroids, biases, group_offsets, nearest, threads, kernel)
     return nearest
 
 
@@ -303,13 +323,12 @@ def cluster_sums(vectors: Float, nearest: Int64, clusters: int, *, threads: int 
 
 
 def quantise(
-    residuals: Float, steps: Float, points: Float, thresholds: Float, *, threads: int = 1
+    residuals: Float, steps: Float, points: Float, nbits: int, *, threads: int = 1, kernel: str = ""
 ) -> tuple[Bytes, Bytes]:
     """(n,) uint8 scales and (n, p * nbits / 8) uint8 packed codes: as `quantise_definition` and `pack_codes`."""
-    nbits = len(points).bit_length() - 1
     scales = np.empty(len(residuals), np.uint8)
     packed = np.empty((len(residuals), residuals.shape[1] * nbits // 8), np.uint8)
-    _native.quantise(residuals, steps, points, thresholds, scales, packed, threads)
+    _native.quantise(residuals, steps, points, nbits, scales, packed, threads, kernel)
     return scales, packed
 
 
@@ -326,6 +345,11 @@ def codes_kernels() -> list[str]:
 def assign_kernels() -> list[str]:
     """Names of the kernels for `assign` that this machine can run, best first."""
     return list(_native.assign_kernels())
+
+
+def quantise_kernels() -> list[str]:
+    """Names of the kernels for `quantise` that this machine can run, best first."""
+    return list(_native.quantise_kernels())
 
 
 def int8_peak(kernel: str = "") -> float:

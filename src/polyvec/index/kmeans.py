@@ -1,7 +1,7 @@
 """Vectors in groups -> centroids: k-means inside every group at once, deterministic for a seed.
 
 Grouping by vocabulary id makes clustering many times cheaper than one flat k-means, and its centroids better (TACHIOM). Distances
-are Euclidean: the native kernel finds the largest dot product with (c, -|c|^2 / 2) of (x, 1).
+are Euclidean: the native kernel finds the largest x . c - |c|^2 / 2.
 """
 
 from __future__ import annotations
@@ -13,8 +13,6 @@ from polyvec.index.kernels import assign, cluster_sums
 
 Float = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
-
-_AT_ONCE = 1 << 16  # vectors that are copied at a time: a sample may be half of what the memory holds
 
 
 def grouped_kmeans(
@@ -35,7 +33,9 @@ def grouped_kmeans(
         + np.sort(generator.permutation(count)[:wanted] if count >= wanted else generator.integers(0, count, wanted))
         for start, count, wanted in zip(starts, counts, per_group, strict=True)
     ]
-    ordered = vectors[order]
+    ordered = (
+        vectors if (groups[1:] >= groups[:-1]).all() else vectors[order]
+    )  # a sample may be half of what the memory holds
     centroids: Float = ordered[np.concatenate(chosen)].astype(np.float32)
     offsets = np.concatenate([[0], np.cumsum(per_group)]).astype(np.int64)
     ordered_groups = groups[order]
@@ -52,15 +52,5 @@ def nearest_centroids(
     vectors: Float, groups: npt.NDArray[np.int32], centroids: Float, offsets: Int64, threads: int
 ) -> Int64:
     """(n,) int64: the centroid of each vector's group that is nearest to it."""
-    biased = np.concatenate([centroids, -0.5 * (centroids * centroids).sum(axis=1, keepdims=True)], axis=1)
-    biased = biased.astype(np.float32)
-    nearest = np.empty(len(vectors), np.int64)
-    room = np.ones((min(len(vectors), _AT_ONCE), vectors.shape[1] + 1), np.float32)
-    for first in range(0, len(vectors), _AT_ONCE):
-        part = vectors[first : first + _AT_ONCE]
-        with_ones = room[: len(part)]
-        with_ones[:, :-1] = part
-        nearest[first : first + _AT_ONCE] = assign(
-            with_ones, groups[first : first + _AT_ONCE], biased, offsets, threads=threads
-        )
-    return nearest
+    biases = (-0.5 * (centroids * centroids).sum(axis=1)).astype(np.float32)
+    return assign(vectors, groups, centroids, biases, offsets, threads=threads)
