@@ -1,4 +1,4 @@
-// Python <-> the kernels of the index: shapes checked, the GIL released, threads started and joined here. Numbers inside the
+// Python <-> the kernels of the index: shapes checked, the GIL released, work shared out to threads. Numbers inside the
 // arrays are checked where they are used; one that points nowhere raises ValueError.
 
 #include <nanobind/stl/optional.h>

@@ -1,4 +1,4 @@
-// Python <-> the MaxSim kernels: shapes checked, the GIL released, threads started and joined here.
+// Python <-> the MaxSim kernels: shapes checked, the GIL released, work shared out to threads.
 
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>

@@ -1,12 +1,12 @@
-// A loop over [0, count) on several threads, in chunks taken as they come. The threads end with the call.
+// A loop over [0, count) on several threads, in chunks taken as they come.
+//
+// Threads are kept from call to call, since a search has several such loops of a few hundred microseconds each and starting a thread
+// takes thirty. They wait in a crew that all callers share, and start when they are first wanted; a child of fork() begins with none.
 #pragma once
 
 #include <algorithm>
 #include <atomic>
 #include <cstddef>
-#include <system_error>
-#include <thread>
-#include <vector>
 
 namespace polyvec {
 
@@ -16,8 +16,12 @@ inline std::size_t useful_threads(std::size_t count, std::size_t chunk, std::siz
   return std::max<std::size_t>(std::min(threads, chunks), 1);
 }
 
-// Calls body(thread, begin, end) for consecutive chunks of `chunk` >= 1, thread < useful_threads(count, chunk, threads);
-// `body` must not throw. Where the system refuses another thread, those that did start do all the work.
+// Calls work(context, 0) here and work(context, thread), 0 < thread < threads, on those of the crew that come in time, each at most
+// once; returns when all have. So one call must be enough to do everything that is left. `work` must not throw.
+void together(std::size_t threads, void (*work)(void* context, std::size_t thread), void* context);
+
+// Calls body(thread, begin, end) for consecutive chunks of `chunk` >= 1, thread < useful_threads(count, chunk, threads); `body` must not
+// throw.
 template <class Body>
 void parallel_for(std::size_t count, std::size_t chunk, std::size_t threads, const Body& body) {
   threads = useful_threads(count, chunk, threads);
@@ -25,18 +29,17 @@ void parallel_for(std::size_t count, std::size_t chunk, std::size_t threads, con
     if (count) body(std::size_t{0}, std::size_t{0}, count);
     return;
   }
-  std::atomic<std::size_t> next{0};
-  const auto work = [&](std::size_t thread) {
-    for (std::size_t begin; (begin = next.fetch_add(chunk)) < count;) body(thread, begin, std::min(begin + chunk, count));
-  };
-  std::vector<std::thread> helpers;
-  helpers.reserve(threads - 1);
-  try {
-    for (std::size_t thread = 1; thread < threads; ++thread) helpers.emplace_back(work, thread);
-  } catch (const std::system_error&) {
-  }
-  work(0);
-  for (std::thread& helper : helpers) helper.join();
+  struct Loop {
+    const Body& body;
+    std::size_t count, chunk;
+    std::atomic<std::size_t> next{0};
+  } loop{body, count, chunk};
+  together(threads, [](void* context, std::size_t thread) {
+    Loop& loop = *static_cast<Loop*>(context);
+    for (std::size_t begin; (begin = loop.next.fetch_add(loop.chunk)) < loop.count;) {
+      loop.body(thread, begin, std::min(begin + loop.chunk, loop.count));
+    }
+  }, &loop);
 }
 
 }  // namespace polyvec

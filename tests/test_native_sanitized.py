@@ -58,7 +58,7 @@ FAMILIES = {
     "maxsim": (["maxsim"], []),
     "codes": (
         ["codes", "assign", "quantise"],
-        ["kernels/probe", "kernels/gather", "candidates"],
+        ["kernels/probe", "kernels/gather", "candidates", "parallel"],
     ),
 }
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
 import polyvec
 from polyvec.errors import InputError
+from polyvec.index import kernels
 from polyvec.index.options import SearchOptions
 
 DIM, DOCUMENTS = 32, 900
@@ -58,3 +62,29 @@ def test_probing_everything_is_the_exact_ranking(index: polyvec.Index) -> None:
 def test_threads_below_one_are_refused(index: polyvec.Index, threads: int) -> None:
     with pytest.raises(InputError, match="threads="):
         index.search_vectors([np.eye(DIM, dtype=np.float32)], threads=threads)
+
+
+def finds_the_nearest(threads: int) -> bool:
+    """Whether native code on so many threads finds what it should."""
+    rng = np.random.default_rng(threads)
+    vectors, centroids = unit(rng, 5000), unit(rng, 50)
+    found = kernels.assign(
+        vectors, np.zeros(5000, np.int32), centroids, np.zeros(50, np.float32), np.array([0, 50]), threads=threads
+    )
+    return bool(((vectors @ centroids.T).max(axis=1) - (vectors * centroids[found]).sum(axis=1) < 1e-5).all())
+
+
+def test_many_callers_share_the_threads() -> None:
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(finds_the_nearest, [2, 3, 5, 9] * 20))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork() here")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_child_of_fork_has_threads_of_its_own() -> None:
+    assert finds_the_nearest(3)
+    child = os.fork()
+    if not child:
+        os._exit(0 if finds_the_nearest(3) and finds_the_nearest(4) else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert finds_the_nearest(4)
