@@ -14,6 +14,8 @@ namespace polyvec {
 namespace {
 
 constexpr std::size_t kScoredAtOnce = 16, kLookedAtOnce = 64, kParentsAtOnce = 8;
+// What keeps a thread busy for longer than waking it takes.
+constexpr std::size_t kScoredAThread = 32, kLookedAThread = 128, kInteractedAThread = 512, kParentsAThread = 64;
 constexpr double kByte = 255;        // the byte of a cosine of 1
 constexpr double kLeast = 1e-30;     // below it, a length counts as none
 constexpr double kMostGain = 65535 * 0.999;
@@ -212,7 +214,7 @@ std::size_t find_candidates(const CodesKernel& kernel, const CodecView& codec, c
 void probe_all(const CodesKernel& kernel, const std::int8_t* query, ProbeJob job, std::size_t threads, std::int32_t* numbers,
                std::int32_t* dots) {
   const std::size_t packed_size = whole_lines(kernel.packed_bytes(job.q, job.p)), scratch_size = whole_lines(kernel.scratch_bytes(job.q, job.p));
-  threads = useful_threads(job.n_parents, kParentsAtOnce, threads);
+  threads = useful_threads(job.n_parents, kParentsAThread, threads);
   Memory memory(packed_size + threads * scratch_size);
   char* const packed = memory.begin();
   kernel.pack(query, job.q, job.p, packed);
@@ -233,7 +235,7 @@ void probe_all(const CodesKernel& kernel, const std::int8_t* query, ProbeJob job
 bool score_all(const CodesKernel& kernel, const std::int8_t* query, CodedJob job, std::size_t count, std::size_t threads) {
   const std::size_t at_once = job.marked ? kLookedAtOnce : kScoredAtOnce;
   const std::size_t packed_size = whole_lines(kernel.packed_bytes(job.q, job.p)), scratch_size = whole_lines(kernel.scratch_bytes(job.q, job.p));
-  threads = useful_threads(count, at_once, threads);
+  threads = useful_threads(count, job.marked ? kLookedAThread : kScoredAThread, threads);
   Memory memory(packed_size + threads * scratch_size);
   char* const packed = memory.begin();
   kernel.pack(query, job.q, job.p, packed);
@@ -248,7 +250,7 @@ bool score_all(const CodesKernel& kernel, const std::int8_t* query, CodedJob job
 
 bool interact_all(const CodesKernel& kernel, const InteractJob& job, std::size_t count, std::size_t threads) {
   std::atomic<bool> sound{true};
-  parallel_for(count, kLookedAtOnce, threads, [&](std::size_t, std::size_t begin, std::size_t end) {
+  parallel_for(count, kLookedAtOnce, useful_threads(count, kInteractedAThread, threads), [&](std::size_t, std::size_t begin, std::size_t end) {
     if (!kernel.interact(job, begin, end)) sound = false;
   });
   return sound;
