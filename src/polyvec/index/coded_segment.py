@@ -18,6 +18,7 @@ from polyvec.index.codec import Codec, CodedQuery, Codes
 from polyvec.index.format import BlockFile, BlockWriter
 from polyvec.index.segment import SegmentInfo, checked_offsets
 
+_VERSION = 2  # offsets of 4 bytes, and other_offsets only where they differ; version 1 had 8, and both
 POSTINGS_FROM = 1 << 14  # tokens: smaller segments are scored whole, so that small additions stay small on disk
 
 Float = npt.NDArray[np.float32]
@@ -31,7 +32,7 @@ class CodedSegmentWriter:
     def __init__(self, path: Path, codec: Codec, codec_checksum: str, threads: int) -> None:
         self._codec, self._threads = codec, threads
         self._codec_checksum = int(codec_checksum, 16)
-        self._file = BlockWriter(path)
+        self._file = BlockWriter(path, _VERSION)
         self._file.begin("residuals", np.uint8, codec.packed_width)
         self._doclens: list[Int64] = []
         self._codes: list[npt.NDArray[np.generic]] = []
@@ -62,13 +63,14 @@ class CodedSegmentWriter:
         codes = np.concatenate(self._codes) if self._codes else np.empty(0, self._codec.code_dtype)
         self._block("codes", codes)
         self._block("scales", np.concatenate(self._scales) if self._scales else np.empty(0, np.uint8))
-        self._block("offsets", offsets)
+        self._block("offsets", offsets.astype(np.uint32 if len(codes) < 1 << 32 else np.int64))
         self._block("codec", np.array([self._codec_checksum], np.int64))
         if self._other_ids is not None:
             others = np.concatenate(self._other_ids) if self._other_ids else np.empty(0, np.int32)
-            unowned = np.concatenate([[0], np.cumsum(self._codec.owner[codes] < 0)])
             self._block("other_ids", others.astype(np.uint16) if len(others) and others.max() < 1 << 16 else others)
-            self._block("other_offsets", unowned[offsets].astype(np.int32 if unowned[-1] < 1 << 31 else np.int64))
+            if len(others) < len(codes):
+                unowned = np.concatenate([[0], np.cumsum(self._codec.owner[codes] < 0)])
+                self._block("other_offsets", unowned[offsets].astype(np.int32 if unowned[-1] < 1 << 31 else np.int64))
         if len(codes) >= POSTINGS_FROM:
             stream, starts = self._postings(codes, doclens)
             self._block("postings", stream)
@@ -116,7 +118,7 @@ class CodedSegment:
         self._other_ids = self._other_offsets = self._postings = self._starts = None
         if "other_ids" in self._file.blocks:
             self._other_ids = self._any("other_ids")
-            self._other_offsets = self._any("other_offsets")
+            self._other_offsets = self._any("other_offsets") if "other_offsets" in self._file.blocks else self._offsets
             if len(self._other_offsets) != documents + 1 or self._other_offsets[-1] != len(self._other_ids):
                 raise IndexCorruptError(f"{path} is damaged: its token ids do not cover its documents.")
         if "postings" in self._file.blocks:

@@ -129,7 +129,10 @@ class Segment:
 
 def checked_offsets(file: BlockFile, tokens: int) -> npt.NDArray[np.int64]:
     """Where each document begins. Raises IndexCorruptError where documents do not cover `tokens` tokens."""
-    offsets: npt.NDArray[np.int64] = file.array("offsets", np.int64)
+    small = "offsets" in file.blocks and file.blocks["offsets"].dtype == np.dtype("<u4")
+    offsets: npt.NDArray[np.int64] = file.array("offsets", np.uint32 if small else np.int64).astype(
+        np.int64, copy=False
+    )
     if not len(offsets) or offsets[0] != 0 or offsets[-1] != tokens or (np.diff(offsets) < 0).any():
         raise IndexCorruptError(f"{file.path} is damaged: its documents do not cover its token vectors.")
     return offsets
