@@ -206,6 +206,32 @@ def test_gather_is_its_definition(seed, q, documents, centroids, filtered, limit
         assert np.array_equal(found[1], expected[1])
 
 
+@given(SEEDS, st.sampled_from([65_536, 65_537, 131_000, 200_000]), st.sampled_from([3, 100, 5000]), st.booleans())
+@settings(max_examples=25)
+def test_gather_of_many_documents_is_its_definition(seed, documents, limit, filtered):
+    """More documents than are gathered at a time, more candidates than stay, long gaps and lists that end early."""
+    rng = np.random.default_rng(seed)
+    lists = [
+        np.unique(rng.integers(0, int(rng.integers(1, documents + 1)), int(rng.integers(0, 4000)))) for _ in range(8)
+    ]
+    lists[0] = np.append(lists[0][lists[0] < documents - 1], documents - 1)
+    stream, starts = kernels.encode_postings(
+        np.concatenate(lists).astype(np.int64), np.array([len(one) for one in lists], np.int64)
+    )
+    numbers = np.stack([rng.permutation(8)[:4] for _ in range(5)]).astype(np.int32)
+    numbers[0] = np.arange(4)  # the list with the last document among them
+    gains = -np.sort(-rng.integers(0, int(rng.choice([3, 13_000])), (5, 4)), axis=1)
+    allowed = rng.integers(0, 2, documents).astype(np.uint8) if filtered else None
+    arguments = (numbers, gains.astype(np.uint16), stream, starts, documents, allowed, limit)
+    expected, found = definitions.gather_definition(*arguments), kernels.gather(*arguments)
+    assert np.array_equal(found[0], expected[0])
+    assert np.array_equal(found[1], expected[1])
+    with pytest.raises(ValueError, match="damaged|range"):
+        kernels.gather(*arguments[:4], documents - 1, None, limit)
+    again = kernels.gather(*arguments)  # what failed left nothing behind
+    assert np.array_equal(again[0], expected[0])
+
+
 def test_gather_refuses_gains_that_overflow():
     gains = np.full((2, 1), 40_000, np.uint16)
     with pytest.raises(ValueError, match="at most"):
