@@ -51,6 +51,7 @@ SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
     "no worse than xtr": {"polyvec": {"nprobe": 2, "candidates": 64}, "xtr-warp-rs": {}, "lancedb": {}},
     "recall 0.95": {"polyvec": {"recall": 0.95}},
     "recall 0.9": {"polyvec": {"recall": 0.9}},
+    "recall 0.8": {"polyvec": {"recall": 0.8}},
     "recall 0.99": {"polyvec": {"recall": 0.99}},
     "exact": {"polyvec": {"exact": True}},
     "refined": {"lancedb": {"refine_factor": 10}},

@@ -226,7 +226,7 @@ def test_gather_of_many_documents_is_its_definition(seed, documents, limit, filt
     expected, found = definitions.gather_definition(*arguments), kernels.gather(*arguments)
     assert np.array_equal(found[0], expected[0])
     assert np.array_equal(found[1], expected[1])
-    with pytest.raises(ValueError, match="damaged|range"):
+    with pytest.raises(ValueError, match=r"damaged|range"):
         kernels.gather(*arguments[:4], documents - 1, None, limit)
     again = kernels.gather(*arguments)  # what failed left nothing behind
     assert np.array_equal(again[0], expected[0])
