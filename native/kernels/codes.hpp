@@ -1,8 +1,9 @@
 // Arithmetic on quantised token vectors: MaxSim of an int8 query with documents in codes (refine), and plain int8 dot products.
 //
 // A token is v = clip(centroid + levels[scale][window], -127, 127) in int8, divided by its own length; with 8 bits the code
-// bytes are v itself. A dimension's window is four bits: its code and those that follow in its block of 32 dimensions. Rows are p int8 values, p a multiple of 32. Every dot product is an exact int32, lengths and sums are
-// fp32 in one order, so all kernels return the same bits, and scalar is the definition.
+// bytes are v itself. A dimension's window is four bits: its code and those that follow in its block of 32 dimensions. Rows are
+// p int8 values, p a multiple of 32. Every dot product is an exact int32, lengths and sums are fp32 in one order, so all kernels
+// return the same bits, and scalar is the definition.
 //
 // Cost of refine: q * t * p multiply-adds a document in int8, and p * nbits / 8 + 3 bytes a token plus its centroid's row. Looking
 // (the same sum over the tokens of some centroids) costs that for the tokens of these, and the centroid number of every token.

@@ -1,7 +1,7 @@
 // Probed centroids -> the documents with the best approximate scores.
 //
-// Documents are gone through in tiles of 65,536, each with all lists. Cost: one visit of a document's 4 bytes for each posting that is
-// decoded, and of its block's mark; then one pass over the tile's blocks that were visited, which selects, brings documents into order and wipes.
+// Documents are gone through in tiles of 65,536, each with all lists. Cost: one visit of a document's 4 bytes for each posting that
+// is decoded, and of its block's mark; then one pass over the tile's blocks that were visited, which selects and wipes.
 #pragma once
 
 #include <cstddef>
