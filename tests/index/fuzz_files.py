@@ -9,6 +9,7 @@ the bounds behind them are tried too. Those may score otherwise, but must not cr
 from __future__ import annotations
 
 import argparse
+import json
 import random
 import struct
 import tempfile
@@ -30,6 +31,7 @@ from polyvec.index.segment import Segment, SegmentWriter
 
 DIM, DOCUMENTS = 24, 30
 _PAGE, _ENTRIES, _ENTRY = 4096, 64, 64
+_GOLDEN = Path(__file__).parent / "golden"
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ def targets(folder: Path) -> list[Target]:
     found = [_plain(folder, vectors, doclens, ids, query)]
     for nbits in (1, 2, 4, 8):
         found += _coded(folder, nbits, vectors, doclens, ids, query)
+        found += _of_version_1(nbits, query)
     return found
 
 
@@ -107,6 +110,36 @@ def _coded(
     return [
         Target(f"segment of {nbits} bits", path.read_bytes(), read_segment, read_segment(path)),
         Target(f"codec of {nbits} bits", codec_path.read_bytes(), read_codec, read_codec(codec_path)),
+    ]
+
+
+def _of_version_1(nbits: int, query: np.ndarray) -> list[Target]:
+    """A codec and a segment as they were written before, without postings."""
+    checksum = json.loads((_GOLDEN / "v1-codes.json").read_text(encoding="utf-8"))[str(nbits)]["codec"]
+    codec_path, path = _GOLDEN / f"v1-{nbits}.codec", _GOLDEN / f"v1-{nbits}.seg"
+
+    def read(codec_file: Path, segment_file: Path) -> list[float]:
+        codec = Codec.load(codec_file)
+        segment = CodedSegment(segment_file, codec, checksum)
+        for position in range(segment.n_documents):
+            segment.decode(position)
+            segment.token_ids(position)
+        codec.encode(query, None, threads=1)
+        return [float(score) for score in segment.score(codec.query(query), None, 1)]
+
+    return [
+        Target(
+            f"segment of {nbits} bits, version 1",
+            path.read_bytes(),
+            lambda one: read(codec_path, one),
+            read(codec_path, path),
+        ),
+        Target(
+            f"codec of {nbits} bits, version 1",
+            codec_path.read_bytes(),
+            lambda one: read(one, path),
+            read(codec_path, path),
+        ),
     ]
 
 
