@@ -33,9 +33,8 @@ def grouped_kmeans(
         + np.sort(generator.permutation(count)[:wanted] if count >= wanted else generator.integers(0, count, wanted))
         for start, count, wanted in zip(starts, counts, per_group, strict=True)
     ]
-    ordered = (
-        vectors if (groups[1:] >= groups[:-1]).all() else vectors[order]
-    )  # a sample may be half of what the memory holds
+    in_order = (groups[1:] >= groups[:-1]).all()
+    ordered = vectors if in_order else vectors[order]  # a sample may be half of what the memory holds
     centroids: Float = ordered[np.concatenate(chosen)].astype(np.float32)
     offsets = np.concatenate([[0], np.cumsum(per_group)]).astype(np.int64)
     ordered_groups = groups[order]
