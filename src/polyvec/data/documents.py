@@ -11,48 +11,16 @@ import io
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from polyvec.data.document import Document, checked_document, document_of
 from polyvec.errors import InputError, MissingExtraError
 
 KINDS = ".jsonl .jsonl.gz .jsonl.zst .csv .tsv .parquet, a folder of .txt and .md files, a BEIR folder, or - for stdin"
 _MAX_LINE_BYTES = 256 * 1024 * 1024
-_RESERVED = ("_id", "id", "text", "metadata")
 
 Progress = Callable[[int], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Document:
-    """The unit of retrieval. metadata: any JSON values; `title` and `lang` are known by name."""
-
-    id: str
-    text: str
-    metadata: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def encoded_text(self) -> str:
-        """What the model reads: the title, if there is one, and the text."""
-        title = self.metadata.get("title")
-        return f"{title} {self.text}" if isinstance(title, str) and title.strip() else self.text
-
-
-def as_documents(items: Iterable[Document | Mapping[str, Any]]) -> Iterator[Document]:
-    """Check any iterable of documents or dicts with `id` (or `_id`), `text` and other fields.
-
-    Raises InputError naming the entry. Duplicate ids are for whoever stores them to refuse.
-    """
-    if isinstance(items, (str, bytes, Mapping)):
-        raise InputError(f"Expected a list of documents, got one {type(items).__name__}. Wrap it in a list.")
-    for number, item in enumerate(items):
-        if isinstance(item, Document):
-            yield _checked(item.id, item.text, item.metadata, f"document {number}")
-        elif isinstance(item, Mapping):
-            yield _from_fields(item, f"document {number}")
-        else:
-            raise InputError(f"document {number}: got {type(item).__name__}, expected a dict with id and text.")
 
 
 def read_documents(path: str | Path, *, progress: Progress | None = None) -> Iterator[Document]:
@@ -193,51 +161,7 @@ def _lines(stream: BinaryIO, name: str) -> Iterator[bytes]:
 
 def _rows_as_documents(rows: Iterable[tuple[Mapping[str, Any], str]]) -> Iterator[tuple[Document, str]]:
     for row, where in rows:
-        yield _from_fields(row, where), where
-
-
-def _from_fields(row: Mapping[str, Any], where: str) -> Document:
-    identifier = row["_id"] if "_id" in row else row.get("id")
-    nested = row.get("metadata")
-    metadata: dict[str, Any] = {key: value for key, value in row.items() if key not in _RESERVED and value is not None}
-    if isinstance(nested, Mapping):
-        metadata = {**nested, **metadata}
-    elif nested is not None:
-        metadata["metadata"] = nested
-    return _checked(identifier, row.get("text"), metadata, where)
-
-
-def _checked(identifier: Any, text: Any, metadata: Mapping[str, Any], where: str) -> Document:
-    if isinstance(identifier, int) and not isinstance(identifier, bool):
-        identifier = str(identifier)
-    if not isinstance(identifier, str) or not identifier.strip():
-        given = "no id" if identifier is None else f"id {identifier!r}"
-        raise InputError(f"{where}: {given}, expected a non-empty string in `id` (or `_id`).")
-    if not isinstance(text, str):
-        given = "no text" if text is None else f"text of type {type(text).__name__}"
-        raise InputError(f"{where}: {given} in document {identifier!r}, expected a string in `text`.")
-    if not text.strip():
-        raise InputError(
-            f"{where}: the text of document {identifier!r} is empty. Leave the document out, or give it a text."
-        )
-    for name, value in (("id", identifier), ("text", text)):
-        if not _encodable(value):
-            raise InputError(
-                f"{where}: the {name} of document {identifier!a} holds a lone surrogate, which is not Unicode text."
-            )
-    try:
-        json.dumps(metadata, allow_nan=False, ensure_ascii=False).encode("utf-8")
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{where}: metadata of document {identifier!r} is not plain JSON ({error}).") from error
-    return Document(identifier, text, dict(metadata))
-
-
-def _encodable(text: str) -> bool:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
+        yield document_of(row, where), where
 
 
 def _table_rows(path: Path, delimiter: str, progress: Progress) -> Iterator[tuple[dict[str, Any], str]]:
@@ -295,4 +219,4 @@ def _read_folder(folder: Path, progress: Progress) -> Iterator[tuple[Document, s
         text = decoded(data, f"{path}:1")
         heading = next((line.lstrip("# ").strip() for line in text.splitlines() if line.startswith("# ")), "")
         title = heading if path.suffix.lower() == ".md" and heading else path.stem
-        yield _checked(path.relative_to(folder).as_posix(), text, {"title": title}, str(path)), str(path)
+        yield checked_document(path.relative_to(folder).as_posix(), text, {"title": title}, str(path)), str(path)
