@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, NoReturn, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -26,8 +27,10 @@ from polyvec.index.catalog import CATALOG_FILE
 from polyvec.index.checking import index_facts, problems_of
 from polyvec.index.folder import make_folder
 from polyvec.index.options import Mode
+from polyvec.index.place import absolute
+from polyvec.index.session import Session
 from polyvec.index.vectors import checked_vectors
-from polyvec.index.views import View, Views
+from polyvec.index.views import View
 from polyvec.index.writer import AddReport, Arrival, Existing, Writer
 from polyvec.provenance import DEFAULT_NBITS, NBITS, check_model, load_model, new_settings
 from polyvec.search import Asked, Hit, SearchOptions, allowed_rows, search_each
@@ -36,8 +39,6 @@ if TYPE_CHECKING:
     from polyvec.encoder import Encoder
 
 __all__ = ["DEFAULT_NBITS", "NBITS", "Index"]
-
-_LOG_BYTES = 16 << 20  # of SQLite's log, from which it is begun anew when nobody reads an older state
 
 
 class Index:
@@ -50,13 +51,13 @@ class Index:
     def __init__(
         self, path: Path, *, encoder: Encoder | None, resume: bool = False, auto_refresh: bool = False
     ) -> None:
-        self.path = path
+        self.path = absolute(path)
         self._given_encoder = encoder
         self._encoder: Encoder | None = None
-        self._writer: Writer | None = None
-        self._lock = threading.RLock()  # held while writing
         self._loading = threading.Lock()
-        self._views = Views(path)
+        self._session = Session(self.path)
+        self._let_go = weakref.finalize(self, self._session.close_unused)  # when nobody holds this object any more
+        self._let_go.atexit = False
         try:
             if self._meta["state"] != "ready" and not resume:
                 raise IndexIncompleteError(
@@ -66,18 +67,24 @@ class Index:
             if encoder is not None:
                 check_model(path, self._meta, encoder)
             if auto_refresh:
-                self._views.follow()
+                self._session.follow()
         except BaseException:
             self.close()
             raise
 
+    def __reduce__(self) -> NoReturn:
+        raise InputError(
+            f"The index {self.path} cannot be pickled or copied as an object: it holds open files and a lock. Pass its path "
+            "on, and call Index.open there."
+        )
+
     @property
     def _view(self) -> View:
-        return self._views.view
+        return self._session.views.view
 
     @property
     def _meta(self) -> dict[str, Any]:
-        return self._view.meta
+        return self._session.settings
 
     # -- opening and closing -------------------------------------------------------------------------------------------
 
@@ -96,11 +103,12 @@ class Index:
         nbits: bits a dimension, 1, 2, 4 or 8 once `compact` has trained a codec on what there is; 16 keeps fp16.
         Raises StorageError where something is in the way or the folder cannot be written, InputError for bad options.
         """
-        return cls._create(Path(path), encoder, dim, nbits, state="ready")
+        return cls._create(absolute(path), encoder, dim, nbits, state="ready")
 
     @classmethod
     def create_resumable(cls, path: Path, *, encoder: Encoder, nbits: int, source: str) -> Index:
         """Make an index that nobody can open until `finish()`, or go on with one that the same source began."""
+        path = absolute(path)
         if (path / CATALOG_FILE).is_file():
             index = cls(path, encoder=encoder, resume=True)
             begun = index._meta.get("source")
@@ -132,12 +140,11 @@ class Index:
         return cls(Path(path), encoder=encoder, auto_refresh=auto_refresh)
 
     def close(self) -> None:
-        """Let go of files and the writer's lock; safe to call twice."""
-        with self._lock:
-            if self._writer is not None:
-                self._writer.close()
-                self._writer = None
-            self._views.close()
+        """Let go of files and the writer's lock; safe to call twice. Every later call but this one raises StorageError.
+
+        Raises IndexLockedError when called by the stream of documents that this index is adding.
+        """
+        self._session.close()
 
     def __enter__(self) -> Index:
         return self
@@ -149,12 +156,12 @@ class Index:
 
     def refresh(self) -> None:
         """Move on to the newest committed state, as another process may have written it. Searches under way keep theirs."""
-        self._views.refresh()
+        self._session.refresh()
 
     @contextmanager
     def _current(self) -> Iterator[View]:
         """The state to read, kept open: with what this object wrote, and with auto_refresh what anybody did."""
-        with self._views.current() as view:
+        with self._session.current() as view:
             yield view
 
     # -- what it is ----------------------------------------------------------------------------------------------------
@@ -201,6 +208,7 @@ class Index:
     def info(self) -> dict[str, Any]:
         """Counts, sizes in bytes, languages, model and codec, as plain JSON values."""
         with self._current() as view:
+            self._session.check_place()  # sizes are those of the files that lie there
             return index_facts(self.path, view)
 
     def verify(self) -> list[str]:
@@ -224,13 +232,11 @@ class Index:
         Raises InputError for a document that cannot be stored, IndexLockedError where another process writes.
         """
         report = AddReport()
-        encoder = self.encoder
-        with self._lock:
-            writer = self._open_writer()
+        with self._session.writing() as writer:
+            encoder = self.encoder
             checked = writer.check(as_documents(documents), lambda document: document.id, existing, report)
             writer.add(encoded_documents(encoder, checked, progress), report, dim=self.dim)
             writer.keep_up(dim=self.dim, nbits=int(self._meta["nbits"]))
-            self._written(writer)
         return report
 
     def update(
@@ -252,8 +258,7 @@ class Index:
         Raises InputError for a wrong dim, no rows, NaN or infinity, and for lists of different lengths.
         """
         report = AddReport()
-        with self._lock:
-            writer = self._open_writer()
+        with self._session.writing() as writer:
             pairs = writer.check(paired_vectors(ids, vectors, metadata), lambda pair: pair[0].id, existing, report)
             arrivals = (
                 Arrival(
@@ -265,35 +270,32 @@ class Index:
             )
             writer.add(arrivals, report, dim=self.dim)
             writer.keep_up(dim=self.dim, nbits=int(self._meta["nbits"]))
-            self._written(writer)
         return report
 
     def delete(self, ids: Iterable[str]) -> int:
         """Delete documents by id; durable on return. Returns how many there were; unknown ids are passed over."""
         if isinstance(ids, str):
             raise InputError(f"delete({ids!r}): expected a list of ids, not one string.")
-        with self._lock:
-            writer = self._open_writer()
-            deleted = writer.delete(ids)
-            self._written(writer)
-        return deleted
+        with self._session.writing() as writer:
+            return writer.delete(ids)
 
     def compact(self, *, retrain: bool = False) -> None:
         """Merge segments into one, put vectors into codes where nbits is below 16, and erase what was deleted from disk.
 
         retrain: fit the codec anew to what the index holds by now; see `info()["codec"]["drift"]`.
         """
-        with self._lock:
-            writer = self._open_writer()
-            writer.compact(dim=self.dim, nbits=int(self._meta["nbits"]), retrain=retrain)
-            self._views.vacuum(writer.catalog)
+        with self._session.writing() as writer:
+            self._compact(writer, retrain=retrain)
 
     def finish(self) -> None:
         """Complete a resumable build: merge its segments, and let others open the index."""
-        with self._lock:
-            self.compact()
-            self._open_writer().set_meta({"state": "ready"})
-            self.refresh()
+        with self._session.writing() as writer:
+            self._compact(writer)
+            writer.set_meta({"state": "ready"})
+
+    def _compact(self, writer: Writer, *, retrain: bool = False) -> None:
+        writer.compact(dim=self.dim, nbits=int(self._meta["nbits"]), retrain=retrain)
+        self._session.vacuum()
 
     # -- searching -----------------------------------------------------------------------------------------------------
 
@@ -372,19 +374,6 @@ class Index:
             allowed = allowed_rows(view.catalog, subset, filter)
             results = search_each(view.snapshot, view.catalog, asked, chosen, allowed=allowed, threads=threads)
         return results[0] if single else results
-
-    # -- inside --------------------------------------------------------------------------------------------------------
-
-    def _open_writer(self) -> Writer:
-        if self._writer is None:
-            self._writer = Writer(self.path)
-        return self._writer
-
-    def _written(self, writer: Writer) -> None:
-        """What was committed is read from now on; SQLite's log begins anew where it has grown long."""
-        self._views.outdate()
-        if writer.catalog.log_bytes() > _LOG_BYTES:
-            self._views.checkpoint(writer.catalog)
 
 
 def _chosen(options: SearchOptions | None, **given: Any) -> SearchOptions:
