@@ -157,6 +157,8 @@ class staged:
 
 def check_new_folder(folder: Path) -> None:
     """Raise StorageError where a new folder cannot be: a file, a link to nothing, or a folder with something in it."""
+    place = _place(folder)
+    check_destination_folder(place.parent)
     taken = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
     if taken or (folder.is_symlink() and not folder.exists()):
         raise StorageError(f"Cannot write {folder}: something is there. Choose another path, or delete it first.")
@@ -223,4 +225,3 @@ def _sync(path: Path) -> None:
             raise
     finally:
         os.close(descriptor)
-

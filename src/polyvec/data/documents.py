@@ -175,7 +175,9 @@ def _text_files(folder: Path) -> Iterator[Path]:
 def _bytes(path: Path) -> bytes:
     try:
         if path.stat().st_size > MAX_LINE_BYTES:
-            raise InputError(f"{named(path)}: a file of over {MAX_LINE_BYTES // 2**20} MB. Expected one document a file.")
+            raise InputError(
+                f"{named(path)}: a file of over {MAX_LINE_BYTES // 2**20} MB. Expected one document a file."
+            )
         return path.read_bytes()
     except OSError as error:
         raise InputError(f"{named(path)}: cannot be read ({error.strerror}).") from error

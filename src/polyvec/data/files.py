@@ -132,7 +132,7 @@ def lines(stream: BinaryIO, name: str) -> Iterator[bytes]:
         number += 1
         try:
             line = stream.readline(MAX_LINE_BYTES + 1)
-        except (EOFError, zlib.error, *_zstandard_errors()) as error:
+        except _decompression_errors() as error:
             raise InputError(
                 f"{name}:{number}: cannot be decompressed ({error}). The file is damaged or cut short."
             ) from error
@@ -178,9 +178,10 @@ def text_lines(stream: BinaryIO, name: str, progress: Progress | None = None) ->
         yield text, where
 
 
-def _zstandard_errors() -> tuple[type[Exception], ...]:
+def _decompression_errors() -> tuple[type[Exception], ...]:
+    """Without an import of zstandard where no file needed it."""
     module = sys.modules.get("zstandard")
-    return () if module is None else (module.ZstdError,)
+    return (EOFError, zlib.error) if module is None else (EOFError, zlib.error, module.ZstdError)
 
 
 class _Zstandard(io.RawIOBase):

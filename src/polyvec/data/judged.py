@@ -108,7 +108,7 @@ def write_run(
             (query_id, sorted(scores.items(), key=lambda item: -item[1])) for query_id, scores in results.items()
         ]
     seen: set[str] = set()
-    with written(path) as stream:
+    with written(os.fspath(path)) as stream:
         for query_id, ranked in results:
             if query_id in seen:
                 raise InputError(f"query id {query_id!r} comes twice. A run has each query once.")
@@ -151,7 +151,9 @@ def _run_lines(query_id: str, ranked: Iterable[tuple[str, float]], tag: str) -> 
         check_run_ids([document_id])
         value = float(score)
         if not math.isfinite(value):
-            raise InputError(f"document {document_id!r} of query {query_id!r} has the score {value}, which is not finite.")
+            raise InputError(
+                f"document {document_id!r} of query {query_id!r} has the score {value}, which is not finite."
+            )
         if document_id in found:
             raise InputError(f"document {document_id!r} comes twice for query {query_id!r}. A run has it once.")
         found.add(document_id)

@@ -72,7 +72,11 @@ def _read(path: Path) -> Iterator[tuple[Query, str]]:
         elif kind == "text":
             yield from _plain(stream, name)
         else:
-            rows = json_lines(stream, name) if kind == "json lines" else table_rows(stream, name, kind, _NEEDED, typed=True)
+            rows = (
+                json_lines(stream, name)
+                if kind == "json lines"
+                else table_rows(stream, name, kind, _NEEDED, typed=True)
+            )
             for row, where in rows:
                 yield _query_of(row, where), where
 
@@ -82,7 +86,9 @@ def _plain(stream: BinaryIO, name: str) -> Iterator[tuple[Query, str]]:
         if not text.strip():
             continue
         if text.startswith("{") and _is_json_row(text):
-            raise InputError(f"{where}: an object of JSON, where each line is a question as it stands. Name the file .jsonl.")
+            raise InputError(
+                f"{where}: an object of JSON, where each line is a question as it stands. Name the file .jsonl."
+            )
         yield Query(where.rpartition(":")[2], text), where
 
 
@@ -129,7 +135,9 @@ def _header(line: str, where: str) -> list[str] | None:
         check_columns(columns, where)
         return columns
     if columns[0].lower() in _ID_NAMES:
-        raise InputError(f"{where}: a header of columns {', '.join(columns)[:200]}. Expected id and text, or no header.")
+        raise InputError(
+            f"{where}: a header of columns {', '.join(columns)[:200]}. Expected id and text, or no header."
+        )
     return None
 
 

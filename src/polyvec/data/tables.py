@@ -61,11 +61,14 @@ def table_rows(
                 f"{where}: another number of fields ({len(fields)}) than the header's {len(columns)}, {separator} between. {hint}"
             )
         row: dict[str, Any] = dict(zip(columns, fields, strict=True))
-        yield {
-            key: typed_value(value) if typed and key not in AS_WRITTEN else value
-            for key, value in row.items()
-            if value != "" or key == "text"
-        }, where
+        yield (
+            {
+                key: typed_value(value) if typed and key not in AS_WRITTEN else value
+                for key, value in row.items()
+                if value != "" or key == "text"
+            },
+            where,
+        )
 
 
 def typed_value(text: str) -> str | int | float | bool:
