@@ -18,8 +18,6 @@ from polyvec.index.writer import AddReport, Existing
 _index_argument = click.argument("index_path", metavar="INDEX", type=click.Path(path_type=Path))
 _docs_argument = click.argument("docs", metavar="DOCS", type=click.Path(path_type=Path, allow_dash=True))
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
-
-
 _strings_option = click.option("--strings", is_flag=True, help="Keep numbers and true/false in CSV and TSV as text.")
 
 
@@ -38,8 +36,8 @@ def index(
 ) -> None:
     """Index documents: DOCS to a new INDEX.
 
-    DOCS is a .jsonl, .ndjson, .csv, .tsv (each also .gz, .zst) or .parquet file, a folder of .txt and .md files, a BEIR folder, or - for
-    JSON lines on stdin. An interrupted run is resumed by the same command.
+    DOCS is a .jsonl, .ndjson, .csv, .tsv (each also .gz, .zst) or .parquet file, a folder of .txt and .md files, a BEIR
+    folder, or - for JSON lines on stdin. An interrupted run is resumed by the same command.
     """
     from polyvec.building import build_index
     from polyvec.collection import DEFAULT_NBITS
