@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ import click
 from rich.table import Table
 
 from polyvec.cli.render import console, human_bytes, messages, print_json, progress_bar
+from polyvec.errors import InputError
 
 PerQuery = dict[str, dict[str, float]]
 
@@ -96,6 +98,8 @@ def evaluate(
 
     job = _job(**asked)
     data = load_dataset(job.dataset, split=job.split)
+    _check_outputs(run_out, report, data, [job.dataset, job.index, compare, job.model])
+    theirs = None if compare is None else _read_values(data, compare, job.measures)
     with counting(data.name) as progress:
         result, others = _judged(job, data, against, progress)
     if run_out is not None:
@@ -103,9 +107,8 @@ def evaluate(
     rivals = [
         (name, values, compare_measures(result.per_query, values, job.measures)) for name, values in others.items()
     ]
-    if compare is not None:
-        values = _read_values(data, compare, job.measures)
-        rivals.append((compare.name, values, compare_measures(result.per_query, values, job.measures)))
+    if compare is not None and theirs is not None:
+        rivals.append((compare.name, theirs, compare_measures(result.per_query, theirs, job.measures)))
     if report is not None:
         from polyvec.evaluation.report import write_report
 
@@ -137,7 +140,33 @@ def _read_values(data: Dataset, run: Path, measures: Sequence[str]) -> PerQuery:
     from polyvec.data import read_run
     from polyvec.evaluation.measures import compute_measures
 
-    return compute_measures(data.qrels, read_run(run), measures)
+    found = read_run(run)
+    absent = data.qrels.keys() - found.keys()
+    if len(absent) == len(data.qrels):
+        raise InputError(f"{run} has none of the {len(data.qrels):,} judged queries, {min(absent)!r} among them.")
+    if absent:
+        messages.print(
+            f"[yellow]![/] {run} lacks {len(absent):,} of {len(data.qrels):,} judged queries; they count 0",
+            highlight=False,
+        )
+    return compute_measures(data.qrels, found, measures)
+
+
+def _check_outputs(
+    run_out: Path | None, report: Path | None, data: Dataset, inputs: Sequence[str | Path | None]
+) -> None:
+    """Refuse what cannot be written before anything is encoded."""
+    from polyvec.atomic import check_destination_folder
+    from polyvec.data import check_run_target
+
+    if run_out is not None:
+        judged = (document_id for grades in data.qrels.values() for document_id in grades)
+        check_run_target(run_out, "polyvec", inputs=inputs, ids=chain((query.id for query in data.queries), judged))
+    if report is not None:
+        from polyvec.evaluation.report import pyplot
+
+        check_destination_folder(report)
+        pyplot()  # names the package where matplotlib is not installed
 
 
 def job_of(words: Sequence[str]) -> Job:

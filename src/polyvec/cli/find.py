@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Iterator
@@ -30,7 +29,7 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON,
 @click.option(
     "--queries",
     type=click.Path(path_type=Path, allow_dash=True),
-    help="Many queries: .jsonl, .tsv or .txt, one a line; - reads stdin.",
+    help="Many queries: .jsonl, .csv, .tsv, .txt (one a line) or .parquet; - reads stdin.",
 )
 @click.option(
     "--run", "run_path", type=click.Path(path_type=Path, allow_dash=True), help="Write a TREC run; - is stdout."
@@ -90,9 +89,11 @@ def search(
     Without QUERY, questions are read from --queries or from stdin.
     """
     from polyvec.collection import Index
-    from polyvec.data import write_run
+    from polyvec.data import check_run_target, write_run
     from polyvec.index.options import SearchOptions
 
+    if run_path is not None:
+        check_run_target(run_path, tag, inputs=[index_path, queries])
     wanted = _wanted(query, queries)
     knobs: dict[str, Any] = {
         "mode": mode,
@@ -152,7 +153,7 @@ def rerank(
 
     DOCS is any kind that `polyvec index` takes; - is JSON lines on stdin.
     """
-    from polyvec.data import read_documents, read_queries, read_run, write_run
+    from polyvec.data import check_run_target, read_documents, read_queries, read_run, write_run
     from polyvec.encoder import Encoder
     from polyvec.reranking import rerank as rerank_documents
     from polyvec.reranking import rerank_run
@@ -160,6 +161,8 @@ def rerank(
     expected = 1 if run_path is not None else 2
     if len(arguments) != expected or len({run_path is None, queries is None, run_out is None}) != 1:
         raise InputError("Give either QUERY and DOCS, or DOCS with --run, --queries and --run-out.")
+    if run_out is not None:
+        check_run_target(run_out, tag, inputs=[arguments[-1], run_path, queries])
     documents = read_documents(arguments[-1])
     encoder = Encoder(model, dim=dim)
     if run_path is not None and queries is not None and run_out is not None:
@@ -180,10 +183,9 @@ def rerank(
 def _filter(condition: str | None) -> Any:
     if condition is None:
         return None
-    try:
-        return json.loads(condition)
-    except ValueError as error:
-        raise InputError(f"--filter {condition}: not valid JSON ({error}).") from error
+    from polyvec.data import parse_json
+
+    return parse_json(condition, f"--filter {condition[:80]}")
 
 
 def _wanted(query: str | None, queries: Path | None) -> Iterator[Query]:

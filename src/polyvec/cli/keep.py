@@ -18,6 +18,7 @@ from polyvec.index.writer import AddReport, Existing
 _index_argument = click.argument("index_path", metavar="INDEX", type=click.Path(path_type=Path))
 _docs_argument = click.argument("docs", metavar="DOCS", type=click.Path(path_type=Path, allow_dash=True))
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+_strings_option = click.option("--strings", is_flag=True, help="Keep numbers and true/false in CSV and TSV as text.")
 
 
 @click.command()
@@ -28,12 +29,15 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="Print one J
 @click.option(
     "--nbits", type=int, default=None, metavar="B", help="Bits a dimension: 1, 2, 4, 8, or 16 for fp16.  [default: 4]"
 )
+@_strings_option
 @_json_option
-def index(docs: Path, index_path: Path, model: str | None, dim: int | None, nbits: int | None, as_json: bool) -> None:
+def index(
+    docs: Path, index_path: Path, model: str | None, dim: int | None, nbits: int | None, strings: bool, as_json: bool
+) -> None:
     """Index documents: DOCS to a new INDEX.
 
-    DOCS is a .jsonl (also .gz, .zst), .csv, .tsv or .parquet file, a folder of .txt and .md files, a BEIR folder, or - for
-    JSON lines on stdin. An interrupted run is resumed by the same command.
+    DOCS is a .jsonl, .ndjson, .csv, .tsv (each also .gz, .zst) or .parquet file, a folder of .txt and .md files, a BEIR
+    folder, or - for JSON lines on stdin. An interrupted run is resumed by the same command.
     """
     from polyvec.building import build_index
     from polyvec.collection import DEFAULT_NBITS
@@ -42,7 +46,9 @@ def index(docs: Path, index_path: Path, model: str | None, dim: int | None, nbit
 
     started = time.perf_counter()
     with _counting("encoding", docs) as (progress, on_bytes):
-        documents = read_documents(docs, progress=on_bytes)  # looks whether there is anything before the model loads
+        documents = read_documents(
+            docs, progress=on_bytes, typed=not strings
+        )  # looks whether there is anything before the model loads
         encoder = Encoder(model, dim=dim)
         built, report = build_index(
             documents,
@@ -71,13 +77,14 @@ def _changing(name: str, existing: Existing, text: str) -> click.Command:
     @click.command(name, help=text)
     @_index_argument
     @_docs_argument
+    @_strings_option
     @_json_option
-    def command(index_path: Path, docs: Path, as_json: bool) -> None:
+    def command(index_path: Path, docs: Path, strings: bool, as_json: bool) -> None:
         from polyvec.collection import Index
         from polyvec.data import read_documents
 
         with Index.open(index_path) as opened, _counting("encoding", docs) as (progress, on_bytes):
-            documents = read_documents(docs, progress=on_bytes)
+            documents = read_documents(docs, progress=on_bytes, typed=not strings)
             report = opened.add(documents, existing=existing, progress=progress)
             limit = opened.encoder.document_length
         if as_json:

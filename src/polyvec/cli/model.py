@@ -78,6 +78,9 @@ def convert(
     as_json: bool,
 ) -> None:
     """Write CHECKPOINT to the new folder OUT in another layout."""
+    from polyvec.atomic import check_new_folder
+
+    check_new_folder(out)
     if layout == "rotary":
         from polyvec.encoder.checkpoint import locate
         from polyvec.encoder.rotary import convert_to_rotary

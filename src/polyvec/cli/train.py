@@ -35,7 +35,7 @@ def _counted(what: str, unit: str, total: int | None) -> Iterator[Callable[[int]
 @click.command()
 @click.argument("recipe", metavar="RECIPE.toml", type=_path)
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint of the same recipe.")
-@click.option("--threads", type=int, help="Threads to compute with. Default: all cores.")
+@click.option("--threads", type=click.IntRange(min=1), help="Threads to compute with. Default: all cores.")
 @_json_option
 def train(recipe: Path, resume: bool, threads: int | None, as_json: bool) -> None:
     """Run one training stage as RECIPE.toml says: start, mlm, shrink, transfer, pairs or distill.
@@ -98,9 +98,14 @@ def mine(
     as_json: bool,
 ) -> None:
     """Find hard negatives for the questions in DATA (query, document, answer) with our own index."""
+    from polyvec.atomic import check_destination
     from polyvec.encoder import Encoder
+    from polyvec.training.mining import MiningOptions, questions
     from polyvec.training.mining import mine as run
 
+    MiningOptions(negatives=negatives, first_rank=first_rank, last_rank=last_rank, margin=margin)
+    check_destination(out, inputs=[data], new=True)
+    questions(data)  # a wrong row is named before a model loads
     encoder = Encoder(model)
     with _counted("Mining", "texts", None) as bar:
         report = run(
@@ -125,10 +130,13 @@ def mine(
 @_json_option
 def teach(data: Path, out: Path, cross: str | None, dense: str | None, late: str | None, as_json: bool) -> None:
     """Score the candidates in DATA (query, documents) with a teacher; run again to go on after an interruption."""
+    from polyvec.atomic import check_destination
     from polyvec.training import teaching
 
     if [cross, dense, late].count(None) != 2:
         raise click.UsageError("Give one teacher: --cross-encoder, --dense or --late.")
+    check_destination(out, inputs=[data], new=True)
+    teaching.check_source(data)  # a wrong row is named before a model loads
     if cross is not None:
         teacher = teaching.cross_encoder(cross)
     elif dense is not None:

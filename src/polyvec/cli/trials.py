@@ -56,7 +56,12 @@ def ablate(
 
     Writes ablation.jsonl, ablation.md, quality-token.png, quality-bytes.png and quality-time.png.
     """
+    from polyvec.atomic import check_destination_folder
     from polyvec.evaluation.ablation import sweep, write_ablation
+    from polyvec.evaluation.report import pyplot
+
+    check_destination_folder(out)
+    pyplot()  # names the package where matplotlib is not installed
 
     table = Table("dim", "nbits", "pooling", "probing", measure, "tokens", "bytes a token", "ms a query", box=None)
     rows = []
@@ -113,10 +118,15 @@ def reproduce(
 
     All in one process: each text is encoded once and each index built once, whatever the number of commands.
     """
+    from polyvec.atomic import check_destination, write_text
     from polyvec.evaluation.reproduce import read_expected, rerun, updated, write_expected
     from polyvec.evaluation.results_page import results_page
 
     file = read_expected(expected)
+    if update:
+        check_destination(expected)
+    if page is not None:
+        check_destination(page, inputs=[expected, data])
     chosen = [entry for entry in file.entries if only is None or only in entry.name]
     about = _about() if update else {}
     outcomes: list[Outcome] = []
@@ -131,7 +141,7 @@ def reproduce(
     if as_json:
         print_json([outcome.to_dict() for outcome in outcomes])
     if page is not None:
-        page.write_text(results_page(file), encoding="utf-8")
+        write_text(page, results_page(file))
     if any(outcome.state == "off" and (not update or outcome.found is None) for outcome in outcomes):
         raise click.exceptions.Exit(1)
 

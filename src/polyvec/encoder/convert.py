@@ -7,12 +7,12 @@ The native folder opens in stock sentence-transformers; with Matryoshka heads it
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from polyvec.errors import InputError, StorageError
+from polyvec.atomic import staged
+from polyvec.errors import InputError
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
@@ -133,28 +133,3 @@ def _copy_card(loaded: Loaded, staging: Path) -> None:
 
 def _write(path: Path, value: Any) -> None:
     path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-class staged:
-    """A folder that is written beside its place and moved there when it is whole."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._staging = folder.with_name(f".{folder.name}.writing-{os.getpid()}")
-
-    def __enter__(self) -> Path:
-        if self._folder.exists() and (not self._folder.is_dir() or any(self._folder.iterdir())):
-            raise StorageError(
-                f"Cannot write {self._folder}: something is there. Choose another path, or delete it first."
-            )
-        try:
-            self._staging.mkdir(parents=True)
-        except OSError as error:
-            raise StorageError(f"Cannot write {self._folder}: {error.strerror}. Check the permissions.") from error
-        return self._staging
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            os.replace(self._staging, self._folder)
-        else:
-            shutil.rmtree(self._staging, ignore_errors=True)

@@ -61,7 +61,8 @@ class EncoderOptions:
             raise InputError(f"window_overlap={self.window_overlap!r}: expected a whole number of tokens, at least 0.")
         if self.bigrams is not None and not 0 <= self.bigrams < float("inf"):
             raise InputError(f"bigrams={self.bigrams!r}: expected a weight such as 0.65, or 0 for none.")
-        if self.pool_factor < 1:
+        pool = self.pool_factor
+        if isinstance(pool, bool) or not isinstance(pool, (int, float)) or not 1 <= pool < float("inf"):
             raise InputError(
                 f"pool_factor={self.pool_factor!r}: expected 1 (no pooling) or more; 2 halves the vectors."
             )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from polyvec.atomic import staged
 from polyvec.errors import ModelError
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def save_packed(loaded: Loaded, folder: Path) -> None:
     """Write a loaded model as a packed folder, whole or not at all. Raises StorageError where something is in the way."""
     from safetensors.torch import save_file
 
-    from polyvec.encoder.convert import save_native, staged
+    from polyvec.encoder.convert import save_native
 
     with staged(folder) as staging:
         staging.rmdir()

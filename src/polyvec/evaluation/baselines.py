@@ -14,7 +14,7 @@ import numpy as np
 from polyvec.data import Run
 from polyvec.errors import InputError, MissingExtraError
 from polyvec.evaluation.dataset import Dataset
-from polyvec.evaluation.evaluation import EvaluationResult, document_languages, tabulate
+from polyvec.evaluation.evaluation import EvaluationResult, tabulate
 from polyvec.index.keywords import tokenize
 
 
@@ -67,11 +67,12 @@ def judge_baseline(dataset: Dataset, baseline: str, *, measures: Sequence[str], 
     kind, _, model = baseline.partition(":")
     if baseline != "bm25" and (kind != "dense" or not model):
         raise InputError(f"baseline {baseline!r}: expected bm25 or dense:MODEL.")
+    languages = dataset.check_judged(dataset.documents())
     started = time.perf_counter()
     run = bm25_run(dataset, k=k) if baseline == "bm25" else dense_run(dataset, model, k=k)
     seconds = round(time.perf_counter() - started, 3)
     count = sum(1 for _ in dataset.documents())
-    table = tabulate(dataset.qrels, run, dataset.queries, document_languages(dataset.documents()), measures)
+    table = tabulate(dataset.qrels, run, dataset.queries, languages, measures)
     return EvaluationResult(
         dataset=dataset.name,
         model=baseline,

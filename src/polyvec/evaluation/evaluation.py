@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from polyvec.collection import DEFAULT_NBITS, Index
-from polyvec.data import Document, Qrels, Query, Run
+from polyvec.data import Qrels, Query, Run
 from polyvec.errors import InputError
 from polyvec.evaluation.dataset import Dataset
 from polyvec.evaluation.measures import compute_measures
@@ -166,7 +166,7 @@ def evaluate_index(
 ) -> EvaluationResult:
     """Judge an index as it is. settings: how it was made, default its path · seconds: what making it took.
 
-    Raises InputError for a dataset without judgements, and for unknown measures.
+    Raises InputError for a dataset without judgements or whose judged documents the index lacks all, and for unknown measures.
     """
     queries = dataset.judged_queries()
     if not queries:
@@ -175,6 +175,7 @@ def evaluate_index(
         raise InputError(f"threads={threads}: expected at least 1, or None for every processor this process may use.")
     compute_measures({}, {}, measures)
     spent = seconds or {"encode": 0.0, "index": 0.0}
+    languages = dataset.check_judged(index.documents())
     run, encoding, searching = _searched(index, queries, options, threads, progress or _silent)
     facts = index.info()
     return EvaluationResult(
@@ -186,7 +187,7 @@ def evaluate_index(
             "dim": index.dim,
             "nbits": facts["nbits"],
         },
-        **tabulate(dataset.qrels, run, queries, document_languages(index.documents()), measures),
+        **tabulate(dataset.qrels, run, queries, languages, measures),
         documents=facts["documents"],
         seconds={
             "encode": round(spent["encode"] + encoding, 3),
@@ -281,11 +282,6 @@ def _by_pair(
         for lang, ids in _grouped({q: language[q] for q in judged}).items():
             values[f"{lang}-{target}"] = _mean([found[q] for q in ids], measures)
     return dict(sorted(values.items()))
-
-
-def document_languages(documents: Iterator[Document]) -> dict[str, str]:
-    """Languages by id, of the documents that have one."""
-    return {d.id: str(d.metadata["lang"]) for d in documents if d.metadata.get("lang")}
 
 
 def _grouped(language: dict[str, str]) -> dict[str, list[str]]:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from polyvec.atomic import write_text
 from polyvec.errors import InputError, MissingExtraError, StorageError
 from polyvec.training.recipe import Recipe, read_recipe
 
@@ -54,9 +55,9 @@ def _trained(recipe: Recipe, *, resume: bool, told: Told | None) -> dict[str, An
     mixture = Mixture(recipe.data, recipe.batches, seed=recipe.seed, cache=output.with_name(output.name + ".cache"))
     result = trainer.run(recipe, _stage(recipe), mixture, resume=resume, told=told)
     if result:
-        (output / "training.json").write_text(
+        write_text(
+            output / "training.json",
             json.dumps({**_earlier(recipe), recipe.stage: result}, indent=1, ensure_ascii=False) + "\n",
-            encoding="utf-8",
         )
         write_card(recipe, mixture, result, output)
     return result
