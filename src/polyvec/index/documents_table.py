@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -106,18 +106,18 @@ class DocumentsTable(Database):
     def _rows_where(self, condition: Mapping[str, Any]) -> Int64:
         """As `rows_where`. A filter too large for one statement is taken apart, and the rows of its parts are joined."""
         sql, parameters = compile_filter(condition)
-        if len(parameters) <= _CHUNK:
+        if len(condition) > 1 and len(parameters) > _CHUNK:
+            return self._rows_where({"$and": [{key: value} for key, value in condition.items()]})
+        key, value = next(iter(condition.items()), ("", None))
+        if key not in ("$and", "$or", "$not") or len(parameters) <= _CHUNK:
             rows = self._rows(f"SELECT row FROM documents WHERE {sql} ORDER BY row", parameters)
             return np.array([row for (row,) in rows], np.int64)
-        if len(condition) > 1:
-            first, second = _halves([{key: value} for key, value in condition.items()])
-            return np.intersect1d(self._rows_where({"$and": first}), self._rows_where({"$and": second}))
-        ((key, value),) = condition.items()
         if key == "$not":
             return np.setdiff1d(self.row_numbers(), self._rows_where(value))
         if len(value) == 1:
             return self._rows_where(value[0])
-        first, second = (self._rows_where({key: half}) for half in _halves(value))
+        half = len(value) // 2
+        first, second = self._rows_where({key: value[:half]}), self._rows_where({key: value[half:]})
         return np.union1d(first, second) if key == "$or" else np.intersect1d(first, second)
 
     def documents(self, rows: Iterable[int]) -> dict[int, StoredDocument]:
@@ -153,15 +153,12 @@ class DocumentsTable(Database):
         return self._keyword_scores(query, "ORDER BY rowid", [], np.array(sorted(rows), np.int64))
 
     def keyword_bound(self, query: str) -> float:
-        """What BM25 cannot exceed for a query: the sum of idf (k1 + 1) over its terms that any document has; 0 without such."""
+        """What BM25 cannot exceed for a query: the sum of idf (k1 + 1) over its terms, those in no document included."""
         count = self._rows("SELECT count(*) FROM keywords_docsize")[0][0]
         bound = 0.0
         for term in query_terms(query):
-            matched = "SELECT count(*) FROM keywords WHERE keywords MATCH ?"
-            ((having,),) = self._rows(matched, (quoted(term),))
-            if having:
-                idf = math.log((count - having + 0.5) / (having + 0.5))
-                bound += (_K1 + 1) * (idf if idf > 0 else _LEAST_IDF)
+            ((having,),) = self._rows("SELECT count(*) FROM keywords WHERE keywords MATCH ?", (quoted(term),))
+            bound += (_K1 + 1) * max(math.log((count - having + 0.5) / (having + 0.5)), _LEAST_IDF)
         return bound
 
     def _keyword_scores(
@@ -230,7 +227,9 @@ class DocumentsTable(Database):
 
     def rebuild_keywords(self) -> None:
         """Make the keyword index anew from the stored texts; call inside a transaction."""
-        self._upgrade()
+        if self.has_former_keywords():
+            self._upgrade()
+            return
         self._connection.execute("INSERT INTO keywords (keywords) VALUES ('delete-all')")
         self._insert_keywords()
 
@@ -261,10 +260,6 @@ def _keyword_text(document: StoredDocument) -> str:
 
 def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
-
-
-def _halves(values: Sequence[Any]) -> tuple[Sequence[Any], Sequence[Any]]:
-    return values[: len(values) // 2], values[len(values) // 2 :]
 
 
 def _chunks(values: Iterable[Any]) -> Iterator[list[Any]]:

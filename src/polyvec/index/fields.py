@@ -1,7 +1,7 @@
 """Metadata -> the fields that filters ask for: one flat object, names with dots, strings normalized.
 
-`{"city": "Köln", "in": {"land": "NRW"}}` has the fields `city`, `in` and `in.land`. A name with a dot of its own is the same field as
-the nested one; where a document has both, the field holds both values. So a field's name alone says what is meant, and
+`{"city": "Köln", "in": {"land": "NRW"}}` has the fields `city`, `in` and `in.land`. A name with a dot of its own is the same field
+as the nested one; where a document has both, the field holds both values. So a field's name alone says what is meant, and
 any name can be asked for.
 """
 
@@ -20,7 +20,7 @@ _LARGEST = 1.7976931348623157e308
 
 
 def fields_of(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Every field by its `field_name`: a scalar, a list, or an empty object where an object stands. Values of one name are joined."""
+    """Every field by its `field_name`: a scalar, a list, or {} where an object stands. Values of one name are joined."""
     fields: dict[str, Any] = {}
     waiting = [("", metadata)]
     while waiting:

@@ -5,9 +5,9 @@ applies operators, dots reach into nested objects, `$and`, `$or` (lists) and `$n
 metadata matches where one of its elements does. Numbers compare with numbers and strings with strings; a field that is
 absent satisfies only `$ne`, `$nin`, `$not` and `{"$exists": False}`.
 
-`a.b` is the field `b` of the object `a`, or a field that is named `a.b`; a document with either or both can match. Names and strings
-compare in one written form (`folding.normalized`): "Zürich" is found composed or decomposed, "Ａ" as "A". Case and accents
-count. Strings are ordered by code point.
+`a.b` is the field `b` of the object `a`, or a field that is named `a.b`; a document with either or both can match. Names and
+strings compare in one written form (`folding.normalized`): "Zürich" is found composed or decomposed, "Ａ" as "A". Case
+and accents count. Strings are ordered by code point.
 """
 
 from __future__ import annotations
@@ -223,7 +223,7 @@ def _fits(number: float) -> bool:
 
 
 def _unstorable(text: str) -> bool:
-    return not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text) or "\0" in text
+    return (not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text)) or "\0" in text
 
 
 def _kind(value: Any) -> str:

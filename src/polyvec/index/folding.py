@@ -29,6 +29,8 @@ _IOTA = re.compile(
     "[\u0345\u1f80-\u1ffc]"
 )  # iota below a Greek letter: case folding puts it behind the letter's other marks
 _FOREIGN_DIGIT = re.compile(r"[^\D0-9]")
+# Sara am of Thai and Lao: one vowel for its readers, which NFKC takes apart; some write its ring before a tone mark.
+_SARA_AM = re.compile("\u0e4d([\u0e48-\u0e4b]?)\u0e32|\u0ecd([\u0ec8-\u0ecb]?)\u0eb2")
 _LETTER_APOSTROPHE = re.compile("(?<=[^\\W_])[\u02bb-\u02bd\ua78b\ua78c]|[\u02bb-\u02bd\ua78b\ua78c](?=[^\\W_])")
 _ARABIC = "[\u0620-\u065f\u066e-\u06d3\u06d5\u06e5-\u06ef\u06fa-\u06ff\u0750-\u077f\u08a0-\u08ff]"
 _COMPOUND = re.compile(f"{_ARABIC}+(?:\u200c+{_ARABIC}+)+")
@@ -44,8 +46,8 @@ def normalized(text: str) -> str:
 def folded(text: str) -> str:
     """The text as words are compared: normalized, case-folded, digits of any script as 0 to 9.
 
-    Vocalization points of Hebrew, Arabic and Syriac go, other accents stay. Turkish dotted and dotless i both become i. An Arabic-script
-    compound with zero-width non-joiners is followed by its parts. Idempotent.
+    Vocalization points of Hebrew, Arabic and Syriac go, other accents stay. Turkish dotted and dotless i both become i. A compound
+    in Arabic script with zero-width non-joiners is followed by its parts.
     """
     if text.isascii():
         return text.lower()
@@ -57,6 +59,8 @@ def folded(text: str) -> str:
         text = _DOT.sub(r"\1", unicodedata.normalize("NFD", text))
     if _DROPPED_POINTS.search(text):
         text = _DROPPED_POINTS.sub("", unicodedata.normalize("NFD", text))
+    if "\u0e4d" in text or "\u0ecd" in text:
+        text = _SARA_AM.sub(_sara_am, text)
     text = _LETTER_APOSTROPHE.sub(" ", unicodedata.normalize("NFC", text))
     return _FOREIGN_DIGIT.sub(_digit, text)
 
@@ -64,6 +68,11 @@ def folded(text: str) -> str:
 def _with_parts(match: re.Match[str]) -> str:
     word = match.group()
     return f"{word} {word.replace(chr(0x200C), ' ')}"
+
+
+def _sara_am(match: re.Match[str]) -> str:
+    thai, lao = match.groups()
+    return f"{lao}\u0eb3" if thai is None else f"{thai}\u0e33"
 
 
 def _digit(match: re.Match[str]) -> str:
