@@ -22,6 +22,7 @@ ORDER = [
     "encoder",
     "index",
     "explain",
+    "fusion",
     "search",
     "reranking",
     "incoming",
