@@ -23,6 +23,7 @@ ORDER = [
     "encoder",
     "index",
     "explain",
+    "fusion",
     "search",
     "reranking",
     "incoming",

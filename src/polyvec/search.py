@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from polyvec import fusion
 from polyvec.data import Document
 from polyvec.errors import InputError
 from polyvec.index.catalog import Catalog, StoredDocument
@@ -27,8 +28,7 @@ __all__ = [
     "Asked", "Hit", "SearchOptions", "allowed_rows", "highest_score", "normalised_score", "search_each", "search_snapshot",
 ]  # fmt: skip
 
-_FUSION_DEPTH = 100  # hits of each kind that are fused, at least
-_FUSION_CONSTANT = 60
+_FUSION_DEPTH = 100  # hits of each kind whose scores are fused, at least
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ def search_snapshot(
         raise InputError(f"mode={options.mode!r} needs token vectors of the query.")
     if options.mode != "late" and query.text is None:
         raise InputError(f"mode={options.mode!r} needs the query's text: ask with Index.search.")
-    depth = options if options.mode != "hybrid" else replace(options, k=max(options.k, _FUSION_DEPTH))
+    depth = options if options.mode != "hybrid" else replace(options, k=_fusion_depth(options))
     lists: dict[str, dict[int, float]] = {}
     if query.vectors is not None and options.mode != "keyword":
         lists["late"] = _scores(*snapshot.search(query.vectors, depth, subset=allowed, threads=threads))
@@ -134,7 +134,7 @@ def search_snapshot(
     found = _Found(list(lists.get(options.mode, {}).items()), lists)
     if options.mode == "hybrid":
         assert query.vectors is not None
-        found = _fused(snapshot, query.vectors, lists, options, threads)
+        found = _fused(snapshot, catalog, query, lists, options, threads)
     if query.vectors is not None and options.mode != "keyword":
         late = found.parts.get("late") or lists["late"]
         highest = highest_score(query.vectors)
@@ -200,47 +200,38 @@ def _scores(rows: npt.NDArray[np.int64], scores: npt.NDArray[Any]) -> dict[int, 
     return dict(zip(rows.tolist(), scores.tolist(), strict=True))
 
 
+def _fusion_depth(options: SearchOptions) -> int:
+    return fusion.RANK_DEPTH if options.fusion == "rank" else max(options.k, _FUSION_DEPTH)
+
+
 def _fused(
     snapshot: Snapshot,
-    query: npt.NDArray[np.float32],
+    catalog: Catalog,
+    query: Asked,
     lists: dict[str, dict[int, float]],
     options: SearchOptions,
     threads: int | None,
 ) -> _Found:
-    """Both lists as one, ties by row. What only keywords found is scored by MaxSim too."""
-    others = np.array(sorted(lists["keyword"].keys() - lists["late"].keys()), np.int64)
-    late = dict(lists["late"])
+    """Both lists as one, ties by row. What only one side found is scored by the other too, so that every document has both."""
+    assert query.vectors is not None
+    assert query.text is not None
+    late, keyword = dict(lists["late"]), dict(lists["keyword"])
+    others = np.array(sorted(keyword.keys() - late.keys()), np.int64)
     if len(others):
         whole = SearchOptions(k=len(others), exact=True)
-        late.update(_scores(*snapshot.search(query, whole, subset=others, threads=threads)))
-    parts = {"late": late, "keyword": lists["keyword"]}
-    share = options.share_of_late
-    fused = _by_weight(parts, share) if options.fusion == "weight" else _by_rank(lists, share)
-    return _Found(sorted(fused.items(), key=lambda item: (-item[1], item[0])), lists, parts)
-
-
-def _by_rank(lists: dict[str, dict[int, float]], weight: float) -> dict[int, float]:
-    """Reciprocal rank fusion (Cormack, Clarke and Buettcher, SIGIR 2009): the sum of 1 / (60 + rank), weighted."""
-    scores: dict[int, float] = {}
-    for name, share in (("late", 2 * weight), ("keyword", 2 * (1 - weight))):
-        for rank, row in enumerate(lists[name], start=1):
-            scores[row] = scores.get(row, 0.0) + share / (_FUSION_CONSTANT + rank)
-    return scores
-
-
-def _by_weight(parts: dict[str, dict[int, float]], weight: float) -> dict[int, float]:
-    """Convex combination (Bruch, Gai and Ingber, TOIS 2023): MaxSim from the lowest candidate's 0 to the best one's 1, BM25
-    from 0 to 1, and a document without a word of the query has 0 there.
-    """
-    late, keyword = parts["late"], parts["keyword"]
-    lowest, highest = min(late.values(), default=0.0), max(late.values(), default=0.0)
-    width, best = highest - lowest, max(keyword.values(), default=0.0)
-    scores = {}
-    for row, score in late.items():
-        met = (score - lowest) / width if width > 0 else 1.0
-        words = keyword.get(row, 0.0) / best if best > 0 else 0.0
-        scores[row] = weight * met + (1 - weight) * words
-    return scores
+        late.update(_scores(*snapshot.search(query.vectors, whole, subset=others, threads=threads)))
+    if unscored := late.keys() - keyword.keys():
+        keyword.update(_scores(*catalog.score_keywords(query.text, unscored)))
+    if options.fusion == "rank":
+        fused = fusion.by_rank(lists["late"], lists["keyword"], options.share_of_late)
+    else:
+        highest, bound = highest_score(query.vectors), catalog.keyword_bound(query.text)
+        fused = fusion.by_weight(
+            {row: fusion.share_of(score, highest) for row, score in late.items()},
+            {row: fusion.share_of(score, bound) for row, score in keyword.items()},
+            options.share_of_late,
+        )
+    return _Found(fusion.ordered(fused), lists, {"late": late, "keyword": keyword})
 
 
 def _hits(catalog: Catalog, found: _Found, query: Asked, k: int) -> list[Hit]:

@@ -18,7 +18,9 @@ from polyvec.index.segments_table import SEGMENTS_SCHEMA, SegmentRecord, Segment
 __all__ = ["CATALOG_FILE", "Catalog", "SegmentRecord", "StoredDocument"]
 
 APPLICATION_ID = 0x504F4C59  # "POLY", in the header of the database file
-CATALOG_VERSION = 1
+CATALOG_VERSION = (
+    2  # 1 analyzed keywords otherwise and had no column `fields`: read, and brought to 2 by the next write
+)
 CATALOG_FILE = "catalog.sqlite"
 
 

@@ -22,10 +22,10 @@ class SearchOptions:
     k: int = 10  # hits to return
     mode: Mode = "late"  # late: MaxSim · keyword: BM25 · hybrid: both, fused
     fusion: Fusion = (
-        "weight"  # of hybrid: weight: scores, each scaled to [0, 1] among the candidates · rank: reciprocal ranks
+        "weight"  # of hybrid: weight: scores, each as a share of what the query could reach · rank: reciprocal ranks
     )
     weight: float | None = (
-        None  # share of MaxSim in hybrid, from 0 to 1, keywords have the rest; None: 0.7, or 0.5 by rank
+        None  # share of MaxSim in hybrid, from 0 to 1, keywords have the rest; None: 0.8, or 0.5 by rank
     )
     min_score: float | None = None  # hits whose normalised score, in [0, 1], is below are left out; not for keyword
     exact: bool = False  # score every document that may be returned; no probing
@@ -67,7 +67,7 @@ class SearchOptions:
         """What MaxSim has in a fused score."""
         if self.weight is not None:
             return self.weight
-        return 0.7 if self.fusion == "weight" else 0.5
+        return 0.8 if self.fusion == "weight" else 0.5
 
     @property
     def looked(self) -> int:
