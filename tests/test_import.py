@@ -17,6 +17,7 @@ HEAVY = ("torch", "transformers", "sentence_transformers", "pyarrow", "matplotli
 # bottom-up: a module may import only from those above it
 ORDER = [
     "errors",
+    "arguments",
     "data",
     "scoring",
     "encoder",

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from polyvec.arguments import function, local_path
 from polyvec.data.document import Document, checked_document, document_of
 from polyvec.errors import InputError, MissingExtraError
 
@@ -29,7 +30,8 @@ def read_documents(path: str | Path, *, progress: Progress | None = None) -> Ite
     progress: called with the number of bytes just read. Memory: one document, and the set of ids seen.
     Raises InputError naming file and line for an unknown kind, a broken file, a missing id or text, an id seen before.
     """
-    path = Path(path)
+    function("progress", progress)
+    path = local_path("path", path)
     if str(path) != "-" and not path.exists():
         raise InputError(f"{path}: no such file or folder. Expected documents as {KINDS}.")
     return _distinct(path, progress or (lambda n: None))
@@ -206,7 +208,8 @@ def _parquet_rows(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
         for batch in pyarrow.parquet.ParquetFile(path).iter_batches(batch_size=1024):
             for row in batch.to_pylist():
                 number += 1
-                yield row, f"{path}:row {number}"
+                # an empty cell is a field that this row does not have
+                yield {key: value for key, value in row.items() if value is not None}, f"{path}:row {number}"
     except (pyarrow.ArrowException, OSError) as error:
         raise InputError(f"{path}: not a readable parquet file ({error}).") from error
 
