@@ -18,6 +18,7 @@ HEAVY = ("torch", "transformers", "sentence_transformers", "pyarrow", "matplotli
 ORDER = [
     "errors",
     "atomic",
+    "arguments",
     "data",
     "scoring",
     "encoder",

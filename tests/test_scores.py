@@ -82,7 +82,7 @@ def test_normalised_scores_stay_in_bounds() -> None:
 
 def test_keywords_have_no_highest_score(index: Index) -> None:
     assert index.search("red", mode="keyword", k=1)[0].normalised_score is None
-    with pytest.raises(InputError, match="BM25 knows no highest score"):
+    with pytest.raises(InputError, match="BM25 has no upper bound"):
         index.search("red", mode="keyword", min_score=0.5)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from polyvec import fusion
+from polyvec.arguments import thread_count
 from polyvec.data import Document
 from polyvec.errors import InputError
 from polyvec.index.catalog import Catalog, StoredDocument
@@ -158,9 +159,7 @@ def search_each(
 
     Raises InputError for threads < 1, and as `search_snapshot`.
     """
-    if threads is not None and threads < 1:
-        raise InputError(f"threads={threads}: expected at least 1, or None for every processor this process may use.")
-    count = default_threads() if threads is None else threads
+    count = thread_count(threads, default_threads)
     waiting = list(queries)
 
     def one(query: Asked, inside: int) -> list[Hit]:

@@ -169,10 +169,9 @@ def rerank(
         results = rerank_run(read_run(run_path), list(read_queries(queries)), documents, encoder=encoder, k=k)
         write_run(run_out, results, tag=tag)
         return
-    items = [{**d.metadata, "id": d.id, "text": d.text} for d in documents]
+    query, given = arguments[0], list(documents)
     started = time.perf_counter()
-    query = arguments[0]
-    hits = rerank_documents(query, items, encoder=encoder, k=k)
+    hits = rerank_documents(query, given, encoder=encoder, k=k)
     seconds = time.perf_counter() - started
     if as_json:
         print_json({"query": query, "hits": [hit.to_dict() for hit in hits], "seconds": round(seconds, 4)})

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from unicodedata import normalize
 
+from polyvec.arguments import flag, function
 from polyvec.data.document import Document, checked_document, document_of
 from polyvec.data.files import (
     MAX_LINE_BYTES,
@@ -66,8 +67,9 @@ def read_documents(
         InputError: An unknown kind, a broken file, a missing id or text, an id seen before, or no document at all;
             the message names file and line.
     """
+    function("progress", progress)
     place = as_path(path, f"a file or folder of documents: {KINDS}")
-    return _distinct(place, progress or (lambda n: None), typed, warn)
+    return _distinct(place, progress or (lambda n: None), flag("typed", typed), flag("warn", warn))
 
 
 def _distinct(path: Path, progress: Progress, typed: bool, warn: bool) -> Iterator[Document]:
@@ -104,7 +106,8 @@ def _read(path: Path, progress: Progress, typed: bool) -> Iterator[tuple[Documen
         path = corpus
     kind = "json lines" if str(path) == STDIN else kind_of(path, _ACCEPTED, KINDS)
     if kind == "parquet":
-        yield from _documents(parquet_rows(path, _NEEDED))
+        rows = parquet_rows(path, _NEEDED)
+        yield from _documents((_without_empty_cells(row), where) for row, where in rows)
         return
     name = "stdin" if str(path) == STDIN else named(path)
     with opened(path) as stream:
@@ -121,6 +124,11 @@ def beir_file(folder: Path, what: str) -> Path | None:
         if path.is_file():
             return path
     return None
+
+
+def _without_empty_cells(row: dict[str, Any]) -> dict[str, Any]:
+    """A null in a table says that this row has no such field; a null text is an empty one."""
+    return {key: value for key, value in row.items() if value is not None or key == "text"}
 
 
 def _documents(rows: Iterable[tuple[Mapping[str, Any], str]]) -> Iterator[tuple[Document, str]]:

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from polyvec.arguments import local_path
 from polyvec.errors import InputError
 
 MAX_LINE_BYTES = 256 * 1024 * 1024
@@ -38,10 +39,9 @@ def as_path(path: str | os.PathLike[str], expected: str) -> Path:
     Raises:
         InputError: It is empty, no path at all, or nothing that can be seen is there.
     """
-    if not isinstance(path, (str, os.PathLike)) or not str(path).strip():
-        raise InputError(f"{path!r} is no path. Expected {expected}.")
+    path = local_path("path", path)
     if str(path) == STDIN:
-        return Path(path)
+        return path
     try:
         os.stat(path)
     except (FileNotFoundError, NotADirectoryError, ValueError) as error:  # ValueError: a NUL character in the name
@@ -49,7 +49,7 @@ def as_path(path: str | os.PathLike[str], expected: str) -> Path:
         raise InputError(f"{named(path)}: no such {what}. Expected {expected}.") from error
     except OSError as error:
         raise InputError(f"{named(path)}: cannot be read ({error.strerror}).") from error
-    return Path(path)
+    return path
 
 
 def named(path: str | os.PathLike[str]) -> str:

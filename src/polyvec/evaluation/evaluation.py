@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import numpy.typing as npt
 
+from polyvec.arguments import function, instance, thread_count, token_encoder
 from polyvec.collection import DEFAULT_NBITS, Index
 from polyvec.data import Qrels, Query, Run
 from polyvec.errors import InputError
@@ -85,9 +86,14 @@ def evaluate(
     """
     if (encoder is None) == (index is None):
         raise InputError("evaluate needs either an encoder or an index, and not both.")
+    instance("dataset", dataset, Dataset)
+    instance("options", options, SearchOptions)
+    function("progress", progress)
     if index is not None:
         return evaluate_index(dataset, index, measures=measures, options=options, threads=threads, progress=progress)
+    token_encoder("encoder", encoder)
     assert encoder is not None
+    thread_count(threads, default_threads)
     compute_measures({}, {}, measures)  # a misspelt measure is said before the work
     with tempfile.TemporaryDirectory(prefix="polyvec-evaluate-") as folder:
         made, seconds = build(dataset, encoder, Path(folder) / "index.polyvec", nbits=nbits, progress=progress)
@@ -168,11 +174,13 @@ def evaluate_index(
 
     Raises InputError for a dataset without judgements or whose judged documents the index lacks all, and for unknown measures.
     """
-    queries = dataset.judged_queries()
+    instance("index", index, Index)
+    options = instance("options", options, SearchOptions)
+    function("progress", progress)
+    queries = instance("dataset", dataset, Dataset).judged_queries()
     if not queries:
         raise InputError(f"{dataset.name}: no query has judgements.")
-    if threads is not None and threads < 1:
-        raise InputError(f"threads={threads}: expected at least 1, or None for every processor this process may use.")
+    threads = thread_count(threads, default_threads)
     compute_measures({}, {}, measures)
     spent = seconds or {"encode": 0.0, "index": 0.0}
     languages = dataset.check_judged(index.documents())
@@ -217,7 +225,7 @@ def _searched(
     index: Index,
     queries: Sequence[Query],
     options: SearchOptions,
-    threads: int | None,
+    threads: int,
     report: Callable[[str, int], None],
 ) -> tuple[Run, float, float]:
     """The run, the seconds of encoding, the seconds of searching. Each query is searched by one thread of a pool."""
@@ -237,7 +245,7 @@ def _searched(
 
     started = time.perf_counter()
     run: Run = {}
-    with ThreadPoolExecutor(default_threads() if threads is None else threads) as pool:
+    with ThreadPoolExecutor(threads) as pool:
         parts = pool.map(found, range(0, len(queries), _BATCH))
         for query, hits in zip(queries, chain.from_iterable(parts), strict=True):
             run[query.id] = {hit.id: hit.score for hit in hits}

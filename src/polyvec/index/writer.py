@@ -59,13 +59,17 @@ class Arrival:
 
 @dataclass
 class AddReport:
-    """What one call did: documents added, replaced and skipped, tokens stored, documents cut at the model's limit."""
+    """What one call did: documents added, replaced and skipped, tokens stored, documents cut at the model's limit.
+
+    deleted: documents of an earlier, interrupted build that did not come again.
+    """
 
     added: int = 0
     replaced: int = 0
     skipped: int = 0
     tokens: int = 0
     truncated: int = 0
+    deleted: int = 0
 
 
 class Writer:
