@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 import numpy.typing as npt
 
-from polyvec.asking import asked_texts
+from polyvec.asking import asked_texts, closed_error, explain_hit
 from polyvec.data import Document, as_documents
 from polyvec.errors import IndexIncompleteError, InputError, StorageError
 from polyvec.incoming import encoded_documents, paired_vectors
@@ -33,7 +33,8 @@ from polyvec.provenance import DEFAULT_NBITS, NBITS, check_model, load_model, ne
 from polyvec.search import Asked, Hit, SearchOptions, allowed_rows, search_each
 
 if TYPE_CHECKING:
-    from polyvec.encoder import Encoder
+    from polyvec.encoder import Encoded, Encoder
+    from polyvec.explain import Explanation
 
 __all__ = ["DEFAULT_NBITS", "NBITS", "Index"]
 
@@ -345,7 +346,7 @@ class Index:
         texts = [query] if isinstance(query, str) else list(query)
         with self._current() as view:
             allowed = allowed_rows(view.catalog, subset, filter)
-            asked = asked_texts(texts, chosen, lambda: self.encoder, view.snapshot)
+            asked = asked_texts(texts, chosen, lambda: self.encoder, self._explain_found)
             results = search_each(view.snapshot, view.catalog, asked, chosen, allowed=allowed, threads=threads)
         return results[0] if isinstance(query, str) else results
 
@@ -373,7 +374,34 @@ class Index:
             results = search_each(view.snapshot, view.catalog, asked, chosen, allowed=allowed, threads=threads)
         return results[0] if single else results
 
+    def explain(self, query: str, hit: Hit) -> Explanation:
+        """Which token of the query met which token of the hit's document, and how well; as `hit.explain()` says it.
+
+        Args:
+            query: The question, as text, whatever the mode that found the hit.
+            hit: A hit of this index, found in this process or another: only its id, text and metadata count.
+
+        Returns:
+            The matches, which add up to the MaxSim score.
+
+        Raises:
+            InputError: The hit has no text, or its document was deleted or has another text by now.
+        """
+        if not isinstance(query, str) or not isinstance(hit, Hit):
+            raise InputError(
+                f"explain({type(query).__name__}, {type(hit).__name__}): expected the query's text and a Hit of a search."
+            )
+        with self._current() as view:
+            return explain_hit(view, lambda: self.encoder, query, None, hit)
+
     # -- inside --------------------------------------------------------------------------------------------------------
+
+    def _explain_found(self, query: str, encoded: Encoded | None, hit: Hit) -> Explanation:
+        """`explain` for a hit found here, whose query is encoded already."""
+        if self._views.closed:
+            raise closed_error(hit)
+        with self._current() as view:
+            return explain_hit(view, lambda: self.encoder, query, encoded, hit)
 
     def _open_writer(self) -> Writer:
         if self._writer is None:
