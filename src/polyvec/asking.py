@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from polyvec.data import Document
+from polyvec.encoder.batches import checked
 from polyvec.errors import InputError
 from polyvec.explain import Explanation, explain
 from polyvec.index.options import SearchOptions
@@ -30,9 +31,7 @@ def asked_texts(
     Raises InputError for an empty query.
     """
     if options.mode == "keyword":
-        for i, text in enumerate(texts):
-            if not text.strip():
-                raise InputError(f"query {i} is empty. Leave it out, or give it a text.")
+        for text in checked(texts, "query"):
             yield Asked(text=text, explainer=QueryExplainer(explain_found, text, None))
         return
     for text, one in zip(texts, encoder().encode_queries(texts), strict=True):
