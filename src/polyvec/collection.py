@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from polyvec.arguments import flag, function, instance, local_path, one_of, thread_count, token_encoder
-from polyvec.asking import asked_texts
+from polyvec.asking import asked_texts, closed_error, explain_hit
 from polyvec.data import Document, as_documents
 from polyvec.data.document import checked_id, checked_ids
 from polyvec.errors import IndexIncompleteError, InputError, StorageError
@@ -39,7 +39,8 @@ from polyvec.scoring import default_threads
 from polyvec.search import Asked, Hit, SearchOptions, allowed_rows, search_each
 
 if TYPE_CHECKING:
-    from polyvec.encoder import Encoder
+    from polyvec.encoder import Encoded, Encoder
+    from polyvec.explain import Explanation
 
 __all__ = ["DEFAULT_NBITS", "NBITS", "Index"]
 
@@ -379,7 +380,8 @@ class Index:
         threads = thread_count(threads, default_threads)
         with self._current() as view:
             allowed, plain = _restricted(view, chosen)
-            asked = encoded_queries(asked_texts(texts, plain, lambda: self.encoder, view.snapshot), dim=self.dim)
+            texts_of = asked_texts(texts, plain, lambda: self.encoder, self._explain_found)
+            asked = encoded_queries(texts_of, dim=self.dim)
             results = search_each(view.snapshot, view.catalog, asked, plain, allowed=allowed, threads=threads)
         return results[0] if single else results
 
@@ -416,6 +418,26 @@ class Index:
             results = search_each(view.snapshot, view.catalog, asked, plain, allowed=allowed, threads=threads)
         return results[0] if single else results
 
+    def explain(self, query: str, hit: Hit) -> Explanation:
+        """Which token of the query met which token of the hit's document, and how well; as `hit.explain()` says it.
+
+        Args:
+            query: The question, as text, whatever the mode that found the hit.
+            hit: A hit of this index, found in this process or another: only its id, text and metadata count.
+
+        Returns:
+            The matches, which add up to the MaxSim score.
+
+        Raises:
+            InputError: The hit has no text, or its document was deleted or has another text by now.
+        """
+        if not isinstance(query, str) or not isinstance(hit, Hit):
+            raise InputError(
+                f"explain({type(query).__name__}, {type(hit).__name__}): expected the query's text and a Hit of a search."
+            )
+        with self._current() as view:
+            return explain_hit(view, lambda: self.encoder, query, None, hit)
+
     # -- inside --------------------------------------------------------------------------------------------------------
 
     def _resume_with(self, nbits: int) -> None:
@@ -435,6 +457,13 @@ class Index:
         except BaseException:
             self.close()
             raise
+
+    def _explain_found(self, query: str, encoded: Encoded | None, hit: Hit) -> Explanation:
+        """`explain` for a hit found here, whose query is encoded already."""
+        if self._session.views.closed:
+            raise closed_error(hit)
+        with self._current() as view:
+            return explain_hit(view, lambda: self.encoder, query, encoded, hit)
 
 
 def _chosen(options: SearchOptions | None, **given: Any) -> SearchOptions:

@@ -57,8 +57,7 @@ def rerank(
                 text=document.text,
                 metadata=document.metadata,
                 normalised_score=normalised_score(float(scores[i]), highest),
-                _explain=_Explainer(query, encoded_query, document.encoded_text, encoded[i]),
-            )
+            ).explained_by(_Explainer(query, encoded_query, document.encoded_text, encoded[i]))
         )
     return hits
 
@@ -102,5 +101,5 @@ class _Explainer:
     def __init__(self, query: str, encoded_query: Encoded, text: str, encoded: Encoded) -> None:
         self._arguments = (query, encoded_query, text, encoded)
 
-    def __call__(self) -> Explanation:
+    def __call__(self, hit: Hit) -> Explanation:
         return explain(*self._arguments)

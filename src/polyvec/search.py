@@ -5,19 +5,18 @@ Starts from query vectors and an open snapshot; knows nothing about models. How 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from polyvec import fusion
 from polyvec.arguments import thread_count
-from polyvec.data import Document
 from polyvec.errors import InputError
-from polyvec.index.catalog import Catalog, StoredDocument
+from polyvec.index.catalog import Catalog
 from polyvec.index.options import SearchOptions
 from polyvec.index.reader import Snapshot
 from polyvec.scoring import default_threads
@@ -26,15 +25,31 @@ if TYPE_CHECKING:
     from polyvec.explain import Explanation
 
 __all__ = [
-    "Asked", "Hit", "SearchOptions", "allowed_rows", "highest_score", "normalised_score", "search_each", "search_snapshot",
+    "Asked", "Explainer", "Hit", "SearchOptions", "allowed_rows", "highest_score", "normalised_score", "search_each",
+    "search_snapshot",
 ]  # fmt: skip
 
 _FUSION_DEPTH = 100  # hits of each kind whose scores are fused, at least
 
 
+class Explainer(Protocol):
+    """Explains the hits of one query."""
+
+    def __call__(self, hit: Hit, /) -> Explanation:
+        """Which query token met which token of the hit's document. Raises InputError where that cannot be said."""
+
+
+class _Explainable:
+    """What a hit has beside its data: who explains it. No field, so neither compared, copied, pickled nor shown."""
+
+    __slots__ = ("_explainer",)
+
+
 @dataclass(frozen=True, slots=True)
-class Hit:
+class Hit(_Explainable):
     """One result, rank from 1; text is None where only vectors were stored. Higher scores are better.
+
+    Plain data: hits can be compared, copied and pickled, and outlive their index. Only `explain` asks the index again.
 
     score: MaxSim, the sum over query tokens (mode late); BM25 (keyword); what fusion makes of both (hybrid) ·
     normalised_score: MaxSim as a share of the highest one that this query could get, in [0, 1], whatever else is found; None
@@ -50,28 +65,36 @@ class Hit:
     normalised_score: float | None = None
     parts: dict[str, float] = field(default_factory=dict)
     ranks: dict[str, int] = field(default_factory=dict)
-    _explain: Callable[[], Explanation] | None = field(default=None, repr=False, compare=False)
 
     @property
-    def title(self) -> str | None:
-        """The document's title, where its metadata has one."""
+    def title(self) -> Any:
+        """The document's title as its metadata has it: usually a string, None where there is none."""
         return self.metadata.get("title")
 
     @property
-    def lang(self) -> str | None:
-        """The document's language, where its metadata has one."""
+    def lang(self) -> Any:
+        """The document's language as its metadata has it: usually a string, None where there is none."""
         return self.metadata.get("lang")
+
+    def explained_by(self, explainer: Explainer | None) -> Hit:
+        """This hit, which asks `explainer` when it is to be explained."""
+        object.__setattr__(self, "_explainer", explainer)
+        return self
 
     def explain(self) -> Explanation:
         """Which query token met which document token, and how well.
 
-        Raises InputError for a hit without text, or found by vectors alone.
+        Raises:
+            InputError: The hit has no text, was found by vectors alone, is a copy, or its index is closed, collected, or holds
+                another text under this id by now. `Index.explain(query, hit)` needs an open index only.
         """
-        if self._explain is None:
+        explainer: Explainer | None = getattr(self, "_explainer", None)
+        if explainer is None:
             raise InputError(
-                f"Hit {self.id!r} cannot be explained: it was found by vectors alone, or has no stored text."
+                f"Hit {self.id!r} does not know its query: it was found by vectors alone, copied, or unpickled. Use "
+                "index.explain(query, hit)."
             )
-        return self._explain()
+        return explainer(self)
 
     def to_dict(self) -> dict[str, Any]:
         """The hit as plain JSON values."""
@@ -90,12 +113,12 @@ class Hit:
 class Asked:
     """One query: its text for keywords, its token vectors (q, d) float32 unit rows for MaxSim; either may be absent.
 
-    explain: called with (row, encoded text) by Hit.explain().
+    explainer: what its hits ask when they are to be explained.
     """
 
     text: str | None = None
     vectors: npt.NDArray[np.float32] | None = None
-    explain: Callable[[int, str], Explanation] | None = None
+    explainer: Explainer | None = None
 
 
 def allowed_rows(
@@ -249,15 +272,6 @@ def _hits(catalog: Catalog, found: _Found, query: Asked, k: int) -> list[Hit]:
                 normalised_score=found.normalised.get(row),
                 parts={name: scores[row] for name, scores in found.parts.items() if row in scores},
                 ranks={name: rows[row] for name, rows in places.items() if row in rows} if found.parts else {},
-                _explain=_explainer(query, document),
-            )
+            ).explained_by(query.explainer)
         )
     return hits
-
-
-def _explainer(query: Asked, document: StoredDocument) -> Callable[[], Explanation] | None:
-    explain = query.explain
-    if explain is None or document.text is None:
-        return None
-    text = Document(document.id, document.text, document.metadata).encoded_text
-    return lambda: explain(document.row, text)

@@ -125,6 +125,10 @@ class Views(ForkAware):
                 self._watch.close()
             self.view.retire()
 
+    @property
+    def closed(self) -> bool:
+        return self._closed
+
     def refresh(self) -> None:
         """Move on to the newest committed state. Reads under way keep theirs."""
         with self._lock:
