@@ -79,7 +79,7 @@ class NewSegment:
         self._catalog.set_meta({"next_segment": self._number + 1})
 
     def abort(self) -> None:
-        """Remove the file, unless a commit that failed lists it: that commit may yet come back from SQLite's log.
+        """Remove the file, unless a commit may list it: one that failed can yet come back from SQLite's log.
 
         A forked child removes nothing: the file is its parent's.
         """
@@ -88,7 +88,7 @@ class NewSegment:
         if self._writer is not None:
             self._writer.abort()
             self._writer = None
-        if self._placed and not self._catalog.committing:
+        if self._placed and not self._catalog.may_be_committed:
             with contextlib.suppress(OSError):
                 self.path.unlink(missing_ok=True)
 

@@ -36,10 +36,9 @@ class Session(ForkAware):
     def __init__(self, path: Path) -> None:
         self.path = path
         self._process = os.getpid()
-        self._lock = threading.RLock()  # held while writing
-        self._changing: int | None = None  # the thread that writes
+        self._lock = threading.Lock()  # held while writing
+        self._changing: int | None = None  # the thread that writes, while the lock is held
         self._writer: Writer | None = None
-        self._closed = False
         self.views = Views(path)
         self._place = self.views.view.catalog.place
         watch_forks(self)
@@ -110,15 +109,14 @@ class Session(ForkAware):
         Raises IndexLockedError in the middle of a change by this thread.
         """
         self._check_not_changing("close() was called")
-        with self._lock, contextlib.ExitStack() as last:  # each of them, whatever becomes of the others
-            last.callback(self.views.close)
-            self._let_writer_go()
+        with self._lock:
+            self._close()
 
     def close_unused(self) -> None:
         """`close`, for an object that nobody holds any more; leaves alone what a thread is still busy with."""
         if self._process == os.getpid() and self._lock.acquire(blocking=False):
             try:
-                self.close()
+                self._close()
             finally:
                 self._lock.release()
 
@@ -126,17 +124,21 @@ class Session(ForkAware):
         """Let go of the writer's lock when the process ends, unless a thread writes; reads go on."""
         if self._lock.acquire(blocking=False):
             try:
-                if self._changing is None:
-                    self._let_writer_go()
+                self._let_writer_go()
             finally:
                 self._lock.release()
 
     def after_fork_in_child(self) -> None:
         """The writer is the parent's; its files are let go of by what holds them."""
         self._process = os.getpid()
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
         self._changing = None
         self._writer = None
+
+    def _close(self) -> None:
+        with contextlib.ExitStack() as last:  # each of them, whatever becomes of the others
+            last.callback(self.views.close)
+            self._let_writer_go()
 
     def _let_writer_go(self) -> None:
         writer, self._writer = self._writer, None
@@ -144,7 +146,7 @@ class Session(ForkAware):
             writer.close()
 
     def _check_not_changing(self, what: str) -> None:
-        if self._changing == threading.get_ident():
+        if self._lock.locked() and self._changing == threading.get_ident():
             raise IndexLockedError(
                 f"{self.path}: {what} while this thread is adding to the same index: by the stream of documents, or by what "
                 "is called meanwhile. Do it before or after; reading and searching are fine."
