@@ -101,7 +101,7 @@ class NewSegment:
 def unused_file(folder: Path, number: int, ending: str) -> tuple[int, Path]:
     """The first number from `number` on that no file in the folder of segments has, and the path of a file with it."""
     segments = folder / SEGMENT_FOLDER
-    taken = {path.name.split(".")[0] for path in segments.iterdir()}
+    taken = {name.split(".")[0] for name in os.listdir(segments)}
     while f"{number:08d}" in taken:
         number += 1
     return number, segments / f"{number:08d}.{ending}"
