@@ -199,6 +199,30 @@ def test_the_lock_is_free_after_the_parent_was_killed_though_a_child_lives(path:
         os.kill(child, signal.SIGKILL)
 
 
+@forks
+def test_a_fork_that_python_is_not_told_of(path: Path) -> None:
+    code = """
+        import ctypes, os, sys
+        import numpy as np
+        from polyvec import Index
+        index = Index.open(sys.argv[1])
+        index.add_vectors(["a"], [np.ones((1, 16), np.float32)])
+        child = ctypes.PyDLL(None).fork()
+        if child == 0:
+            found = len(index)
+            try:
+                index.add_vectors(["child"], [np.ones((1, 16), np.float32)])
+            except Exception as error:
+                print(found, type(error).__name__, flush=True)
+            sys.exit(0)
+        os.waitpid(child, 0)
+        index.add_vectors(["b"], [np.ones((1, 16), np.float32)])
+        print(len(index), index.verify())
+    """
+    done = run(code, str(path))
+    assert done.stdout == "301 IndexLockedError\n302 []\n", done.stderr
+
+
 def test_the_lock_is_free_when_nobody_holds_the_index(path: Path) -> None:
     def write(name: str) -> None:
         hits = Index.open(path).add_vectors([name], [unit(0)])
