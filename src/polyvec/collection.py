@@ -7,7 +7,6 @@ segment files. Opening one loads no model: that happens on the first text, and n
 from __future__ import annotations
 
 import os
-import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -58,7 +57,6 @@ class Index:
         self.path = absolute(path)
         self._given_encoder = encoder
         self._encoder: Encoder | None = None
-        self._loading = threading.Lock()
         self._session = Session(self.path)
         self._let_go = weakref.finalize(self, self._session.close_unused)  # when nobody holds this object any more
         self._let_go.atexit = False
@@ -144,7 +142,8 @@ class Index:
         """
         if encoder is not None:
             token_encoder("encoder", encoder)
-        return cls(local_path("path", path), encoder=encoder, auto_refresh=flag("auto_refresh", auto_refresh))
+        folder = absolute(local_path("path", path))
+        return cls(folder, encoder=encoder, auto_refresh=flag("auto_refresh", auto_refresh))
 
     def close(self) -> None:
         """Let go of files and the writer's lock; safe to call twice. Every later call but this one raises StorageError.
@@ -185,7 +184,7 @@ class Index:
         Raises InputError for an index of vectors only, ModelMismatchError where the model's weights have changed.
         """
         if self._encoder is None:
-            with self._loading:
+            with self._session.loading:
                 if self._encoder is None:
                     self._encoder = self._given_encoder or load_model(self.path, self._meta)
         return self._encoder

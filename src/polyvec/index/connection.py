@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from polyvec.errors import IndexCorruptError, InputError, PolyvecError, StorageError
-from polyvec.index.forks import ForkAware, forks_held_off, watch_forks
+from polyvec.index.forks import ForkAware, forks_held_off, notice_fork, watch_forks
 
 if sys.platform != "win32":
     import fcntl
@@ -43,9 +43,10 @@ class Connection(ForkAware):
         self._waited = True  # whether a fork that is under way has waited for the last call
         self._raw: sqlite3.Connection | None = None
         self._why = "the index is closed. Open it again with Index.open"
+        notice_fork()
         watch_forks(self)
+        _let_go_of_inherited(path)
         with self._calls, clear_errors(path):
-            _let_go_of_inherited(path)
             self._raw = connect()
             self.place = place_of(path)
 
@@ -74,6 +75,7 @@ class Connection(ForkAware):
 
     def close(self) -> None:
         """Let go of the file; safe to call twice."""
+        notice_fork()
         with self._calls:
             raw, self._raw = self._raw, None
             if raw is not None:

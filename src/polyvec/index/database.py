@@ -27,9 +27,9 @@ class Database:
     """
 
     def __init__(self, connection: Connection, path: Path, *, pinned: bool) -> None:
-        self.committing = (
-            False  # whether a transaction that failed did so in its last step: it may come back after a crash
-        )
+        # Whether the last transaction came as far as its commit: even where an error followed, it may be there, or come back after
+        # a crash.
+        self.may_be_committed = False
         self.on_commit: Callable[[], None] = _nothing  # called before each commit and again after it, whatever happens
         self._connection = connection
         self._pinned = pinned
@@ -80,7 +80,7 @@ class Database:
                 if self._connection.in_transaction:  # left by an interrupt that came while another was given up
                     self._connection.execute("ROLLBACK")
                 self._connection.execute("BEGIN IMMEDIATE")
-                self.committing = False
+                self.may_be_committed = False
                 yield
                 self._commit()
             except BaseException:
@@ -95,13 +95,12 @@ class Database:
 
     def _commit(self) -> None:
         """Say that something changes before it does and after it has: an interrupt may come between."""
-        self.committing = True
+        self.may_be_committed = True
         self.on_commit()
         try:
             self._connection.execute("COMMIT")
         finally:
             self.on_commit()
-        self.committing = False
 
     def meta(self) -> dict[str, Any]:
         """Every setting of the index, decoded."""

@@ -40,12 +40,19 @@ class _Forks:
     """The objects that are watched, and the lock that is held while they change and during a fork."""
 
     def __init__(self) -> None:
+        self.process = os.getpid()
         self.lock = threading.RLock()
         self.watched: weakref.WeakSet[ForkAware] = weakref.WeakSet()
-        self.waited_for: list[ForkAware] = []
+        self.waited_for: list[ForkAware] | None = None  # while a fork is under way
 
 
 _forks = _Forks()
+
+
+def notice_fork() -> None:
+    """In a child of a fork that Python was not told of, do what it would have done. To be called before files are used."""
+    if _forks.process != os.getpid():
+        _in_child()
 
 
 def forks_held_off() -> threading.RLock:
@@ -68,18 +75,19 @@ def _before() -> None:
 
 
 def _in_parent() -> None:
-    waited_for, _forks.waited_for = _forks.waited_for, []
-    for one in waited_for:
-        one.after_fork_in_parent()
-    _forks.lock.release()
+    waited_for, _forks.waited_for = _forks.waited_for, None
+    if waited_for is not None:
+        for one in waited_for:
+            one.after_fork_in_parent()
+        _forks.lock.release()
 
 
 def _in_child() -> None:
-    waited_for, _forks.waited_for = _forks.waited_for, []
-    _forks.lock = threading.RLock()
-    for one in waited_for:
+    _forks.process, _forks.lock, _forks.waited_for = os.getpid(), threading.RLock(), None
+    watched = list(_forks.watched)
+    for one in watched:
         one.after_fork_in_child()
-    for one in waited_for:
+    for one in watched:
         one.begin_in_child()
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 
 from polyvec.errors import IndexLockedError, StorageError
-from polyvec.index.forks import ForkAware, forks_held_off, watch_forks
+from polyvec.index.forks import ForkAware, forks_held_off, notice_fork, watch_forks
 
 LOCK_FILE = "writer.lock"
 
@@ -82,6 +82,7 @@ class WriterLock(ForkAware):
 
     def close(self) -> None:
         """Let the next writer in, whatever processes have been forked from this one; safe to call twice."""
+        notice_fork()
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             with contextlib.suppress(OSError):

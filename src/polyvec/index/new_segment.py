@@ -79,7 +79,7 @@ class NewSegment:
         self._catalog.set_meta({"next_segment": self._number + 1})
 
     def abort(self) -> None:
-        """Remove the file, unless a commit that failed lists it: that commit may yet come back from SQLite's log.
+        """Remove the file, unless a commit may list it: one that failed can yet come back from SQLite's log.
 
         A forked child removes nothing: the file is its parent's.
         """
@@ -88,7 +88,7 @@ class NewSegment:
         if self._writer is not None:
             self._writer.abort()
             self._writer = None
-        if self._placed and not self._catalog.committing:
+        if self._placed and not self._catalog.may_be_committed:
             with contextlib.suppress(OSError):
                 self.path.unlink(missing_ok=True)
 
@@ -101,7 +101,7 @@ class NewSegment:
 def unused_file(folder: Path, number: int, ending: str) -> tuple[int, Path]:
     """The first number from `number` on that no file in the folder of segments has, and the path of a file with it."""
     segments = folder / SEGMENT_FOLDER
-    taken = {path.name.split(".")[0] for path in segments.iterdir()}
+    taken = {name.split(".")[0] for name in os.listdir(segments)}
     while f"{number:08d}" in taken:
         number += 1
     return number, segments / f"{number:08d}.{ending}"

@@ -5,15 +5,20 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from polyvec.errors import IndexMissingError, StorageError
+from polyvec.errors import IndexMissingError, InputError, StorageError
 from polyvec.index.catalog import CATALOG_FILE
 from polyvec.index.connection import Place, place_of
 
 
 def absolute(path: str | os.PathLike[str]) -> Path:
-    """The path as it is now, whatever becomes of the working directory. Raises StorageError where that does not exist."""
+    """The path as it is now, whatever becomes of the working directory.
+
+    Raises InputError for something that is no path, StorageError where there is no working directory any more.
+    """
     try:
         return Path(os.path.abspath(path))
+    except TypeError as error:
+        raise InputError(f"path {path!r}: expected a path, as text or as a Path.") from error
     except OSError as error:
         raise StorageError(
             f"{os.fspath(path)}: the working directory does not exist any more. Give an absolute path."

@@ -59,12 +59,13 @@ class Snapshot:
         *,
         before: Snapshot | None = None,
         records: Sequence[SegmentRecord] | None = None,
+        meta: dict[str, Any] | None = None,
     ) -> Snapshot:
         """Map every live segment of the state that the catalog is pinned to, or those of `records` alone.
 
-        before: whose open files may be used again.
+        before: whose open files may be used again · meta: of that state, where it has been read already.
         """
-        listed = catalog.meta().get("codec")
+        listed = (catalog.meta() if meta is None else meta).get("codec")
         checksum = "" if listed is None else listed["checksum"]
         codec = None
         if listed is not None:

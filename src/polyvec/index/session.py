@@ -9,14 +9,13 @@ from __future__ import annotations
 import atexit
 import contextlib
 import logging
-import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from polyvec.errors import IndexLockedError, PolyvecError, StorageError
-from polyvec.index.forks import ForkAware, watch_forks, watched_by_type
+from polyvec.errors import IndexLockedError, PolyvecError
+from polyvec.index.forks import ForkAware, notice_fork, watch_forks, watched_by_type
 from polyvec.index.place import check_place
 from polyvec.index.views import View, Views
 from polyvec.index.writer import Writer
@@ -35,11 +34,10 @@ class Session(ForkAware):
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._process = os.getpid()
-        self._lock = threading.RLock()  # held while writing
-        self._changing: int | None = None  # the thread that writes
+        self._lock = threading.Lock()  # held while writing
+        self._changing: int | None = None  # the thread that writes, while the lock is held
         self._writer: Writer | None = None
-        self._closed = False
+        self.loading = threading.Lock()  # held while the model of the index is loaded
         self.views = Views(path)
         self._place = self.views.view.catalog.place
         watch_forks(self)
@@ -68,12 +66,9 @@ class Session(ForkAware):
         self.views.follow()
 
     def check_open(self) -> None:
-        """Raise StorageError after close(), and in a child of a fork that Python was not told of."""
+        """Raise StorageError after close()."""
+        notice_fork()
         self.views.check_open()
-        if self._process != os.getpid():
-            raise StorageError(
-                f"{self.path}: this process was forked by something else than os.fork. Open the index again with Index.open."
-            )
 
     def check_place(self) -> None:
         """Raise StorageError where the index does not lie any more where it was opened."""
@@ -87,7 +82,8 @@ class Session(ForkAware):
 
         Raises IndexLockedError where another process writes, or where this thread is in the middle of writing already.
         """
-        self._check_not_changing("A change was asked for")
+        self.check_open()
+        self._check_not_changing("a change was asked for")
         with self._lock:
             self.check_open()
             try:
@@ -109,16 +105,17 @@ class Session(ForkAware):
 
         Raises IndexLockedError in the middle of a change by this thread.
         """
+        notice_fork()
         self._check_not_changing("close() was called")
-        with self._lock, contextlib.ExitStack() as last:  # each of them, whatever becomes of the others
-            last.callback(self.views.close)
-            self._let_writer_go()
+        with self._lock:
+            self._close()
 
     def close_unused(self) -> None:
         """`close`, for an object that nobody holds any more; leaves alone what a thread is still busy with."""
-        if self._process == os.getpid() and self._lock.acquire(blocking=False):
+        notice_fork()
+        if self._lock.acquire(blocking=False):
             try:
-                self.close()
+                self._close()
             finally:
                 self._lock.release()
 
@@ -126,17 +123,20 @@ class Session(ForkAware):
         """Let go of the writer's lock when the process ends, unless a thread writes; reads go on."""
         if self._lock.acquire(blocking=False):
             try:
-                if self._changing is None:
-                    self._let_writer_go()
+                self._let_writer_go()
             finally:
                 self._lock.release()
 
     def after_fork_in_child(self) -> None:
         """The writer is the parent's; its files are let go of by what holds them."""
-        self._process = os.getpid()
-        self._lock = threading.RLock()
+        self._lock, self.loading = threading.Lock(), threading.Lock()
         self._changing = None
         self._writer = None
+
+    def _close(self) -> None:
+        with contextlib.ExitStack() as last:  # each of them, whatever becomes of the others
+            last.callback(self.views.close)
+            self._let_writer_go()
 
     def _let_writer_go(self) -> None:
         writer, self._writer = self._writer, None
@@ -144,7 +144,7 @@ class Session(ForkAware):
             writer.close()
 
     def _check_not_changing(self, what: str) -> None:
-        if self._changing == threading.get_ident():
+        if self._lock.locked() and self._changing == threading.get_ident():
             raise IndexLockedError(
                 f"{self.path}: {what} while this thread is adding to the same index: by the stream of documents, or by what "
                 "is called meanwhile. Do it before or after; reading and searching are fine."
@@ -162,6 +162,7 @@ class Session(ForkAware):
 
 
 def _at_exit() -> None:
+    notice_fork()
     for session in watched_by_type(Session):
         assert isinstance(session, Session)
         session.end_writing()

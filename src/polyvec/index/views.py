@@ -5,11 +5,13 @@ A view joins the catalog and the segments of that moment. Knows nothing about mo
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from polyvec.errors import IndexCorruptError, PolyvecError, StorageError
 from polyvec.index.catalog import Catalog
@@ -20,20 +22,15 @@ from polyvec.index.reader import Snapshot
 _MOST_ATTEMPTS = 50
 
 
-class View(ForkAware):
+class View:
     """The catalog and the segments of one moment; kept open while somebody uses it, closed after `retire` when nobody does."""
 
-    def __init__(self, catalog: Catalog, snapshot: Snapshot) -> None:
-        self.catalog, self.snapshot = catalog, snapshot
-        self.meta = catalog.meta()
+    def __init__(self, catalog: Catalog, snapshot: Snapshot, meta: dict[str, Any]) -> None:
+        self.catalog, self.snapshot, self.meta = catalog, snapshot, meta
+        self._process = os.getpid()  # in a forked child, a lock may be held for ever and the catalog is the parent's
         self._lock = threading.Lock()
         self._users = 0
         self._retired = False
-        watch_forks(self)
-
-    def after_fork_in_child(self) -> None:
-        """Another thread of the parent may have held the lock."""
-        self._lock = threading.Lock()
 
     def __enter__(self) -> View:
         with self._lock:
@@ -43,6 +40,8 @@ class View(ForkAware):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        if self._process != os.getpid():
+            return
         with self._lock:
             self._users -= 1
             done = self._retired and not self._users
@@ -51,6 +50,8 @@ class View(ForkAware):
 
     def retire(self) -> None:
         """Close the catalog, now or when its last user has gone; safe to call twice."""
+        if self._process != os.getpid():
+            return
         with self._lock:
             self._retired = True
             done = not self._users
@@ -69,13 +70,14 @@ def open_view(path: Path, *, before: View | None = None) -> View:
     catalog = Catalog.open(path)
     try:
         for _ in range(_MOST_ATTEMPTS):
-            files = [record.file for record in catalog.segments()]
+            meta, records = catalog.meta(), catalog.segments()
             try:
                 known = None if before is None else before.snapshot
-                return View(catalog, Snapshot.open(path, catalog, int(catalog.meta()["dim"]), before=known))
+                snapshot = Snapshot.open(path, catalog, int(meta["dim"]), before=known, records=records, meta=meta)
+                return View(catalog, snapshot, meta)
             except IndexCorruptError:
                 catalog.refresh()
-                if files == [record.file for record in catalog.segments()]:
+                if [record.file for record in records] == [record.file for record in catalog.segments()]:
                     raise
         raise StorageError(f"{path}: a writer changes it faster than it can be opened. Try again.")
     except BaseException:

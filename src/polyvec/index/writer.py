@@ -307,7 +307,7 @@ class Writer:
         except BaseException:
             if new is not None:
                 new.abort()
-            if trained is not None and not self.catalog.committing and self._process == os.getpid():
+            if trained is not None and not self.catalog.may_be_committed and self._process == os.getpid():
                 with contextlib.suppress(OSError):
                     trained.unlink(missing_ok=True)
             raise
