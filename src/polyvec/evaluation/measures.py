@@ -22,10 +22,14 @@ def compute_measures(qrels: Qrels, run: Run, measures: Sequence[str]) -> dict[st
         import ir_measures
     except ImportError as error:
         raise MissingExtraError("Measures need ir-measures. Run: pip install 'polyvec[eval]'") from error
-    try:
-        wanted = [ir_measures.parse_measure(name) for name in measures]
-    except (NameError, SyntaxError, ValueError) as error:
-        raise InputError(f"measures {measures}: {error}. Expected names such as nDCG@10, RR@10, R@100.") from error
+    wanted = []
+    for name in measures:
+        try:
+            wanted.append(ir_measures.parse_measure(name))
+        except (NameError, SyntaxError, ValueError) as error:
+            raise InputError(
+                f"measures: {shown(name)} is none that ir-measures has. Expected names such as nDCG@10, RR@10, R@100."
+            ) from error
     judgements = [
         ir_measures.Qrel(query_id, document_id, grade)
         for query_id, grades in qrels.items()
