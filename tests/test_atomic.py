@@ -10,7 +10,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from polyvec.atomic import aside, check_destination, check_destination_folder, check_new_folder, staged, write_text, written
+from polyvec.atomic import (
+    aside,
+    check_destination,
+    check_destination_folder,
+    check_new_folder,
+    staged,
+    write_text,
+    written,
+)
 from polyvec.errors import InputError, PolyvecError, StorageError
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="links and pipes as POSIX has them")
@@ -34,9 +42,14 @@ def test_a_failure_leaves_what_was_there(tmp_path: Path, error: BaseException, b
     path = tmp_path / "out.txt"
     if before is not None:
         path.write_text(before, encoding="utf-8")
-    with pytest.raises(StorageError if isinstance(error, OSError) else type(error)), written(path) as stream:
-        stream.write("half")
-        raise error
+
+    def fail() -> None:
+        with written(path) as stream:
+            stream.write("half")
+            raise error
+
+    with pytest.raises(StorageError if isinstance(error, OSError) else type(error)):
+        fail()
     assert (path.read_text(encoding="utf-8") if path.exists() else None) == before
     assert len(list(tmp_path.iterdir())) == (before is not None)
 
@@ -103,9 +116,14 @@ def test_folders_appear_whole(tmp_path: Path) -> None:
     assert (tmp_path / "model" / "a").read_text(encoding="utf-8") == "x"
     with pytest.raises(StorageError, match="something is there"):
         check_new_folder(tmp_path / "model")
-    with pytest.raises(KeyError), staged(tmp_path / "other") as staging:
-        (staging / "a").write_text("x", encoding="utf-8")
-        raise KeyError
+
+    def fail() -> None:
+        with staged(tmp_path / "other") as staging:
+            (staging / "a").write_text("x", encoding="utf-8")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 

@@ -282,9 +282,7 @@ def test_parquet_values_become_plain_or_are_named(tmp_path: Path) -> None:
         parquet.write_table(pyarrow.table({"id": ["a"], "text": ["x"], **columns}), tmp_path / "d.parquet")
         return tmp_path / "d.parquet"
 
-    path = write(
-        on=[date(2020, 2, 3)], price=[Decimal("2.50")], parts=[[1, 2]], of=[{"at": date(2020, 1, 1)}]
-    )
+    path = write(on=[date(2020, 2, 3)], price=[Decimal("2.50")], parts=[[1, 2]], of=[{"at": date(2020, 1, 1)}])
     (document,) = read_documents(path)
     assert document.metadata == {"on": "2020-02-03", "price": 2.5, "parts": [1, 2], "of": {"at": "2020-01-01"}}
     with pytest.raises(InputError, match=r"d\.parquet:row 1: column 'raw' holds a bytes"):

@@ -83,7 +83,11 @@ def test_what_a_run_cannot_hold(tmp_path: Path) -> None:
     ("name", "text", "expected"),
     [
         ("a.tsv", "query-id\tcorpus-id\tscore\nq one\tMars (planet)\t1\n", {"q one": {"Mars (planet)": 1}}),
-        ("a.tsv", "q\tdoc\u00a0one\t1.0\r\nq\t東京\u3000大阪\t-2\r\n", {"q": {"doc\u00a0one": 1, "東京\u3000大阪": -2}}),
+        (
+            "a.tsv",
+            "q\tdoc\u00a0one\t1.0\r\nq\t東京\u3000大阪\t-2\r\n",
+            {"q": {"doc\u00a0one": 1, "東京\u3000大阪": -2}},
+        ),
         ("a.tsv", "\ufeffq\td\t1\nq\td\t1\n", {"q": {"d": 1}}),
         ("a.qrels", "q 0  d\u00a0e\t1\n", {"q": {"d\u00a0e": 1}}),
         ("a.txt", "q\t0\td e\t1\n", {"q": {"d e": 1}}),

@@ -39,7 +39,9 @@ def read_qrels(path: str | os.PathLike[str]) -> Qrels:
     place = as_path(path, "a file of judgements")
     qrels: Qrels = {}
     width = 0
-    for number, (fields, where) in enumerate(_fields(place, (3, 4), tabs=".tsv" in place.suffixes[-2:])):
+    for number, (fields, where) in enumerate(
+        _fields(place, (3, 4), tabs=".tsv" in map(str.lower, place.suffixes[-2:]))
+    ):
         if number == 0 and len(fields) in (3, 4) and _is_name(fields[-1]):
             continue
         width = width or len(fields)
