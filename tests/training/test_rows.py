@@ -84,7 +84,7 @@ def test_any_row_is_whole_or_refused_in_one_line(kind: str, row: dict[str, Any])
 def test_scored_rows_are_checked_before_the_first_step(tmp_path: Path, change: dict[str, Any], message: str) -> None:
     pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     rows = [SCORED, {**SCORED, **change}]
-    if not isinstance(change.get("scores"), list) or math.nan not in change["scores"]:
+    if not isinstance(change.get("scores"), list) or "nan" not in str(change):
         path = write_rows(tmp_path / "a.jsonl", rows)
     else:  # JSON cannot say NaN
         path = tmp_path / "a.parquet"
