@@ -151,7 +151,12 @@ def _run_lines(query_id: str, ranked: Iterable[tuple[str, float]], tag: str) -> 
     check_run_ids([query_id])
     for rank, (document_id, score) in enumerate(ranked, start=1):
         check_run_ids([document_id])
-        value = float(score)
+        try:
+            value = float(score)
+        except (TypeError, ValueError) as error:
+            raise InputError(
+                f"document {document_id!r} of query {query_id!r} has the score {score!r}, no number."
+            ) from error
         if not math.isfinite(value):
             raise InputError(
                 f"document {document_id!r} of query {query_id!r} has the score {value}, which is not finite."
