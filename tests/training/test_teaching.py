@@ -16,7 +16,7 @@ from tests.encoder.checkpoints import wordpiece_tokenizer
 from tests.training.conftest import write_rows
 
 ROWS: list[dict[str, object]] = [
-    {"query": f"q{i}", "documents": [f"d{i}", "x" * i, "y"], "lang": "de", "note": i} for i in range(7)
+    {"query": f"q{i}", "documents": [f"d{i}", "x" * (i + 1), "y"], "lang": "de", "note": i} for i in range(7)
 ]
 
 

@@ -39,7 +39,9 @@ def read_qrels(path: str | os.PathLike[str]) -> Qrels:
     place = as_path(path, "a file of judgements")
     qrels: Qrels = {}
     width = 0
-    for number, (fields, where) in enumerate(_fields(place, (3, 4), tabs=".tsv" in place.suffixes[-2:])):
+    for number, (fields, where) in enumerate(
+        _fields(place, (3, 4), tabs=".tsv" in map(str.lower, place.suffixes[-2:]))
+    ):
         if number == 0 and len(fields) in (3, 4) and _is_name(fields[-1]):
             continue
         width = width or len(fields)
@@ -149,7 +151,12 @@ def _run_lines(query_id: str, ranked: Iterable[tuple[str, float]], tag: str) -> 
     check_run_ids([query_id])
     for rank, (document_id, score) in enumerate(ranked, start=1):
         check_run_ids([document_id])
-        value = float(score)
+        try:
+            value = float(score)
+        except (TypeError, ValueError) as error:
+            raise InputError(
+                f"document {document_id!r} of query {query_id!r} has the score {score!r}, no number."
+            ) from error
         if not math.isfinite(value):
             raise InputError(
                 f"document {document_id!r} of query {query_id!r} has the score {value}, which is not finite."

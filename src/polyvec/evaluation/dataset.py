@@ -16,7 +16,7 @@ from polyvec.errors import InputError, MissingExtraError
 
 log = logging.getLogger(__name__)
 
-_SPLIT = re.compile(r"[^.].*\.tsv(\.gz|\.zst)?")
+_SPLIT = re.compile(r"([^.].*)\.tsv(?:\.gz|\.zst)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -94,8 +94,8 @@ def load_dataset(dataset: str | Path, *, split: str | None = None) -> Dataset:
 
 
 def _qrels_file(folder: Path, split: str | None) -> Path:
-    names = sorted(path for path in (folder / "qrels").glob("*") if _SPLIT.fullmatch(path.name) and path.is_file())
-    splits = {path.name.split(".tsv")[0]: path for path in names}
+    named = ((_SPLIT.fullmatch(path.name), path) for path in sorted((folder / "qrels").glob("*")) if path.is_file())
+    splits = {match[1]: path for match, path in named if match}
     if split is None:
         split = "test" if "test" in splits else next(iter(splits)) if len(splits) == 1 else None
     if split not in splits:
