@@ -74,8 +74,11 @@ def indexed_tokens(text: str) -> list[str]:
     """
     tokens: list[str] = []
     for run, unspaced in _runs(text):
-        tokens += _pairs(run) if unspaced else [run]
-        tokens += run[-1] if unspaced and len(run) > 1 else ""
+        if unspaced and len(run) > 1:
+            tokens += _pairs(run)
+            tokens.append(run[-1])
+        else:
+            tokens.append(run)
     return tokens
 
 
@@ -98,18 +101,17 @@ def quoted(term: Term) -> str:
     return f'"{term.token}"*' if term.prefix else f'"{term.token}"'
 
 
-def _runs(text: str) -> Iterator[tuple[str, bool]]:
+def _runs(text: str) -> list[tuple[str, bool]]:
     """Runs of letters, marks and digits, and emoji; and whether a run is of unspaced scripts."""
     plain = folded(text)
     if plain.isascii():
-        yield from ((word, False) for word in _ASCII_WORD.findall(plain))
-        return
+        return [(word, False) for word in _ASCII_WORD.findall(plain)]
     words, unspaced, breaks = _patterns()
+    if unspaced.search(plain) is None:
+        return [(word, False) for word in words.findall(plain)]
     if "\u200b" in plain:
         plain = breaks.sub("", plain)
-    for match in words.finditer(plain):
-        run = match.group()
-        yield run, unspaced.match(run) is not None
+    return [(run, unspaced.match(run) is not None) for run in words.findall(plain)]
 
 
 def _pairs(run: str) -> list[str]:
