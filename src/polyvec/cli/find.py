@@ -45,7 +45,7 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON,
 )
 @click.option("--fusion", type=click.Choice(["rank", "weight"]), help="How hybrid fuses.  [default: weight]")
 @click.option(
-    "--weight", type=float, metavar="W", help="Share of MaxSim in hybrid, 0 to 1.  [default: 0.7; 0.5 by rank]"
+    "--weight", type=float, metavar="W", help="Share of MaxSim in hybrid, 0 to 1.  [default: 0.8; 0.5 by rank]"
 )
 @click.option("--min-score", type=float, metavar="S", help="Leave out hits whose normalised score, 0 to 1, is below.")
 @click.option(

@@ -109,7 +109,7 @@ class DocumentsTable(Database):
         sql, parameters = compile_filter(condition)
         if len(condition) > 1 and len(parameters) > _CHUNK:
             return self._rows_where({"$and": [{key: value} for key, value in condition.items()]})
-        key, value = next(iter(condition.items()), ("", None))
+        key, value = next(iter(condition.items()), ("", {}))
         if key not in ("$and", "$or", "$not") or len(parameters) <= _CHUNK:
             rows = self._rows(f"SELECT row FROM documents WHERE {sql} ORDER BY row", parameters)
             return np.array([row for (row,) in rows], np.int64)

@@ -42,6 +42,8 @@ _MARK_BLOCKS = (
     (0x16A00, 0x17000),
     (0x1BC00, 0x1F000),
 )
+# A few wide ranges around those blocks: a quick answer for texts that have none of it.
+_NEAR_UNSPACED = re.compile("[\u0e00-\u109f\u1780-\u1bff\u2e80-\ua4cf\ua900-\uaadf\uf900-\ufaff\U00011000-\U0003ffff]")
 _ASCII_WORD = re.compile("[a-z0-9]+")
 _MOST_QUERY_TOKENS = 512  # SQLite refuses expressions of many thousand terms
 
@@ -107,7 +109,7 @@ def _runs(text: str) -> list[tuple[str, bool]]:
     if plain.isascii():
         return [(word, False) for word in _ASCII_WORD.findall(plain)]
     words, unspaced, breaks = _patterns()
-    if unspaced.search(plain) is None:
+    if _NEAR_UNSPACED.search(plain) is None:
         return [(word, False) for word in words.findall(plain)]
     if "\u200b" in plain:
         plain = breaks.sub("", plain)
