@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -154,11 +155,13 @@ def search_snapshot(
     if query.vectors is not None and options.mode != "keyword":
         lists["late"] = _scores(*snapshot.search(query.vectors, depth, subset=allowed, threads=threads))
     if query.text is not None and options.mode != "late":
-        lists["keyword"] = _scores(*catalog.search_keywords(query.text, depth.k, subset=allowed))
+        scored = lists.get("late", {}).keys()
+        keyword = _scores(*catalog.search_keywords(query.text, depth.k, subset=allowed, scored=scored))
+        lists["keyword"] = dict(islice(keyword.items(), depth.k))
     found = _Found(list(lists.get(options.mode, {}).items()), lists)
     if options.mode == "hybrid":
         assert query.vectors is not None
-        found = _fused(snapshot, catalog, query, lists, options, threads)
+        found = _fused(snapshot, catalog, query, lists, keyword, options, threads)
     if query.vectors is not None and options.mode != "keyword":
         late = found.parts.get("late") or lists["late"]
         highest = highest_score(query.vectors)
@@ -231,19 +234,21 @@ def _fused(
     catalog: Catalog,
     query: Asked,
     lists: dict[str, dict[int, float]],
+    keyword: dict[int, float],
     options: SearchOptions,
     threads: int | None,
 ) -> _Found:
-    """Both lists as one, ties by row. What only one side found is scored by the other too, so that every document has both."""
+    """Both lists as one, ties by row. Every document in one of them has both scores, whether the other side found it or not.
+
+    keyword: BM25 of all rows in the lists that have a word of the query.
+    """
     assert query.vectors is not None
     assert query.text is not None
-    late, keyword = dict(lists["late"]), dict(lists["keyword"])
+    late = dict(lists["late"])
     others = np.array(sorted(keyword.keys() - late.keys()), np.int64)
     if len(others):
         whole = SearchOptions(k=len(others), exact=True)
         late.update(_scores(*snapshot.search(query.vectors, whole, subset=others, threads=threads)))
-    if unscored := late.keys() - keyword.keys():
-        keyword.update(_scores(*catalog.score_keywords(query.text, unscored)))
     if options.fusion == "rank":
         fused = fusion.by_rank(lists["late"], lists["keyword"], options.share_of_late)
     else:

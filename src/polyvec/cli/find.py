@@ -55,7 +55,7 @@ _BATCH = 64  # queries encoded together when many are given
 )
 @click.option("--fusion", type=click.Choice(["rank", "weight"]), help="How hybrid fuses.  [default: weight]")
 @click.option(
-    "--weight", type=NUMBER, metavar="W", help="Share of MaxSim in hybrid, 0 to 1.  [default: 0.7; 0.5 by rank]"
+    "--weight", type=NUMBER, metavar="W", help="Share of MaxSim in hybrid, 0 to 1.  [default: 0.8; 0.5 by rank]"
 )
 @click.option("--min-score", type=NUMBER, metavar="S", help="Leave out hits whose normalised score, 0 to 1, is below.")
 @click.option(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -24,6 +24,7 @@ from polyvec.index.filters import compile_filter, matches
 from polyvec.index.keywords import indexed_tokens, match_expression, query_terms, quoted
 
 _CHUNK = 500  # bound parameters a statement; SQLite's own limit was 999 for long
+_FEW_ROWS = 16
 _K1 = 1.2  # of FTS5's bm25()
 _LEAST_IDF = 1e-6  # of a word that half of the documents have
 
@@ -139,18 +140,38 @@ class DocumentsTable(Database):
             yield from (found[row] for (row,) in rows)
 
     def search_keywords(
-        self, query: str, k: int, *, subset: Int64 | None = None
+        self, query: str, k: int, *, subset: Int64 | None = None, scored: Collection[int] = ()
     ) -> tuple[Int64, npt.NDArray[np.float64]]:
-        """The best rows by BM25 (FTS5: k1 1.2, b .75) and their scores, best first, ties by row.
+        """The k best rows by BM25 (FTS5: k1 1.2, b .75) and their scores, best first, ties by row.
 
-        subset: rows to choose from, None for all. A query without words finds nothing. Statistics are those of the whole
-        collection, so a document's score does not depend on the subset. Raises StorageError for an index of a former version.
+        subset: rows to choose from, None for all · scored: rows of the subset whose scores are wanted in any case; they come
+        behind the k best, where a word of the query is in them. A query without words finds nothing. Statistics are those of
+        the whole collection, so a score does not depend on the subset. Raises StorageError for an index of a former version.
         """
-        return self._keyword_scores(query, "ORDER BY score DESC, rowid LIMIT ?", [k], subset)
-
-    def score_keywords(self, query: str, rows: Iterable[int]) -> tuple[Int64, npt.NDArray[np.float64]]:
-        """BM25 of the given rows, as `search_keywords` has it, for those with a word of the query; ascending rows, scores."""
-        return self._keyword_scores(query, "ORDER BY rowid", [], np.array(sorted(rows), np.int64))
+        if self.has_former_keywords():
+            raise StorageError(
+                f"{self.path}: its keywords were written by an older polyvec and would miss words. Rebuild them with "
+                f"`polyvec repair {self.path.parent}`; adding or deleting a document does it too."
+            )
+        expression = match_expression(query)
+        if not expression:
+            return np.empty(0, np.int64), np.empty(0, np.float64)
+        where, order, parameters = "", "", [expression]
+        if subset is not None:  # SQLite looks each row up in every list of a word; +rowid reads the lists once instead
+            where = f"AND {'+' if len(subset) > _FEW_ROWS else ''}rowid IN (SELECT value FROM json_each(?))"
+            parameters.append(json.dumps(subset.tolist()))
+        if scored:
+            order = "(rowid IN (SELECT value FROM json_each(?))) DESC,"
+            parameters.append(json.dumps([int(row) for row in scored]))
+        found = self._rows(
+            f"SELECT rowid, -bm25(keywords) AS score FROM keywords WHERE keywords MATCH ? {where} "
+            f"ORDER BY {order} score DESC, rowid LIMIT ?",
+            [*parameters, k + len(scored)],
+        )
+        found.sort(key=lambda pair: (-pair[1], pair[0]))
+        extra = [pair for pair in found[k:] if pair[0] in scored]
+        found = found[:k] + extra
+        return np.array([row for row, _ in found], np.int64), np.array([score for _, score in found], np.float64)
 
     def keyword_bound(self, query: str) -> float:
         """What BM25 cannot exceed for a query: the sum of idf (k1 + 1) over its terms, those in no document included."""
@@ -160,24 +181,6 @@ class DocumentsTable(Database):
             ((having,),) = self._rows("SELECT count(*) FROM keywords WHERE keywords MATCH ?", (quoted(term),))
             bound += (_K1 + 1) * max(math.log((count - having + 0.5) / (having + 0.5)), _LEAST_IDF)
         return bound
-
-    def _keyword_scores(
-        self, query: str, order: str, last: list[Any], subset: Int64 | None
-    ) -> tuple[Int64, npt.NDArray[np.float64]]:
-        if self.has_former_keywords():
-            raise StorageError(
-                f"{self.path}: its keywords were written by an older polyvec and would miss words. Rebuild them with "
-                f"`polyvec repair {self.path.parent}`; adding or deleting a document does it too."
-            )
-        expression = match_expression(query)
-        if not expression:
-            return np.empty(0, np.int64), np.empty(0, np.float64)
-        where = "" if subset is None else "AND rowid IN (SELECT value FROM json_each(?))"
-        found = self._rows(
-            f"SELECT rowid, -bm25(keywords) AS score FROM keywords WHERE keywords MATCH ? {where} {order}",
-            [expression, *([] if subset is None else [json.dumps(subset.tolist())]), *last],
-        )
-        return np.array([row for row, _ in found], np.int64), np.array([score for _, score in found], np.float64)
 
     def __len__(self) -> int:
         return int(self._rows("SELECT count(*) FROM documents")[0][0])

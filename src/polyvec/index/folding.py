@@ -25,9 +25,9 @@ _POINTS += "\u06d6-\u06dc\u06df-\u06e4\u06e7\u06e8\u06ea-\u06ed\u0730-\u074a\u08
 _DROPPED_POINTS = re.compile(f"[{_POINTS}]")
 # The dot of a small i or j that Turkish and Lithuanian case rules leave behind, after marks below the letter.
 _DOT = re.compile("([ij][\u0316-\u0333\u0339-\u033c\u0347-\u0349\u034d\u034e\u0353-\u0356]*)\u0307")
-_IOTA = re.compile(
-    "[\u0345\u1f80-\u1ffc]"
-)  # iota below a Greek letter: case folding puts it behind the letter's other marks
+# Iota below a Greek letter: case folding puts it behind the letter's other marks.
+_IOTA = re.compile("[\u0345\u1f80-\u1ffc]")
+_NEAR_SYMBOLS = re.compile("[\u2100-\u214b\u2460-\u24ef\u3200-\u33ff\U0001f100-\U0001f1e5]")  # of `_letter_symbols`
 _FOREIGN_DIGIT = re.compile(r"[^\D0-9]")
 # Sara am of Thai and Lao: one vowel for its readers, which NFKC takes apart; some write its ring before a tone mark.
 _SARA_AM = re.compile("\u0e4d([\u0e48-\u0e4b]?)\u0e32|\u0ecd([\u0ec8-\u0ecb]?)\u0eb2")
@@ -52,7 +52,9 @@ def folded(text: str) -> str:
     if text.isascii():
         return text.lower()
     text = _COMPOUND.sub(_with_parts, text) if "\u200c" in text else text
-    text = normalized(_letter_symbols().sub(r" \g<0> ", text))
+    if _NEAR_SYMBOLS.search(text):
+        text = _letter_symbols().sub(r" \g<0> ", text)
+    text = normalized(text)
     text = unicodedata.normalize("NFD", text) if _IOTA.search(text) else text
     text = unicodedata.normalize("NFKC", text.casefold()).replace("\u0131", "i")
     if "\u0307" in text:
@@ -83,7 +85,7 @@ def _digit(match: re.Match[str]) -> str:
 def _letter_symbols() -> re.Pattern[str]:
     """Symbols such as the trade mark sign whose compatibility form has letters: no part of the word they follow."""
     symbols = []
-    for code in (*range(0x2100, 0x2150), *range(0x2460, 0x2500), *range(0x3200, 0x3400), *range(0x1F100, 0x1F200)):
+    for code in (*range(0x2100, 0x214C), *range(0x2460, 0x24F0), *range(0x3200, 0x3400), *range(0x1F100, 0x1F1E6)):
         char = chr(code)
         if unicodedata.category(char) == "So" and re.search(r"[A-Za-zα-ωΑ-Ω]", unicodedata.normalize("NFKD", char)):
             symbols.append(char)

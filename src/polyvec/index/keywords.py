@@ -42,6 +42,8 @@ _MARK_BLOCKS = (
     (0x16A00, 0x17000),
     (0x1BC00, 0x1F000),
 )
+# A few wide ranges around those blocks: a quick answer for texts that have none of it.
+_NEAR_UNSPACED = re.compile("[\u0e00-\u109f\u1780-\u1bff\u2e80-\ua4cf\ua900-\uaadf\uf900-\ufaff\U00011000-\U0003ffff]")
 _ASCII_WORD = re.compile("[a-z0-9]+")
 _MOST_QUERY_TOKENS = 512  # SQLite refuses expressions of many thousand terms
 
@@ -74,8 +76,11 @@ def indexed_tokens(text: str) -> list[str]:
     """
     tokens: list[str] = []
     for run, unspaced in _runs(text):
-        tokens += _pairs(run) if unspaced else [run]
-        tokens += run[-1] if unspaced and len(run) > 1 else ""
+        if unspaced and len(run) > 1:
+            tokens += _pairs(run)
+            tokens.append(run[-1])
+        else:
+            tokens.append(run)
     return tokens
 
 
@@ -98,18 +103,17 @@ def quoted(term: Term) -> str:
     return f'"{term.token}"*' if term.prefix else f'"{term.token}"'
 
 
-def _runs(text: str) -> Iterator[tuple[str, bool]]:
+def _runs(text: str) -> list[tuple[str, bool]]:
     """Runs of letters, marks and digits, and emoji; and whether a run is of unspaced scripts."""
     plain = folded(text)
     if plain.isascii():
-        yield from ((word, False) for word in _ASCII_WORD.findall(plain))
-        return
+        return [(word, False) for word in _ASCII_WORD.findall(plain)]
     words, unspaced, breaks = _patterns()
+    if _NEAR_UNSPACED.search(plain) is None:
+        return [(word, False) for word in words.findall(plain)]
     if "\u200b" in plain:
         plain = breaks.sub("", plain)
-    for match in words.finditer(plain):
-        run = match.group()
-        yield run, unspaced.match(run) is not None
+    return [(run, unspaced.match(run) is not None) for run in words.findall(plain)]
 
 
 def _pairs(run: str) -> list[str]:
