@@ -1,7 +1,7 @@
 """Every public call and every option of the command line, with values that nobody should give.
 
-Only polyvec's own errors may come out, in one line; the command prints one line and exits 1 or 2. Calls are taken from the public names
-and their signatures, options from click's own commands, so that new ones are covered by themselves.
+Only polyvec's own errors may come out, in one line; the command prints one line and exits 1 or 2. Calls are taken from the public
+names and their signatures, options from click's own commands, so that new ones are covered by themselves.
 
     python -m tests.nasty_values --count 20000 --seed 7
 """
@@ -90,19 +90,24 @@ def values(rng: random.Random) -> list[Any]:
         None, True, 0, -1, 1, 10**30, -(10**30), 1.5, -0.5, math.nan, math.inf, 1e-320, 2**31, 2**63,
         "", " ", "\0", "a\0b", "a\u2028b", "\ud800", "x" * 70_000, "[red]", "[/nope]", "\x1b[31m", "\u202e", "late", "nan", "-",
         "nowhere", "ไ", "\u0301", _Text("tea"), b"tea", b"\xff", bytearray(b"x"),
-        [], [None], [[]], [""], ["tea", "tea"], ["\ud800"], ["x"] * 1000, [1], [b"x"], [{}], [math.nan], [one], [one, None], (), ("tea",),
+        [], [None], [[]], [""], ["tea", "tea"], ["\ud800"], ["x"] * 1000, [1], [b"x"], [{}], [math.nan], [one], [one,
+        None], (), ("tea",),
         set(), {"tea"}, frozenset([1]), {}, {"a": {}}, {"$and": []}, {"": 1}, {1: 2}, {"\ud800": 1}, {"lang": {"$in": [[]]}},
         {"year": {"$gt": math.nan}}, {"a": _deep(400)}, {"id": "z"}, {"id": "z", "text": "z"}, [{"id": "z", "text": "\ud800"}],
         [{"id": "", "text": "z"}], [{"id": "z", "text": "z", "m": math.nan}], [{"id": "z", "text": "z", "m": {1, 2}}],
-        [{"id": "z", "text": "z", "m": _deep()}], [{"id": "z", "text": "z", "metadata": {1: 2}}], [{"id": "\ud800", "text": "z"}],
-        _deep(), iter([]), iter(["tea"]), (x for x in [None]), range(3), object(), int, len, lambda *_: None, NotImplemented, ...,
+        [{"id": "z", "text": "z", "m": _deep()}], [{"id": "z", "text": "z", "metadata": {1: 2}}], [{"id": "\ud800",
+        "text": "z"}],
+        _deep(), iter([]), iter(["tea"]), (x for x in [None]), range(3), object(), int, len, lambda *_: None,
+        NotImplemented, ...,
         np.float32(1), np.int64(3), np.bool_(True), np.str_("tea"), np.float64("nan"), np.datetime64("2020-01-01"),
         one, one[0], np.ones((0, DIM)), np.ones((2, 3)), np.full((2, DIM), np.nan), np.full((2, DIM), 1e38), np.zeros((2, DIM)),
-        np.ones((1, 2, DIM)), np.array(1.0), np.array(["a"]), np.array([None]), np.ones((2, DIM), complex), np.ones((2, DIM), bool),
+        np.ones((1, 2, DIM)), np.array(1.0), np.array(["a"]), np.array([None]), np.ones((2, DIM), complex),
+        np.ones((2, DIM), bool),
         np.ones((2, DIM), np.int64) * 2**62, [one, np.ones((2, 3))], [[1.0] * DIM], [["a"]], [[1], [1, 2]],
         datetime.date(2020, 1, 1), decimal.Decimal("NaN"), complex(1, 2), Path("nowhere"), Path("\ud800"), Path(), slice(1, 2),
         Document("z", "z", {}), [Document(1, "z", {})], [Document("z", None, {})], [Document("z", "z", None)],  # type: ignore[arg-type]
-        SearchOptions(k=3), Hit("tea", 1.0, 1, "green and black tea"), Hit("nowhere", 1.0, 1, "t"), rng.random(), rng.randint(-9, 9),
+        SearchOptions(k=3), Hit("tea", 1.0, 1, "green and black tea"), Hit("nowhere", 1.0, 1, "t"), rng.random(),
+        rng.randint(-9, 9),
     ]  # fmt: skip
 
 
@@ -179,7 +184,7 @@ def try_python(report: Report, name: str, call: Callable[..., Any], given: dict[
     report.calls[name] += 1
     shown = ", ".join(f"{key}={_short(given[key])}" for key in nasty)
     try:
-        with np.errstate(all="ignore"), contextlib.redirect_stdout(io.StringIO()):
+        with np.errstate(all="ignore"), contextlib.redirect_stdout(io.StringIO()), _stdin(b"tea"):
             call(**given)
     except PolyvecError as error:
         if len(str(error).splitlines()) != 1:
@@ -215,7 +220,13 @@ def fuzz_python(report: Report, rng: random.Random, index: Index, files: Path, c
     rest = [one for one in singles if one not in set(chosen)]
     for name, parameter, i in chosen + rest[: max(0, count - len(chosen))]:
         call, right = calls[name]
-        try_python(report, name, call, {**right, **({parameter: values(rng)[i]} if parameter else {})}, [parameter] if parameter else [])
+        try_python(
+            report,
+            name,
+            call,
+            {**right, **({parameter: values(rng)[i]} if parameter else {})},
+            [parameter] if parameter else [],
+        )
     for _ in range(max(count // 4, count - len(singles))):
         name = rng.choice(list(calls))
         call, right = calls[name]
@@ -228,11 +239,16 @@ def fuzz_python(report: Report, rng: random.Random, index: Index, files: Path, c
 # -- command line ------------------------------------------------------------------------------------------------------
 
 WORDS = [
-    "", " ", "-", "--", "nan", "inf", "-1", "0", "1", "2", "0.5", "1.5", "1e400", "1" * 31, "two", "é", "\udce9", "caf\udce9", "a\u2028b",
-    "\x1b[31mred", "\u202eabc", "[red]", "[/nope]", "{}", "[]", "null", '{"lang": "de"}', '{"a":', '{"a": {"$gt": {}}}', '{"a": "\\ud800"}',
-    '{"$or": 1}', "[" * 3000, '{"a":' * 2000 + "1" + "}" * 2000, "x" * 70_000, "a\0b", "nowhere", "nowhere.jsonl", "~", ".", "..", "/dev/null",
-    "docs.jsonl", "q.tsv", "q.jsonl", "qrels.tsv", "run.trec", "broken.jsonl", "deep.jsonl", "binary.parquet", "empty.jsonl", "empty.toml",
-    "beir", "index.polyvec", "folder", "surrogate.jsonl", "latin1.txt", "late", "32 64", "nDCG@10", "nDCG@x", "bm25", "dense:", "late:nowhere",
+    "", " ", "-", "--", "nan", "inf", "-1", "0", "1", "2", "0.5", "1.5", "1e400", "1" * 31, "two", "é", "\udce9",
+    "caf\udce9", "a\u2028b",
+    "\x1b[31mred", "\u202eabc", "[red]", "[/nope]", "{}", "[]", "null", '{"lang": "de"}', '{"a":',
+    '{"a": {"$gt": {}}}', '{"a": "\\ud800"}',
+    '{"$or": 1}', "[" * 3000, '{"a":' * 2000 + "1" + "}" * 2000, "x" * 70_000, "a\0b", "nowhere", "nowhere.jsonl",
+    "~", ".", "..", "/dev/null",
+    "docs.jsonl", "q.tsv", "q.jsonl", "qrels.tsv", "run.trec", "broken.jsonl", "deep.jsonl", "binary.parquet",
+    "empty.jsonl", "empty.toml",
+    "beir", "index.polyvec", "folder", "surrogate.jsonl", "latin1.txt", "late", "32 64", "nDCG@10", "nDCG@x", "bm25",
+    "dense:", "late:nowhere",
 ]  # fmt: skip
 
 RIGHT = {  # values for arguments and required options; what is not named here gets a file that is not there
@@ -249,7 +265,15 @@ RIGHT = {  # values for arguments and required options; what is not named here g
     "data": "nowhere.jsonl",
 }
 EXTRA = {"bench": ["--audit", "index.polyvec"], "evaluate": ["--index", "index.polyvec"], "rerank": ["tea"]}
-STDIN = [b"", b"tea\n\nbread\r\n", b"caf\xe9\n", b'{"id": "n", "text": "new"}\n', b'{"id"', b"\x00\xff\n", b"[" * 5000 + b"\n"]
+STDIN = [
+    b"",
+    b"tea\n\nbread\r\n",
+    b"caf\xe9\n",
+    b'{"id": "n", "text": "new"}\n',
+    b'{"id"',
+    b"\x00\xff\n",
+    b"[" * 5000 + b"\n",
+]
 
 
 class StandInEncoder(WordEncoder):
@@ -305,7 +329,10 @@ def command_lines(rng: random.Random, per_option: int, combinations: int) -> Ite
 
 
 def _command_line(name: str, parameters: list[click.Parameter], nasty: dict[Any, str]) -> list[str]:
-    options, arguments = [] if any(p.name in nasty for p in parameters if f"--{p.name}" in EXTRA.get(name, [])) else EXTRA.get(name, []), []
+    options, arguments = (
+        [] if any(p.name in nasty for p in parameters if f"--{p.name}" in EXTRA.get(name, [])) else EXTRA.get(name, []),
+        [],
+    )
     line = list(options) if name != "rerank" else []
     for parameter in parameters:
         if isinstance(parameter, click.Argument):
@@ -322,9 +349,13 @@ def try_command(report: Report, words: list[str], stdin: bytes) -> None:
     out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
     err = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
     shown = " ".join(_short(word) for word in words)
-    given = io.TextIOWrapper(io.BytesIO(stdin), encoding="utf-8")
     try:
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), mock.patch.object(sys, "stdin", given), np.errstate(all="ignore"):
+        with (
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+            _stdin(stdin),
+            np.errstate(all="ignore"),
+        ):
             code = main(words)
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt):
@@ -360,6 +391,10 @@ def fuzz_commands(report: Report, rng: random.Random, folder: Path, per_option: 
             report.add("index.polyvec", str(problems), "everything above")
 
 
+def _stdin(content: bytes) -> Any:
+    return mock.patch.object(sys, "stdin", io.TextIOWrapper(io.BytesIO(content), encoding="utf-8"))
+
+
 @contextlib.contextmanager
 def _in_folder(folder: Path) -> Iterator[None]:
     before = Path.cwd()
@@ -391,7 +426,11 @@ if __name__ == "__main__":
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         found = run(
-            Path(scratch), seed=asked.seed, python=asked.count // 2, per_option=max(1, asked.count // 360), combinations=asked.count // 200
+            Path(scratch),
+            seed=asked.seed,
+            python=asked.count // 2,
+            per_option=max(1, asked.count // 360),
+            combinations=asked.count // 200,
         )
     print(*(f"{number:6} {call}" for call, number in sorted(found.calls.items())), sep="\n")
     print(found)

@@ -45,7 +45,9 @@ def test_there_are_special_tokens_to_name(encoder: Encoder) -> None:
 def test_a_text_never_makes_special_tokens(encoder: Encoder, data: st.DataObject) -> None:
     tokens = encoder._tokens
     special = set(tokens._special) - {i for i, name in tokens._special.items() if name == tokens._unknown}
-    word = st.sampled_from(["hello", " light ", "plants", "a", " ", "。", *names(tokens), *map(str.lower, names(tokens))])
+    word = st.sampled_from(
+        ["hello", " light ", "plants", "a", " ", "。", *names(tokens), *map(str.lower, names(tokens))]
+    )
     text = data.draw(st.lists(word, min_size=1, max_size=6).map("".join))
     for prompt in (tokens.layout.query_prompt, tokens.layout.document_prompt, ""):
         found = body(tokens, text, prompt)
