@@ -36,7 +36,9 @@ if TYPE_CHECKING:
 def bench(
     index_path: Path | None, queries: Path | None, k: int, threads: int | None, documents: int, model: str | None
 ) -> None:
-    """Measure speed and quality on this machine, in about a minute; prints one JSON line a result.
+    """Measure speed and quality on this machine, in about a minute.
+
+    Prints one JSON line a result.
 
     With --audit INDEX: compare searching INDEX with scoring every document of it, at the defaults, at recall targets and over
     a curve of settings: overlap@k and milliseconds a query. Ask with --queries in your users' own words where you can.

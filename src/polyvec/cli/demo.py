@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 @model_option
 @json_option
 def demo(index_path: Path, model: str | None, as_json: bool) -> None:
-    """Index encyclopedic passages in many languages, answer questions in them, and measure how well."""
+    """Index a corpus that ships with polyvec, and ask it questions.
+
+    The passages and the questions are in many languages; how well they are answered is measured.
+    """
     from polyvec.demo import build_demo_index, load_demo, measure, show_questions
     from polyvec.encoder import Encoder
 

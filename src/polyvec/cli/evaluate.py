@@ -87,11 +87,11 @@ def evaluate(
     as_json: bool,
     **asked: Any,
 ) -> None:
-    """Judge a model on DATASET through an index, by language: a BEIR folder, or irds:ID.
+    """Judge a model on DATASET through an index, by language.
 
-    The index is made for the occasion, compressed as `polyvec index` would; --index takes one that is there.
-    Known to ir_datasets (these need the network once): irds:beir/scifact/test, irds:miracl/de/dev, irds:mmarco/v2/fr/dev/small,
-    irds:lotte/lifestyle/test/search, irds:msmarco-passage/dev/small.
+    DATASET is a BEIR folder, or irds:ID. The index is made for the occasion, compressed as `polyvec index` would;
+    --index takes one that is there. Known to ir_datasets (these need the network once): irds:beir/scifact/test,
+    irds:miracl/de/dev, irds:mmarco/v2/fr/dev/small, irds:lotte/lifestyle/test/search, irds:msmarco-passage/dev/small.
     """
     from polyvec.data import write_run
     from polyvec.evaluation.dataset import load_dataset

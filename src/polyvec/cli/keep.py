@@ -125,7 +125,7 @@ def delete(index_path: Path, ids: tuple[str, ...], as_json: bool) -> None:
 @click.option("--retrain", is_flag=True, help="Fit the codec anew to what INDEX holds by now.")
 @json_option
 def compact(index_path: Path, retrain: bool, as_json: bool) -> None:
-    """Merge the segments of INDEX and erase deleted documents from disk."""
+    """Merge the segments of INDEX, and erase deleted documents."""
     from polyvec.collection import Index
 
     with Index.open(index_path) as opened:
@@ -162,9 +162,9 @@ def info(index_path: Path, as_json: bool) -> None:
 @index_argument
 @json_option
 def verify(index_path: Path, as_json: bool) -> None:
-    """Read every checksum of INDEX, and check its files against its catalog.
+    """Read every checksum of INDEX, and check its catalog.
 
-    Exit 1 if anything is wrong.
+    The catalog is held against the files. Exit 1 if anything is wrong.
     """
     from polyvec.collection import Index
 

@@ -19,12 +19,12 @@ def printable(value: Any, limit: int | None = None) -> str:
     text = os.fsdecode(value) if named else json.dumps(value, ensure_ascii=False, default=str)
     if limit is not None and len(text) > limit:
         text = text[: limit - 1] + "…"
-    return text if text.isprintable() else "".join(c if _is_shown(c) else _escaped(c) for c in text)
+    return text if text.isprintable() else "".join(c if is_shown(c) else _escaped(c) for c in text)
 
 
 def flowing(text: str) -> str:
     """Text of a document as one line: line breaks and the like become spaces, invisible characters go."""
-    return text if text.isprintable() else "".join(c if _is_shown(c) else _space_for(c) for c in text)
+    return text if text.isprintable() else "".join(c if is_shown(c) else _space_for(c) for c in text)
 
 
 def shortened(text: str, limit: int) -> str:
@@ -32,7 +32,8 @@ def shortened(text: str, limit: int) -> str:
     return text if len(text) <= limit else f"{text[: limit - limit // 3]} … {text[-(limit // 3) :]}"
 
 
-def _is_shown(char: str) -> bool:
+def is_shown(char: str) -> bool:
+    """Whether a character only stands there: no control, no mark of direction, no half surrogate pair."""
     return char.isprintable() or char in _JOINERS or unicodedata.category(char) == "Zs"
 
 

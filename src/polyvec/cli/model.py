@@ -29,9 +29,10 @@ from polyvec.cli.render import console, human_bytes, line, print_done, print_jso
 @click.option("--backend", type=click.Choice(["torch", "onnx", "openvino"]), default="torch", show_default=True)
 @json_option
 def doctor(checkpoint: str | None, dim: int | None, backend: str, as_json: bool) -> int:
-    """Show what a checkpoint says about itself, and test that it loads as that.
+    """Show what a checkpoint says of itself, and test it.
 
-    CHECKPOINT is a folder or a hub name; without it, the default model. Exit 1 where a test fails.
+    It must load as what it says. CHECKPOINT is a folder or a hub name; without it, the default model. Exit 1 where a
+    test fails.
     """
     from polyvec.encoder import Encoder
     from polyvec.encoder.doctor import examine
@@ -131,10 +132,11 @@ def convert(
 def encode(
     source: Path, out: Path, queries: bool, model: str | None, dim: int | None, pool_factor: float, as_json: bool
 ) -> None:
-    """Turn TEXTS into token vectors in the file OUT (.npz or .safetensors).
+    """Turn TEXTS into token vectors in the file OUT.
 
-    TEXTS is what `polyvec index` takes, or with --queries what `polyvec search` takes. OUT holds `vectors` (tokens x
-    dim, float32), `doclens` (vectors of each text), `token_ids`, and the texts' `ids`.
+    OUT is a .npz or .safetensors file. TEXTS is what `polyvec index` takes, or with --queries what `polyvec search`
+    takes. OUT holds `vectors` (tokens x dim, float32), `doclens` (vectors of each text), `token_ids`, and the texts'
+    `ids`.
     """
     from polyvec.encoder import Encoder
     from polyvec.encoder.vectors_file import check_target, write_vectors

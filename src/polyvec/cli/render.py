@@ -6,7 +6,6 @@ What users and documents wrote is printed as it stands: no markup, no emoji code
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -17,7 +16,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn
 from rich.table import Table
 from rich.text import Text
 
-from polyvec.cli.lines import flowing, printable
+from polyvec.cli.lines import flowing, is_shown, printable
 from polyvec.cli.streams import stdout_is_closed, writing_to
 from polyvec.explain import Explanation, Highlight
 from polyvec.search import Hit
@@ -26,7 +25,6 @@ _SNIPPET = 420  # characters of a text shown in a list of hits
 _NAME, _TAG = 200, 20  # characters shown of a title or an id, and of a language
 _NARROWEST, _WIDEST = 20, 500  # columns that lines are laid out for, whatever the terminal says
 _STRONG, _MEDIUM, _WEAK = 0.85, 0.72, 0.6  # strength from which a word is marked so
-_ACTS_ON_TERMINALS = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class _Terminal(Console):
@@ -88,7 +86,9 @@ def print_done(*parts: Any) -> None:
 
 def print_json(value: Any) -> None:
     """One JSON value on one line of stdout. Characters that act on a terminal, or that its encoding lacks, are escaped."""
-    text = _ACTS_ON_TERMINALS.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(value, ensure_ascii=False))
+    text = json.dumps(value, ensure_ascii=False)
+    if not text.isprintable():
+        text = "".join(char if is_shown(char) else json.dumps(char)[1:-1] for char in text)
     try:
         text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
     except UnicodeEncodeError:

@@ -97,9 +97,9 @@ def mine(
     margin: float,
     as_json: bool,
 ) -> None:
-    """Find hard negatives for the questions in DATA with our own index.
+    """Find hard negatives for the questions in DATA.
 
-    Rows of DATA have query and document, and answer where it is known.
+    They come from an index of the documents in DATA. Rows of DATA have query and document, and answer where it is known.
     """
     from polyvec.atomic import check_destination
     from polyvec.encoder import Encoder

@@ -144,11 +144,12 @@ class TextTokenizer:
         raw = _Raw.of(self._plain.encode(text), text, 0)
         if not prompt:
             return raw
-        before = _Raw.of(self._backend.encode(prompt), "", len(prompt))
-        front = len(before.ids) - before.tail
+        before = self._backend.encode(prompt + "a")  # a piece that holds the prompt's last space belongs to the text
+        ends = [end for _, end in before.offsets]
+        front = next((i for i, end in enumerate(ends) if end > len(prompt)), len(ends))
         return _Raw(
-            np.concatenate([before.ids[:front], raw.ids[raw.head :]]),
-            np.concatenate([before.offsets[:front], raw.offsets[raw.head :]]),
+            np.concatenate([np.array(before.ids[:front], dtype=np.int64), raw.ids[raw.head :]]),
+            np.concatenate([np.zeros((front, 2), dtype=np.int32), raw.offsets[raw.head :]]),
             front,
             raw.tail,
         )
