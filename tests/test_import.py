@@ -20,6 +20,7 @@ ORDER = [
     "data",
     "scoring",
     "encoder",
+    "modules",
     "index",
     "explain",
     "search",
