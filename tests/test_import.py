@@ -22,6 +22,7 @@ ORDER = [
     "data",
     "scoring",
     "encoder",
+    "modules",
     "index",
     "explain",
     "fusion",

@@ -12,18 +12,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from polyvec.atomic import staged
+from polyvec.encoder.settings import mask_of
+from polyvec.encoder.strict import quiet
 from polyvec.errors import InputError
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
 
-    from polyvec.encoder.loading import Loaded
+    from polyvec.encoder.loaded import Loaded
 
 
 def save_native(loaded: Loaded, folder: Path) -> None:
     """Write a sentence-transformers folder, whole or not at all. Raises StorageError where something is in the way."""
-    from polyvec.encoder.strict import quiet
-
     with quiet(), staged(folder) as staging:
         loaded.model.save_pretrained(str(staging), create_model_card=False)
         _copy_card(loaded, staging)
@@ -34,8 +34,6 @@ def save_pylate(loaded: Loaded, folder: Path) -> None:
 
     Raises InputError for a pipeline that PyLate's layout cannot say, StorageError where something is in the way.
     """
-    from polyvec.encoder.strict import quiet
-
     dense = _dense_modules(loaded.model)
     with quiet(), staged(folder) as staging:
         loaded.model[0].save(str(staging))
@@ -86,8 +84,6 @@ def _dense_modules(model: MultiVectorEncoder) -> list[Any]:
 
 
 def _pylate_settings(model: MultiVectorEncoder) -> dict[str, Any]:
-    from polyvec.encoder.settings import mask_of
-
     backbone, mask = model[0], mask_of(model)
     expansion = backbone.query_expansion
     if expansion is not None and expansion["strategy"] != "fixed":

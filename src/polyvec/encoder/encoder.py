@@ -97,7 +97,8 @@ class Encoder:
 
     def _build(self, model: str | os.PathLike[str] | MultiVectorEncoder | None) -> None:
         from polyvec.encoder.fingerprint import fingerprint
-        from polyvec.encoder.loading import Loaded, check_text_model, load
+        from polyvec.encoder.loaded import Loaded
+        from polyvec.encoder.loading import check_text_model, load
         from polyvec.encoder.precision import weight_dtype
         from polyvec.encoder.settings import apply_options, device_for, layout_of, poolings_of
         from polyvec.encoder.tokens import TextTokenizer
@@ -286,7 +287,8 @@ class Encoder:
         from polyvec.encoder.parallel import encode_in_processes
 
         arithmetic = {name: value for name, value in self.options.given().items() if name in _SHARED}
-        for encoded in encode_in_processes({**self.settings(), **arithmetic}, texts, "document", devices):
+        settings = {**self.settings(), **arithmetic}
+        for encoded in encode_in_processes(Encoder, settings, texts, "document", devices):
             if progress is not None:
                 progress(1)
             yield encoded
