@@ -5,7 +5,6 @@ Until the last document is in and the index is compressed, nobody can open it; a
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 from polyvec.collection import Index
 from polyvec.data import Document
 from polyvec.errors import InputError
+from polyvec.index.folder import remove_folder
 from polyvec.index.writer import AddReport
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def build_index(
         stored = len(index)
         index.close()
         if not stored:
-            shutil.rmtree(path, ignore_errors=True)
+            remove_folder(path)
         raise
     return index, report
 

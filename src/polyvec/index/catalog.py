@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from polyvec.errors import IndexCorruptError, IndexMissingError, StorageError
-from polyvec.index.database import META_SCHEMA, clear_errors, connect
+from polyvec.index.connection import clear_errors, connect
+from polyvec.index.database import META_SCHEMA
 from polyvec.index.documents_table import DOCUMENTS_SCHEMA, DocumentsTable, StoredDocument
 from polyvec.index.segments_table import SEGMENTS_SCHEMA, SegmentRecord, SegmentsTable
 

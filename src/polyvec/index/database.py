@@ -6,15 +6,14 @@ Knows only one table, of settings. Errors of SQLite come out as polyvec's own, w
 from __future__ import annotations
 
 import json
-import os
-import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from polyvec.errors import IndexCorruptError, StorageError
+from polyvec.errors import StorageError
+from polyvec.index.connection import Connection, clear_errors, connect, copy_database
 
 META_SCHEMA = "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID"
 
@@ -25,12 +24,13 @@ class Database:
     Raises IndexCorruptError where the file is no database, StorageError for a full disk or a closed connection.
     """
 
-    def __init__(self, connection: sqlite3.Connection, path: Path, *, pinned: bool) -> None:
+    def __init__(self, connection: Connection, path: Path, *, pinned: bool) -> None:
         self.committing = (
             False  # whether a transaction that failed did so in its last step: it may come back after a crash
         )
         self._connection = connection
         self._pinned = pinned
+        self._moves = 0  # times that a reader without locks has opened a newer state
         self._lock = threading.RLock()
         self.path = path
 
@@ -44,6 +44,7 @@ class Database:
         with self._lock, clear_errors(self.path):
             if self._connection.in_transaction:
                 self._connection.execute("COMMIT")
+            self._reopen_if_changed()
             self._connection.execute("BEGIN")
             self._connection.execute("SELECT count(*) FROM meta").fetchone()  # the first read pins the snapshot
 
@@ -62,6 +63,7 @@ class Database:
     def transaction(self) -> Iterator[None]:
         """Commit everything inside at once, durably, or nothing of it."""
         with self._lock, clear_errors(self.path):
+            self._check_in_place()
             self._connection.execute("BEGIN IMMEDIATE")
             self.committing = False
             try:
@@ -69,6 +71,8 @@ class Database:
                 self.committing = True
                 self._connection.execute("COMMIT")
                 self.committing = False
+                if not self._connection.in_place():
+                    self._connection.rescue()
             except BaseException:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
@@ -97,7 +101,16 @@ class Database:
 
     def changes(self) -> int:
         """A number that differs from the one before where another connection has committed since; not for pinned readers."""
-        return int(self._rows("PRAGMA data_version")[0][0])
+        with self._lock, clear_errors(self.path):
+            self._reopen_if_changed()
+            version = int(self._connection.execute("PRAGMA data_version").fetchone()[0])
+            return version + (self._moves << 32)
+
+    def copy_to(self, path: Path) -> None:
+        """Write the state that this connection sees to a new file, durably."""
+        with self._lock, clear_errors(path):
+            copy_database(self._connection, path)
+            self._connection.check_unchanged()
 
     def integrity(self) -> list[str]:
         """SQLite's own full check; an empty list is good news."""
@@ -105,35 +118,20 @@ class Database:
 
     def _rows(self, query: str, parameters: Sequence[Any] = ()) -> list[Any]:
         with self._lock, clear_errors(self.path):
-            return self._connection.execute(query, parameters).fetchall()
+            return self._connection.rows(query, parameters)
 
+    def _reopen_if_changed(self) -> None:
+        """Open the newest state for a reader without locks; any other connection sees it by itself."""
+        if self._connection.changed():
+            self._connection.close()
+            self._connection = connect(self.path, write=False)
+            self._moves += 1
 
-def connect(path: Path, *, write: bool) -> sqlite3.Connection:
-    """A connection without transactions of its own. write: durable commits, and deleted bytes overwritten."""
-    with clear_errors(path):
-        if write or os.access(path.parent, os.W_OK):
-            connection = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
-        else:  # a reader on a read-only disk: without a log there is nothing to wait for
-            log = path.with_name(path.name + "-wal")
-            mode = "mode=ro" if log.exists() else "mode=ro&immutable=1"
-            uri = f"{path.resolve().as_uri()}?{mode}"
-            connection = sqlite3.connect(uri, uri=True, timeout=30, isolation_level=None, check_same_thread=False)
-        if write:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("PRAGMA secure_delete = ON")
-            connection.execute("PRAGMA foreign_keys = ON")
-    return connection
-
-
-@contextmanager
-def clear_errors(path: Path) -> Iterator[None]:
-    """Turn SQLite's errors into ours, with the file in the message."""
-    try:
-        yield
-    except sqlite3.ProgrammingError as error:
-        raise StorageError(f"{path}: the index is closed ({error}).") from error
-    except sqlite3.OperationalError as error:
-        raise StorageError(f"{path}: {error}. Check free space and write permission of the folder.") from error
-    except sqlite3.DatabaseError as error:
-        raise IndexCorruptError(f"{path} is damaged: {error}.") from error
+    def _check_in_place(self) -> None:
+        """Raise StorageError before writing to files that are no longer the ones readers see."""
+        if not self._connection.in_place():
+            self._connection.rescue()
+            raise StorageError(
+                f"The log of {self.path} was removed or replaced by another program while the index was open for writing. "
+                "What was stored before is safe, nothing of this call was stored. Close the index and open it again."
+            )
