@@ -134,10 +134,10 @@ class Index:
     def close(self) -> None:
         """Let go of files and the writer's lock; safe to call twice."""
         with self._lock:
+            self._views.close()  # first: SQLite's log is emptied by the writer, where nobody reads an older state
             if self._writer is not None:
                 self._writer.close()
                 self._writer = None
-            self._views.close()
 
     def __enter__(self) -> Index:
         return self

@@ -72,9 +72,9 @@ def _opened(source: Path, catalog: Catalog, held: contextlib.ExitStack) -> dict[
             names.append(codec["file"])
         with contextlib.ExitStack() as opened:
             try:
-                files = {
-                    name: opened.enter_context((source / SEGMENT_FOLDER / name).open("rb")) for name in names
-                }
+                files: dict[str, IO[bytes]] = {}
+                for name in names:
+                    files[name] = opened.enter_context((source / SEGMENT_FOLDER / name).open("rb"))
             except OSError as error:
                 catalog.refresh()  # a writer has gone on
                 if names[: len(segments := catalog.segments())] == [record.file for record in segments]:

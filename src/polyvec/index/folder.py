@@ -79,9 +79,9 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 def remove_folder(path: Path) -> None:
     """Remove an index, and its folder where nothing else is in it."""
-    for file in (CATALOG_FILE, CATALOG_FILE + LOG, CATALOG_FILE + SHARED_MEMORY, LOCK_FILE):
+    for name in (CATALOG_FILE, CATALOG_FILE + LOG, CATALOG_FILE + SHARED_MEMORY, LOCK_FILE):
         with contextlib.suppress(OSError):
-            (path / file).unlink()
+            (path / name).unlink()
     for file in own_files(path):
         with contextlib.suppress(OSError):
             file.unlink()
@@ -143,7 +143,9 @@ def _as_storage_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except FileExistsError as error:
-        raise StorageError(f"Cannot create {path}: a file is in the way ({error.filename}). Choose another path.") from error
+        raise StorageError(
+            f"Cannot create {path}: a file is in the way ({error.filename}). Choose another path."
+        ) from error
     except OSError as error:
         raise StorageError(
             f"Cannot create {path}: {error.strerror}. Choose another path, or check the folder's permissions."

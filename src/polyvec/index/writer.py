@@ -23,6 +23,7 @@ from polyvec.errors import InputError, PolyvecError
 from polyvec.index.catalog import Catalog, SegmentRecord, StoredDocument
 from polyvec.index.codec import Codec
 from polyvec.index.drift import lost_by_coding, with_added
+from polyvec.index.leftovers import leftovers_of, put_aside
 from polyvec.index.lock import WriterLock
 from polyvec.index.merging import Source
 from polyvec.index.new_segment import NewSegment, unused_file
@@ -298,20 +299,19 @@ class Writer:
     def sweep(self) -> int:
         """Remove files that no committed transaction lists, as a killed writer leaves them. Returns how many.
 
+        Finished files that no writer of this index's history has left are moved to the folder of damaged files instead.
         A commit goes first: one that failed in its last step could come back from SQLite's log after a crash, and list its
         file, until another is written over it there.
         """
-        meta = self.catalog.meta()
-        listed = {record.file for record in self.catalog.segments()}
-        if codec := meta.get("codec"):
-            listed.add(codec["file"])
-        orphans = [path for path in (self.folder / SEGMENT_FOLDER).iterdir() if path.name not in listed]
-        if orphans:
-            self.set_meta({"next_segment": meta["next_segment"] + 1})
-        for path in orphans:
+        found = leftovers_of(self.folder, self.catalog, self._lock.killed_since)
+        if found.removable or found.strays:
+            self.set_meta({"next_segment": self.catalog.meta()["next_segment"] + 1})
+        for path in found.removable:
             log.debug("sweeping %s", path)
             path.unlink(missing_ok=True)
-        return len(orphans)
+        for path in put_aside(self.folder, found.strays):
+            log.warning("%s: no catalog of this index has listed it. It was moved here, not removed.", path)
+        return len(found.removable) + len(found.strays)
 
 
 def _batches(arrivals: Iterable[Arrival]) -> Iterator[list[Arrival]]:
