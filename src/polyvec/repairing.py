@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from polyvec.collection import Index
 from polyvec.data import Document
+from polyvec.errors import StorageError
 from polyvec.index.catalog import Catalog, StoredDocument
 from polyvec.index.leftovers import leftovers_of
 from polyvec.index.mending import Plan, apply, check_catalog, mend_rows, plan_repair
@@ -83,7 +84,12 @@ def repair_index(
             return _report(path, catalog, plan_repair(path, catalog))
     finally:
         catalog.close()
-    (path / SEGMENT_FOLDER).mkdir(exist_ok=True)
+    try:
+        (path / SEGMENT_FOLDER).mkdir(exist_ok=True)
+    except OSError as error:
+        raise StorageError(
+            f"{path / SEGMENT_FOLDER} cannot be made: {error.strerror}. Move away what is there, and repair again."
+        ) from error
     with _writer(path) as writer:
         plan = plan_repair(path, writer.catalog)
         report = _report(path, writer.catalog, plan)

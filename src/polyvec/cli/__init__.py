@@ -25,6 +25,7 @@ _COMMANDS = {
     "info": "polyvec.cli.keep:info",
     "verify": "polyvec.cli.keep:verify",
     "repair": "polyvec.cli.keep:repair",
+    "copy": "polyvec.cli.keep:copy",
     "search": "polyvec.cli.find:search",
     "rerank": "polyvec.cli.find:rerank",
     "evaluate": "polyvec.cli.evaluate:evaluate",

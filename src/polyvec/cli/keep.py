@@ -1,4 +1,4 @@
-"""Commands that make and keep an index: index, add, update, delete, compact, info, verify, repair."""
+"""Commands that make and keep an index: index, add, update, delete, compact, info, verify, repair, copy."""
 
 from __future__ import annotations
 
@@ -6,14 +6,19 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+from rich.markup import escape
 from rich.table import Table
 
 from polyvec.cli.render import console, human_bytes, messages, print_json, progress_bar
 from polyvec.index.writer import AddReport, Existing
+
+if TYPE_CHECKING:
+    from polyvec.repairing import RepairReport
 
 _index_argument = click.argument("index_path", metavar="INDEX", type=click.Path(path_type=Path))
 _docs_argument = click.argument("docs", metavar="DOCS", type=click.Path(path_type=Path, allow_dash=True))
@@ -171,27 +176,86 @@ def verify(index_path: Path, as_json: bool) -> None:
 
 @click.command()
 @_index_argument
+@click.option("--dry-run", is_flag=True, help="Say what would be done and what would be lost; change nothing.")
 @_json_option
-def repair(index_path: Path, as_json: bool) -> None:
-    """Make a damaged INDEX sound: unreadable token vectors are made anew from the stored texts.
+def repair(index_path: Path, dry_run: bool, as_json: bool) -> None:
+    """Make a damaged INDEX sound: what can be derived is derived, and documents are encoded again from the stored texts.
 
-    Documents that were added as vectors only cannot be made anew; their ids are reported. A damaged catalog.sqlite cannot be
-    repaired.
+    Documents that were added as vectors only cannot be encoded again: they are kept where their values are possible. What will be
+    lost is said first. Damaged files are moved to the folder `damaged` in INDEX. A damaged catalog.sqlite cannot be repaired.
     """
     from polyvec.repairing import repair_index
 
     with progress_bar("documents") as bar:
         task = bar.add_task("encoding", total=None, done=0, rate="")
-        report = repair_index(index_path, progress=lambda n: bar.update(task, advance=n))
+        report = repair_index(
+            index_path,
+            progress=lambda n: bar.update(task, advance=n),
+            dry_run=dry_run,
+            before=None if as_json or dry_run else _say_plan,
+        )
     if as_json:
-        print_json({"actions": report.actions, "encoded": report.encoded, "lost": report.lost})
+        print_json(asdict(report))
         return
+    if dry_run:
+        _say_plan(report)
+    for file in report.moved:
+        console.print(
+            f"[cyan]i[/] {file} {'will be moved to' if dry_run else 'is in'} the folder damaged", soft_wrap=True
+        )
+    if not report.actions:
+        console.print("[bold green]✓[/] nothing was wrong")
+    elif dry_run:
+        console.print(f"[cyan]i[/] nothing was changed; {report.encoded:,} documents would be encoded again")
+    else:
+        console.print(f"[bold green]✓[/] repaired; {report.encoded:,} documents encoded again")
+
+
+def _say_plan(report: RepairReport) -> None:
+    """What a repair does and what it cannot save, one line each."""
     for action in report.actions:
-        console.print(f"[yellow]![/] {action}", soft_wrap=True)
+        console.print(f"[yellow]![/] {action}", soft_wrap=True, highlight=False)
     for document_id in report.lost:
-        console.print(f"[bold red]✗[/] {document_id} is lost: only its vectors were stored")
-    done = f"{report.encoded:,} documents encoded again" if report.actions else "nothing was wrong"
-    console.print(f"[bold green]✓[/] {done}")
+        console.print(f"[bold red]✗[/] {escape(document_id)} is lost: only its vectors were stored", soft_wrap=True)
+    if report.altered:
+        first, last = escape(report.altered[0]), escape(report.altered[-1])
+        console.print(
+            f"[yellow]![/] {len(report.altered):,} documents from {first} to {last} are kept, but their vectors may have changed: "
+            "add them again where you have them",
+            soft_wrap=True,
+        )
+
+
+@click.command("copy")
+@_index_argument
+@click.argument("out", metavar="OUT", type=click.Path(path_type=Path))
+@click.option(
+    "--hard-links",
+    is_flag=True,
+    help="Share segment files with INDEX: no space is taken, but a failing disk harms both.",
+)
+@_json_option
+def copy(index_path: Path, out: Path, hard_links: bool, as_json: bool) -> None:
+    """Copy INDEX to OUT, also while it is searched and written, and verify the copy.
+
+    Copying the folder with other tools is safe only while nobody has the index open.
+    """
+    from polyvec.index.copying import copy_index
+
+    with progress_bar("bytes") as bar:
+        task = bar.add_task("copying", total=None, done=0, rate="")
+        size = copy_index(
+            index_path,
+            out,
+            hard_links=hard_links,
+            progress=lambda done, total: bar.update(task, completed=done, total=total, done=human_bytes(done)),
+        )
+    if as_json:
+        print_json({"path": str(out), "size_bytes": size})
+        return
+    console.print(
+        f"[bold green]✓[/] {human_bytes(size)} copied to [bold]{escape(str(out))}[/], every checksum is right"
+    )
 
 
 @contextmanager

@@ -135,7 +135,7 @@ def clear_errors(path: Path) -> Iterator[None]:
         raise StorageError(f"{path}: the index is closed ({error}).") from error
     except sqlite3.OperationalError as error:
         raise StorageError(f"{path}: {error}. Check free space and write permission of the folder.") from error
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         raise IndexCorruptError(f"{path} is damaged: {error}.") from error
 
 

@@ -107,8 +107,10 @@ def _verify(copy: Path, source: Path) -> None:
     catalog = Catalog.open(copy)
     try:
         problems = problems_of(catalog, Snapshot.open(copy, catalog, int(catalog.meta()["dim"])))
+    except IndexCorruptError as error:
+        problems = [str(error)]
     finally:
         catalog.close()
     if problems:
         problem = problems[0].replace(str(copy), str(source))
-        raise IndexCorruptError(f"{problem}. Nothing was copied: run `polyvec repair {source}` first.")
+        raise IndexCorruptError(f"{problem.rstrip('.')}. Nothing was copied: run `polyvec repair {source}` first.")

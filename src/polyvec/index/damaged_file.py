@@ -157,8 +157,13 @@ class DamagedFile:
             blocks, end = placed(layout)
             if end == self._size:
                 fitting.append(blocks)
+        sums: dict[tuple[int, int], int] = {}
         for blocks in fitting:
-            if pack_page(self._version, [self._summed(block) for block in blocks], self._size)[1] == self._checksum:
+            for block in blocks:
+                if (block.offset, block.size) not in sums:
+                    sums[block.offset, block.size] = self._summed(block).checksum
+            summed = [replace(block, checksum=sums[block.offset, block.size]) for block in blocks]
+            if pack_page(self._version, summed, self._size)[1] == self._checksum:
                 return blocks
         if not fitting:
             raise IndexCorruptError(f"{self.path} cannot be read: its list of blocks is lost")

@@ -49,8 +49,8 @@ def make_folder(path: Path, meta: dict[str, Any]) -> None:
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
     """A hidden folder to build an index in: catalog and folder of segments. It becomes the index at `path` on a clean exit."""
-    place = Path(os.path.realpath(path))
     with _as_storage_errors(path):
+        place = Path(os.path.realpath(path))
         made = not place.exists()
         place.mkdir(parents=True, exist_ok=True)
         _check_empty(place, path)

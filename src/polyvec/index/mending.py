@@ -56,8 +56,12 @@ def check_catalog(folder: Path, catalog: Catalog) -> None:
     """Raise IndexCorruptError where the catalog itself is damaged: nothing else holds what it holds."""
     try:
         problems = catalog.integrity()
-    except IndexCorruptError as error:
-        problems = [str(error)]
+        if missing := {"dim", "nbits", "encoder", "state", "next_row", "next_segment"} - set(catalog.meta()):
+            problems.append(f"{catalog.path}: settings are missing: {', '.join(sorted(missing))}")
+        for _ in catalog.all_documents():
+            pass
+    except (IndexCorruptError, ValueError) as error:
+        problems = [str(error).rstrip(".")]
     if problems:
         raise IndexCorruptError(
             f"{problems[0]}. The catalog holds the ids and texts, and cannot be repaired: restore {folder} from a copy, or "

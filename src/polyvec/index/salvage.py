@@ -19,8 +19,9 @@ import numpy.typing as npt
 
 from polyvec.index.catalog import SegmentRecord
 from polyvec.index.codec import Codec, Codes
-from polyvec.index.coded_segment import POSTINGS_FROM, derived_postings
+from polyvec.index.coded_segment import derived_postings
 from polyvec.index.damaged_file import DamagedFile, Layout, placed
+from polyvec.index.format import ALIGNMENT
 from polyvec.scoring import default_threads
 
 _CHUNK = 1 << 16  # token vectors looked at at once
@@ -133,20 +134,11 @@ def _layouts(record: SegmentRecord, dim: int, codec: Codec | None) -> list[Layou
     layouts: list[Layout] = []
     for ids in ([], [("other_ids", np.dtype("<u2"), tokens, 0)], [("other_ids", np.dtype("<i4"), tokens, 0)]):
         layout = [*codes, *ids]
-        if tokens >= POSTINGS_FROM:
-            # their length is what is left of the file
-            before = _end(layout)
-            starts = 4 * (len(codec.centroids) + 1)
-            for length in range(
-                max(record.size_bytes - starts - before - 63, 0), record.size_bytes - starts - before + 1
-            ):
-                whole = [
-                    *layout, ("postings", np.uint8, length, 0), ("posting_starts", np.dtype("<u4"), starts // 4, 0)
-                ]  # fmt: skip
-                if _end(whole) == record.size_bytes:
-                    layouts.append(whole)
-        else:
-            layouts.append(layout)
+        layouts.append(layout)
+        starts = len(codec.centroids) + 1
+        room = record.size_bytes - 4 * starts - _end(layout)  # for postings, which end 64 bytes before at most
+        for length in range(max(room - 2 * ALIGNMENT, 0), max(room, 0) + 1):
+            layouts.append([*layout, ("postings", np.uint8, length, 0), ("posting_starts", np.dtype("<u4"), starts, 0)])
     return layouts
 
 
