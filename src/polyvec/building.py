@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
@@ -17,6 +16,7 @@ from polyvec.arguments import function, local_path, number, token_encoder
 from polyvec.collection import Index
 from polyvec.data import Document, as_documents
 from polyvec.errors import InputError
+from polyvec.index.folder import remove_folder
 from polyvec.index.writer import AddReport
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def build_index(
         stored = len(index)
         index.close()
         if not stored:
-            shutil.rmtree(index.path, ignore_errors=True)
+            remove_folder(index.path)
         raise
     return index, report
 

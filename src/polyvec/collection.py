@@ -26,6 +26,7 @@ from polyvec.errors import IndexIncompleteError, InputError, StorageError
 from polyvec.incoming import encoded_documents, encoded_queries, given_vectors, paired_vectors, query_texts
 from polyvec.index.catalog import CATALOG_FILE
 from polyvec.index.checking import index_facts, problems_of
+from polyvec.index.copying import copy_index
 from polyvec.index.folder import make_folder
 from polyvec.index.options import Fusion, Mode
 from polyvec.index.place import absolute
@@ -225,6 +226,34 @@ class Index:
         """Read every checksum and check every rule between the files; an empty list is good news."""
         with self._current() as view:
             return problems_of(view.catalog, view.snapshot)
+
+    def copy(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        hard_links: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> int:
+        """Copy the newest committed state to an index of its own, also while it is written, and verify the copy.
+
+        Args:
+            path: Where the copy goes: a path that is free, or an empty folder.
+            hard_links: Whether the copy shares segment files with this index where the disk allows it: no space is taken,
+                and a failing disk harms both.
+            progress: Called with the bytes done and the bytes in all.
+
+        Returns:
+            The size of the copy, in bytes.
+
+        Raises:
+            IndexCorruptError: Where a file of this index is damaged; no copy is left then.
+            StorageError: Where the copy cannot be written, or something else is there.
+        """
+        target = absolute(local_path("path", path))
+        flag("hard_links", hard_links)
+        function("progress", progress)
+        with self._current():
+            return copy_index(self.path, target, hard_links=hard_links, progress=progress)
 
     # -- writing -------------------------------------------------------------------------------------------------------
 

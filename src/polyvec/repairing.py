@@ -1,7 +1,7 @@
 """A damaged index -> a sound one, as far as what is left of it allows.
 
-Documents whose token vectors cannot be read are encoded again from their stored texts; those of vectors only are lost
-and reported. The catalog itself cannot be repaired.
+What can be derived is derived. Documents whose token vectors cannot be read are encoded again from their stored texts; those of
+vectors only are kept where their values are possible, and lost where not. The catalog itself cannot be repaired.
 """
 
 from __future__ import annotations
@@ -16,12 +16,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from polyvec.arguments import function, local_path, token_encoder
+from polyvec.arguments import flag, function, local_path, token_encoder
 from polyvec.collection import Index
 from polyvec.data import Document
+from polyvec.errors import StorageError
 from polyvec.index.catalog import Catalog, StoredDocument
-from polyvec.index.mending import homeless_rows, mend, mend_rows
+from polyvec.index.leftovers import leftovers_of
+from polyvec.index.mending import Plan, apply, check_catalog, mend_rows, plan_repair
+from polyvec.index.reader import SEGMENT_FOLDER
 from polyvec.index.writer import Writer
+from polyvec.provenance import load_model
 
 if TYPE_CHECKING:
     from polyvec.encoder import Encoder
@@ -31,51 +35,108 @@ _CHUNK = 256  # documents read at once
 
 @dataclass
 class RepairReport:
-    """actions: what was wrong and what was done, a sentence each · encoded: documents encoded again · lost: ids of documents
-    that had token vectors only, which are gone.
+    """What a repair did, or with dry_run would do.
+
+    Attributes:
+        actions: What is wrong and what is done about it, one sentence each.
+        encoded: How many documents are encoded again from their texts.
+        lost: Ids of documents that had token vectors only, which are gone.
+        altered: Ids of documents that are kept though some of their values may have changed: they are in a damaged block
+            of which nothing says where in it the damage is.
+        moved: Where the damaged files are now; with dry_run, which files will be moved.
     """
 
     actions: list[str] = field(default_factory=list)
     encoded: int = 0
     lost: list[str] = field(default_factory=list)
+    altered: list[str] = field(default_factory=list)
+    moved: list[str] = field(default_factory=list)
 
 
 def repair_index(
-    path: str | os.PathLike[str], *, encoder: Encoder | None = None, progress: Callable[[int], None] | None = None
+    path: str | os.PathLike[str],
+    *,
+    encoder: Encoder | None = None,
+    progress: Callable[[int], None] | None = None,
+    dry_run: bool = False,
+    before: Callable[[RepairReport], None] | None = None,
 ) -> RepairReport:
     """Make an index sound again; one that is sound stays as it is. Can be interrupted and run again.
 
-    encoder: the index's model, where it is loaded already · progress: called with the number of documents just encoded.
-    Raises IndexMissingError, IndexLockedError where another process writes, IndexCorruptError where the catalog is damaged.
+    Args:
+        path: Folder of the index.
+        encoder: The index's model, where it is loaded already.
+        progress: Called with the number of documents just encoded.
+        dry_run: Whether to change nothing and say what would be done and lost.
+        before: Called with what will be done and lost, before anything is changed.
+
+    Returns:
+        What was done.
+
+    Raises:
+        IndexMissingError: Where there is no index.
+        IndexLockedError: Where another process writes.
+        IndexCorruptError: Where the catalog is damaged. Nothing was changed then.
     """
     path = local_path("path", path)
     if encoder is not None:
         token_encoder("encoder", encoder)
     function("progress", progress)
-    report = RepairReport()
-    Catalog.open(path).close()  # is it an index at all?
+    function("before", before)
+    dry_run = flag("dry_run", dry_run)
+    catalog = Catalog.open(path)
+    try:
+        check_catalog(path, catalog)
+        if dry_run:
+            return _report(path, catalog, plan_repair(path, catalog))
+    finally:
+        catalog.close()
+    try:
+        (path / SEGMENT_FOLDER).mkdir(exist_ok=True)
+    except OSError as error:
+        raise StorageError(
+            f"{path / SEGMENT_FOLDER} cannot be made: {error.strerror}. Move away what is there, and repair again."
+        ) from error
     with _writer(path) as writer:
+        plan = plan_repair(path, writer.catalog)
+        report = _report(path, writer.catalog, plan)
         if writer.swept:
-            report.actions.append(f"{writer.swept} files that nothing lists: removed")
-        report.actions += mend(path, writer.catalog)
-        homeless = homeless_rows(writer.catalog)
-        report.lost = [d.id for d in _stored(writer.catalog, homeless) if d.text is None]
-        if report.lost:
-            writer.delete(report.lost)
-    if len(homeless) > len(report.lost):
-        catalog = Catalog.open(path)  # the state before, while the update goes on
-        try:
-            with Index(path, encoder=encoder, resume=True) as index:
-                texts = (d for d in _stored(catalog, homeless) if d.text is not None)
-                documents = (Document(d.id, d.text or "", d.metadata) for d in texts)
-                done = index.update(documents, progress=progress)
-                report.encoded = done.added + done.replaced
-        finally:
-            catalog.close()
-    if len(homeless):
+            report.actions.insert(0, f"{writer.swept} files that nothing lists: removed or moved")
+        if before is not None:
+            before(report)
+        if len(plan.encode) and encoder is None:
+            encoder = load_model(path, writer.catalog.meta())
+        report.moved = [str(moved) for moved in apply(path, writer.catalog, plan)]
+    if len(plan.encode):
+        report.encoded = _encode(path, plan.encode, encoder, progress)
         with _writer(path) as writer:
             mend_rows(writer.catalog)
     return report
+
+
+def _report(path: Path, catalog: Catalog, plan: Plan) -> RepairReport:
+    strays = leftovers_of(path, catalog).strays
+    return RepairReport(
+        actions=[*(f"{file}: listed nowhere, moved" for file in strays), *plan.actions],
+        encoded=len(plan.encode),
+        lost=[document.id for document in _stored(catalog, plan.lost)],
+        altered=[document.id for document in _stored(catalog, plan.altered)],
+        moved=[str(file) for file in (*plan.aside, *strays)],
+    )
+
+
+def _encode(
+    path: Path, rows: npt.NDArray[np.int64], encoder: Encoder | None, progress: Callable[[int], None] | None
+) -> int:
+    """Encode the texts of these rows again. Returns how many there were."""
+    catalog = Catalog.open(path)  # the state before, while the update goes on
+    try:
+        with Index(path, encoder=encoder, resume=True) as index:
+            documents = (Document(d.id, d.text or "", d.metadata) for d in _stored(catalog, rows))
+            done = index.update(documents, progress=progress)
+            return done.added + done.replaced
+    finally:
+        catalog.close()
 
 
 @contextmanager

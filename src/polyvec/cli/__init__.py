@@ -33,6 +33,7 @@ _GROUPS = {
         "info": "polyvec.cli.keep:info",
         "verify": "polyvec.cli.keep:verify",
         "repair": "polyvec.cli.keep:repair",
+        "copy": "polyvec.cli.keep:copy",
     },
     "Ask": {
         "search": "polyvec.cli.find:search",

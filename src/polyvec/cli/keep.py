@@ -1,21 +1,25 @@
-"""Commands that make and keep an index: index, add, update, delete, compact, info, verify, repair."""
+"""Commands that make and keep an index: index, add, update, delete, compact, info, verify, repair, copy."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.table import Table
 
 from polyvec.cli.lines import printable
-from polyvec.cli.options import COUNT, TEXT, dim_option, docs_argument, index_argument, json_option, model_option
+from polyvec.cli.options import COUNT, PATH, TEXT, dim_option, docs_argument, index_argument, json_option, model_option
 from polyvec.cli.render import console, human_bytes, line, messages, print_done, print_json, progress_bar
 from polyvec.cli.streams import stdin_lines
 from polyvec.index.writer import AddReport, Existing
+
+if TYPE_CHECKING:
+    from polyvec.repairing import RepairReport
 
 _strings_option = click.option("--strings", is_flag=True, help="Keep numbers and true/false in CSV and TSV as text.")
 
@@ -183,26 +187,83 @@ def verify(index_path: Path, as_json: bool) -> None:
 
 @click.command()
 @index_argument
+@click.option("--dry-run", is_flag=True, help="Say what would be done and what would be lost; change nothing.")
 @json_option
-def repair(index_path: Path, as_json: bool) -> None:
-    """Make a damaged INDEX sound, from the texts that it stores.
+def repair(index_path: Path, dry_run: bool, as_json: bool) -> None:
+    """Make a damaged INDEX sound: derive and encode again what can be.
 
-    Unreadable token vectors are made anew. Documents that were added as vectors only cannot be made anew; their ids
-    are reported. A damaged catalog.sqlite cannot be repaired.
+    Documents that were added as vectors only cannot be encoded again: they are kept where their values are possible.
+    What will be lost is said first. Damaged files are moved to the folder `damaged` in INDEX. A damaged
+    catalog.sqlite cannot be repaired.
     """
     from polyvec.repairing import repair_index
 
     with progress_bar("documents") as bar:
         task = bar.add_task("encoding", total=None, done=0, rate="")
-        report = repair_index(index_path, progress=lambda n: bar.update(task, advance=n))
+        report = repair_index(
+            index_path,
+            progress=lambda n: bar.update(task, advance=n),
+            dry_run=dry_run,
+            before=None if as_json or dry_run else _say_plan,
+        )
     if as_json:
-        print_json({"actions": report.actions, "encoded": report.encoded, "lost": report.lost})
+        print_json(asdict(report))
         return
+    if dry_run:
+        _say_plan(report)
+    for file in report.moved:
+        where = "will be moved to" if dry_run else "is in"
+        console.print(line(("i ", "cyan"), f"{file} {where} the folder damaged"), soft_wrap=True)
+    if not report.actions:
+        print_done("nothing was wrong")
+    elif dry_run:
+        console.print(f"[cyan]i[/] nothing was changed; {report.encoded:,} documents would be encoded again")
+    else:
+        print_done(f"repaired; {report.encoded:,} documents encoded again")
+
+
+def _say_plan(report: RepairReport) -> None:
+    """What a repair does and what it cannot save, one line each."""
     for action in report.actions:
         console.print(line(("! ", "yellow"), action), soft_wrap=True)
     for document_id in report.lost:
         console.print(line(("✗ ", "bold red"), f"{document_id} is lost: only its vectors were stored"), soft_wrap=True)
-    print_done(f"{report.encoded:,} documents encoded again" if report.actions else "nothing was wrong")
+    if report.altered:
+        kept = (
+            f"{len(report.altered):,} documents from {report.altered[0]} to {report.altered[-1]} are kept, but their vectors may "
+            "have changed: add them again where you have them"
+        )
+        console.print(line(("! ", "yellow"), kept), soft_wrap=True)
+
+
+@click.command("copy")
+@index_argument
+@click.argument("out", metavar="OUT", type=PATH)
+@click.option(
+    "--hard-links",
+    is_flag=True,
+    help="Share segment files with INDEX: no space is taken, but a failing disk harms both.",
+)
+@json_option
+def copy(index_path: Path, out: Path, hard_links: bool, as_json: bool) -> None:
+    """Copy INDEX to OUT, also while it is searched and written, and verify the copy.
+
+    Copying the folder with other tools is safe only while nobody has the index open.
+    """
+    from polyvec.index.copying import copy_index
+
+    with progress_bar("bytes") as bar:
+        task = bar.add_task("copying", total=None, done=0, rate="")
+        size = copy_index(
+            index_path,
+            out,
+            hard_links=hard_links,
+            progress=lambda done, total: bar.update(task, completed=done, total=total, done=human_bytes(done)),
+        )
+    if as_json:
+        print_json({"path": str(out), "size_bytes": size})
+        return
+    print_done(f"{human_bytes(size)} copied to {out}, every checksum is right")
 
 
 @contextmanager

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from polyvec.errors import IndexCorruptError, IndexMissingError, StorageError
-from polyvec.index.database import META_SCHEMA, connect
+from polyvec.index.connection import Connection
+from polyvec.index.database import META_SCHEMA
 from polyvec.index.documents_table import DOCUMENTS_SCHEMA, DocumentsTable, StoredDocument
 from polyvec.index.segments_table import SEGMENTS_SCHEMA, SegmentRecord, SegmentsTable
 
@@ -35,7 +36,7 @@ class Catalog(DocumentsTable, SegmentsTable):
     def create(cls, folder: Path, meta: dict[str, Any]) -> Catalog:
         """Make the catalog of a new index in an existing, empty folder and return it open for writing."""
         path = folder / CATALOG_FILE
-        connection = connect(path, write=True)
+        connection = Connection(path, write=True)
         connection.execute("BEGIN IMMEDIATE")
         for schema in (META_SCHEMA, SEGMENTS_SCHEMA, DOCUMENTS_SCHEMA):
             for statement in schema.split(";\n"):
@@ -59,7 +60,7 @@ class Catalog(DocumentsTable, SegmentsTable):
             raise IndexMissingError(
                 f"{folder} is not a polyvec index: {what}. Make one with `polyvec index DOCS {folder}` or Index.create()."
             )
-        connection = connect(path, write=write)
+        connection = Connection(path, write=write)
         try:
             [(application,)] = connection.execute("PRAGMA application_id")
             [(version,)] = connection.execute("PRAGMA user_version")

@@ -14,6 +14,8 @@ import numpy.typing as npt
 
 from polyvec.index.catalog import CATALOG_FILE, Catalog
 from polyvec.index.drift import codec_facts
+from polyvec.index.leftovers import DAMAGED_FOLDER, leftovers_of
+from polyvec.index.lock import LOCK_FILE
 from polyvec.index.reader import SEGMENT_FOLDER, Snapshot
 from polyvec.index.views import View
 
@@ -21,8 +23,10 @@ Int64 = npt.NDArray[np.int64]
 
 
 def problems_of(catalog: Catalog, snapshot: Snapshot) -> list[str]:
-    """One sentence a problem; an empty list is good news. Reads everything."""
+    """Returns the problems found, one sentence each; empty if there are none. Reads everything."""
     problems = catalog.integrity() + keyword_problems(catalog)
+    if not (catalog.path.parent / SEGMENT_FOLDER).is_dir():
+        problems.append(f"{catalog.path.parent / SEGMENT_FOLDER} is missing: every index has this folder")
     records = catalog.segments()
     for before, after in pairwise(records):
         if after.first_row <= before.last_row:
@@ -78,8 +82,8 @@ def index_facts(path: Path, view: View) -> dict[str, Any]:
     catalog, meta = view.catalog, view.meta
     records, counts, encoder = catalog.segments(), catalog.counts(), meta["encoder"]
     vector_bytes = sum(record.size_bytes for record in records)
-    listed = {record.file for record in records} | {(meta.get("codec") or {"file": ""})["file"]}
-    unlisted = [file for file in (path / SEGMENT_FOLDER).iterdir() if file.name not in listed]
+    found = leftovers_of(path, catalog)
+    damaged = _files(path / DAMAGED_FOLDER)
     return {
         "path": str(path),
         "version": meta["version"],
@@ -97,11 +101,19 @@ def index_facts(path: Path, view: View) -> dict[str, Any]:
         "text_bytes": counts["text_bytes"],
         "vector_bytes": vector_bytes,
         "catalog_bytes": sum(map(_size, path.glob(f"{CATALOG_FILE}*"))),
-        "unlisted_files": len(unlisted),  # of a writer at work, or of one that was killed: the next writer removes them
-        "size_bytes": sum(map(_size, path.rglob("*"))),
+        "unlisted_files": len(found.removable) + len(found.strays),  # of a writer at work, or of one that was killed
+        "damaged_files": len(damaged),  # put aside by a repair, or listed by no catalog: yours to delete
+        "size_bytes": sum(
+            map(_size, [*path.glob(f"{CATALOG_FILE}*"), path / LOCK_FILE, *_files(path / SEGMENT_FOLDER), *damaged])
+        ),
         "bytes_per_token": round(vector_bytes / counts["tokens"], 2) if counts["tokens"] else None,
         "codec": codec_facts(view.snapshot.codec, meta.get("codec")),
     }
+
+
+def _files(folder: Path) -> list[Path]:
+    """The files in a folder of the index, none where it is missing."""
+    return [path for path in folder.iterdir() if path.is_file()] if folder.is_dir() else []
 
 
 def _size(path: Path) -> int:

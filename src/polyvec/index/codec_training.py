@@ -25,7 +25,7 @@ _TOKENS_A_CENTROID = 120
 _MOST_CENTROIDS = 1 << 16  # numbers fit 16 bits
 _CELL_CENTROIDS = 64  # centroids in a cell, about
 _ROUNDS = 6
-_SEED = 1
+TRAINING_SEED = 1
 _SCALE_FLOOR = 1e-3  # smallest scale that is told apart from none, in shares of the largest
 _TRELLIS_SAMPLE, _TRELLIS_ROUNDS = 1 << 13, 8
 # Points to begin with at 1 and 2 bits: the best of 3,000 random orders of a normal distribution's quantiles, each followed by
@@ -43,7 +43,7 @@ def centroid_count(tokens: int) -> int:
     return int(np.clip(max(tokens // _TOKENS_A_CENTROID, min(tokens // 24, 1024)), 1, _MOST_CENTROIDS))
 
 
-def train_codec(vectors: Float, *, nbits: int, total_tokens: int, seed: int = _SEED, threads: int) -> Codec:
+def train_codec(vectors: Float, *, nbits: int, total_tokens: int, seed: int = TRAINING_SEED, threads: int) -> Codec:
     """vectors: (n, dim) float32 unit rows, n >= 1, which are overwritten · total_tokens: of the collection that they stand for."""
     dim = vectors.shape[1]
     measured = vectors[_some(len(vectors), seed)]

@@ -72,7 +72,7 @@ class CodedSegmentWriter:
                 unowned = np.concatenate([[0], np.cumsum(self._codec.owner[codes] < 0)])
                 self._block("other_offsets", unowned[offsets].astype(np.int32 if unowned[-1] < 1 << 31 else np.int64))
         if len(codes) >= POSTINGS_FROM:
-            stream, starts = self._postings(codes, doclens)
+            stream, starts = derived_postings(codes, doclens, len(self._codec.centroids))
             self._block("postings", stream)
             self._block("posting_starts", starts.astype(np.uint32 if len(stream) < 1 << 32 else np.int64))
         size, checksum = self._file.finish()
@@ -86,17 +86,20 @@ class CodedSegmentWriter:
         self._file.begin(name, array.dtype)
         self._file.append(array)
 
-    def _postings(self, codes: npt.NDArray[np.generic], doclens: Int64) -> tuple[npt.NDArray[np.uint8], Int64]:
-        """The documents of each centroid, each once."""
-        pairs = codes.astype(np.int64)
-        pairs *= len(doclens)
-        pairs += np.repeat(np.arange(len(doclens), dtype=np.int64), doclens)
-        pairs.sort()  # in place: there are as many as tokens
-        pairs = pairs[np.concatenate([[True], pairs[1:] != pairs[:-1]])]
-        centroids = pairs // len(doclens)
-        lengths = np.bincount(centroids, minlength=len(self._codec.centroids)).astype(np.int64)
-        pairs -= centroids * len(doclens)
-        return kernels.encode_postings(pairs, lengths)
+
+def derived_postings(
+    codes: npt.NDArray[np.generic], doclens: Int64, centroids: int
+) -> tuple[npt.NDArray[np.uint8], Int64]:
+    """The documents of each centroid, each once: a stream and where each centroid's part of it begins."""
+    pairs = codes.astype(np.int64)
+    pairs *= len(doclens)
+    pairs += np.repeat(np.arange(len(doclens), dtype=np.int64), doclens)
+    pairs.sort()  # in place: there are as many as tokens
+    pairs = pairs[np.concatenate([[True], pairs[1:] != pairs[:-1]])]
+    owners = pairs // len(doclens)
+    lengths = np.bincount(owners, minlength=centroids).astype(np.int64)
+    pairs -= owners * len(doclens)
+    return kernels.encode_postings(pairs, lengths)
 
 
 class CodedSegment:

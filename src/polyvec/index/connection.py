@@ -12,7 +12,7 @@ import struct
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from typing import Any
 
 from polyvec.errors import IndexCorruptError, InputError, PolyvecError, StorageError
 from polyvec.index.forks import ForkAware, forks_held_off, notice_fork, watch_forks
+from polyvec.index.sqlite_file import SQLiteFile, copy_database, open_file
 
 if sys.platform != "win32":
     import fcntl
@@ -37,17 +38,17 @@ class Connection(ForkAware):
     and in a forked child, InputError for a value that SQLite cannot store.
     """
 
-    def __init__(self, path: Path, connect: Callable[[], sqlite3.Connection], *, write: bool) -> None:
+    def __init__(self, path: Path, *, write: bool) -> None:
         self.path, self._write = path, write
         self._calls = threading.RLock()  # held during each call of SQLite, and while a process forks
         self._waited = True  # whether a fork that is under way has waited for the last call
-        self._raw: sqlite3.Connection | None = None
+        self._raw: SQLiteFile | None = None
         self._why = "the index is closed. Open it again with Index.open"
         notice_fork()
         watch_forks(self)
         _let_go_of_inherited(path)
         with self._calls, clear_errors(path):
-            self._raw = connect()
+            self._raw = open_file(path, write=write)
             self.place = place_of(path)
 
     def execute(self, statement: str, parameters: Sequence[Any] = ()) -> list[Any]:
@@ -55,8 +56,8 @@ class Connection(ForkAware):
         with self._calls:
             raw = self._open()
             try:
-                return raw.execute(statement, parameters).fetchall()
-            except (sqlite3.Error, OverflowError, UnicodeEncodeError) as error:
+                return raw.rows(statement, parameters)
+            except (sqlite3.Error, OverflowError, UnicodeError) as error:
                 raise translated(error, self.path) from error
 
     def executemany(self, statement: str, rows: Iterable[Sequence[Any]]) -> None:
@@ -65,7 +66,7 @@ class Connection(ForkAware):
             raw = self._open()
             try:
                 raw.executemany(statement, rows)
-            except (sqlite3.Error, OverflowError, UnicodeEncodeError) as error:
+            except (sqlite3.Error, OverflowError, UnicodeError) as error:
                 raise translated(error, self.path) from error
 
     @property
@@ -81,10 +82,34 @@ class Connection(ForkAware):
             if raw is not None:
                 raw.close()
 
-    def _open(self) -> sqlite3.Connection:
+    def _open(self) -> SQLiteFile:
         if self._raw is None:
             raise StorageError(f"{self.path}: {self._why}.")
         return self._raw
+
+    # -- files beneath it -------------------------------------------------------------------------------------------------
+
+    def changed(self) -> bool:
+        """Whether somebody has changed the files beneath a reader without locks."""
+        with self._calls:
+            return self._raw is not None and self._raw.changed()
+
+    def in_place(self) -> bool:
+        """Whether the files of a writer still are where they were opened."""
+        with self._calls:
+            return self._open().in_place()
+
+    def rescue(self) -> None:
+        """Save what a log that another program has removed still holds, in the database."""
+        with self._calls, clear_errors(self.path):
+            self._open().rescue()
+
+    def copy_to(self, path: Path) -> None:
+        """Write the state that this connection sees to a new file, durably."""
+        with self._calls, clear_errors(path):
+            raw = self._open()
+            copy_database(raw, path)
+            raw.check_unchanged()
 
     # -- forks -----------------------------------------------------------------------------------------------------------
 
@@ -124,7 +149,7 @@ def translated(error: Exception, path: Path) -> PolyvecError:
         )
     if isinstance(error, sqlite3.OperationalError):
         return StorageError(f"{path}: {error}. Check free space and write permission of the folder.")
-    if isinstance(error, sqlite3.DatabaseError):
+    if isinstance(error, (sqlite3.DatabaseError, UnicodeDecodeError)):
         return IndexCorruptError(f"{path} is damaged: {error}.")
     return StorageError(f"{path}: {error}.")
 
@@ -134,7 +159,7 @@ def clear_errors(path: Path) -> Iterator[None]:
     """Turn SQLite's errors into ours. Put it around our own statements only, never around code of a caller."""
     try:
         yield
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         raise translated(error, path) from error
 
 
@@ -145,7 +170,7 @@ def clear_errors(path: Path) -> Iterator[None]:
 class _Inherited:
     """A connection that a fork has copied into this process. closable: whether closing it changes nothing for the parent."""
 
-    raw: sqlite3.Connection
+    raw: SQLiteFile
     place: Place
     closable: bool
 
@@ -183,10 +208,10 @@ def _close_quietly(one: _Inherited) -> None:
     """Close a parent's connection so that SQLite does not tidy up its log, as it does where it believes to be alone."""
     if sys.version_info >= (3, 12):
         one.raw.setconfig(sqlite3.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE)
-        one.raw.close()
+        one.raw.close_in_child()
     else:
         with _others_seem_connected(one.place):
-            one.raw.close()
+            one.raw.close_in_child()
 
 
 @contextmanager

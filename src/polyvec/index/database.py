@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import json
 import os
-import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from polyvec.errors import IndexLockedError, PolyvecError
+from polyvec.errors import IndexLockedError, PolyvecError, StorageError
 from polyvec.index.connection import Connection, Place
 
 META_SCHEMA = "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID"
@@ -33,6 +32,7 @@ class Database:
         self.on_commit: Callable[[], None] = _nothing  # called before each commit and again after it, whatever happens
         self._connection = connection
         self._pinned = pinned
+        self._moves = 0  # times that a reader without locks has opened a newer state
         self._lock = threading.RLock()
         self._writing = False
         self.path = path
@@ -51,6 +51,7 @@ class Database:
         with self._lock:
             if self._connection.in_transaction:
                 self._connection.execute("COMMIT")
+            self._reopen_if_changed()
             self._connection.execute("BEGIN")
             self._connection.execute("SELECT count(*) FROM meta")  # the first read pins the snapshot
 
@@ -79,10 +80,13 @@ class Database:
                 self._writing = True
                 if self._connection.in_transaction:  # left by an interrupt that came while another was given up
                     self._connection.execute("ROLLBACK")
+                self._check_in_place()
                 self._connection.execute("BEGIN IMMEDIATE")
                 self.may_be_committed = False
                 yield
                 self._commit()
+                if not self._connection.in_place():
+                    self._connection.rescue()
             except BaseException:
                 if process == os.getpid() and self._connection.in_transaction:
                     with suppress(
@@ -125,7 +129,14 @@ class Database:
 
     def changes(self) -> int:
         """A number that differs from the one before where another connection has committed since; not for pinned readers."""
-        return int(self._rows("PRAGMA data_version")[0][0])
+        with self._lock:
+            self._reopen_if_changed()
+            return int(self._connection.execute("PRAGMA data_version")[0][0]) + (self._moves << 32)
+
+    def copy_to(self, path: Path) -> None:
+        """Write the state that this connection sees to a new file, durably."""
+        with self._lock:
+            self._connection.copy_to(path)
 
     def integrity(self) -> list[str]:
         """SQLite's own full check; an empty list is good news."""
@@ -135,26 +146,21 @@ class Database:
         with self._lock:
             return self._connection.execute(query, parameters)
 
+    def _reopen_if_changed(self) -> None:
+        """Open the newest state for a reader without locks; any other connection sees it by itself."""
+        if self._connection.changed():
+            self._connection.close()
+            self._connection = Connection(self.path, write=False)
+            self._moves += 1
 
-def connect(path: Path, *, write: bool) -> Connection:
-    """A connection without transactions of its own. write: durable commits, and deleted bytes overwritten."""
-    connection = Connection(path, lambda: _opened(path, write=write), write=write)
-    if write:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA secure_delete = ON")
-        connection.execute("PRAGMA foreign_keys = ON")
-    return connection
-
-
-def _opened(path: Path, *, write: bool) -> sqlite3.Connection:
-    if write or os.access(path.parent, os.W_OK):
-        return sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
-    # a reader on a read-only disk: without a log there is nothing to wait for
-    log = path.with_name(path.name + "-wal")
-    mode = "mode=ro" if log.exists() else "mode=ro&immutable=1"
-    uri = f"{path.resolve().as_uri()}?{mode}"
-    return sqlite3.connect(uri, uri=True, timeout=30, isolation_level=None, check_same_thread=False)
+    def _check_in_place(self) -> None:
+        """Raise StorageError before writing to files that are no longer the ones readers see."""
+        if not self._connection.in_place():
+            self._connection.rescue()
+            raise StorageError(
+                f"The log of {self.path} was removed or replaced by another program while the index was open for writing. "
+                "What was stored before is safe, nothing of this call was stored. Close the index and open it again."
+            )
 
 
 def _nothing() -> None:

@@ -203,6 +203,10 @@ class DocumentsTable(Database):
         query = "SELECT n_tokens FROM documents WHERE row BETWEEN ? AND ? ORDER BY row"
         return np.array([n for (n,) in self._rows(query, (first, last))], dtype=np.int64)
 
+    def set_token_counts(self, counts: Iterable[tuple[int, int]]) -> None:
+        """Put right how many token vectors documents have, from (count, row); call inside a transaction."""
+        self._connection.executemany("UPDATE documents SET n_tokens = ? WHERE row = ?", list(counts))
+
     def languages(self) -> dict[str, int]:
         """How many live documents carry each `lang`, most first."""
         query = (

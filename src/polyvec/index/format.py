@@ -11,7 +11,7 @@ import mmap
 import os
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,51 @@ class Block:
     size: int
 
 
+def aligned(offset: int) -> int:
+    """Where the next block begins after one that ends at `offset`."""
+    return -(-offset // ALIGNMENT) * ALIGNMENT
+
+
+def pack_page(version: int, blocks: Sequence[Block], size: int) -> tuple[bytearray, int]:
+    """The first page of a file of `size` bytes with these blocks, and its checksum."""
+    page = bytearray(PAGE)
+    for i, block in enumerate(blocks):
+        _ENTRY.pack_into(
+            page, _ENTRIES_AT + 64 * i, block.name.encode(), block.dtype.str.encode(), block.checksum, block.offset,
+            block.rows, block.columns, block.size,
+        )  # fmt: skip
+    _HEADER.pack_into(page, 0, MAGIC, version, len(blocks), size, 0)
+    checksum = zlib.crc32(page)
+    _HEADER.pack_into(page, 0, MAGIC, version, len(blocks), size, checksum)
+    return page, checksum
+
+
+def set_page_checksum(page: bytearray, checksum: int) -> int:
+    """Put a checksum into a page. Returns the one that the page has in truth."""
+    struct.pack_into("<I", page, 24, 0)
+    actual = zlib.crc32(page)
+    struct.pack_into("<I", page, 24, checksum)
+    return actual
+
+
+def read_table(path: Path, page: bytearray, size: int) -> Iterator[Block]:
+    """The blocks of a file of `size` bytes, as its page lists them. Raises IndexCorruptError for one outside of it."""
+    count = _HEADER.unpack_from(page)[2]
+    if count > _MAX_BLOCKS:
+        raise IndexCorruptError(f"{path} is damaged: it claims {count} blocks.")
+    for i in range(count):
+        name, kind, checksum, offset, rows, columns, length = _ENTRY.unpack_from(page, _ENTRIES_AT + 64 * i)
+        dtype = _DTYPES.get(kind.rstrip(b"\0"))
+        if dtype is None:
+            raise IndexCorruptError(f"{path} is damaged: block {i} has dtype {bytes(kind)!r}.")
+        expected = rows * max(columns, 1) * np.dtype(dtype).itemsize
+        if offset % ALIGNMENT or offset < PAGE or length != expected or offset + length > size:
+            raise IndexCorruptError(f"{path} is damaged: block {i} lies outside the file.")
+        yield Block(
+            name.rstrip(b"\0").decode("ascii", "replace"), np.dtype(dtype), checksum, offset, rows, columns, length
+        )
+
+
 class BlockWriter:
     """Writes blocks one after another under a temporary name; `finish` makes the file durable and gives it its name.
 
@@ -74,7 +119,7 @@ class BlockWriter:
     def begin(self, name: str, dtype: npt.DTypeLike, columns: int = 0) -> None:
         """Start a block of `columns` columns (0: one-dimensional); `append` then adds rows to it."""
         self._end()
-        offset = -(-self._file.tell() // ALIGNMENT) * ALIGNMENT
+        offset = aligned(self._file.tell())
         self._write(bytes(offset - self._file.tell()))
         self._open = Block(name, np.dtype(dtype).newbyteorder("<"), 0, offset, 0, columns, 0)
 
@@ -103,23 +148,7 @@ class BlockWriter:
         self._end()
         try:
             size = self._file.tell()
-            page = bytearray(PAGE)
-            for i, block in enumerate(self._blocks):
-                kind = block.dtype.str.encode()
-                _ENTRY.pack_into(
-                    page,
-                    _ENTRIES_AT + 64 * i,
-                    block.name.encode(),
-                    kind,
-                    block.checksum,
-                    block.offset,
-                    block.rows,
-                    block.columns,
-                    block.size,
-                )
-            _HEADER.pack_into(page, 0, MAGIC, self._version, len(self._blocks), size, 0)
-            checksum = zlib.crc32(page)
-            _HEADER.pack_into(page, 0, MAGIC, self._version, len(self._blocks), size, checksum)
+            page, checksum = pack_page(self._version, self._blocks, size)
             self._file.seek(0)
             self._write(page)
             os.fsync(self._file.fileno())
@@ -181,24 +210,9 @@ class BlockFile:
             raise IndexCorruptError(f"{path} is damaged: the checksum of its header is wrong.")
         if recorded_size != size:
             raise IndexCorruptError(f"{path} is damaged: {size} bytes, expected {recorded_size}.")
-        if count > _MAX_BLOCKS:
-            raise IndexCorruptError(f"{path} is damaged: it claims {count} blocks.")
-        self.blocks = {block.name: block for block in self._read_table(page, count, size)}
+        self.blocks = {block.name: block for block in read_table(path, page, size)}
         if problems := self.verify(CHECKED_ON_OPENING):
             raise IndexCorruptError(problems[0] + ". Restore the file, or build the index again.")
-
-    def _read_table(self, page: bytearray, count: int, size: int) -> Iterator[Block]:
-        for i in range(count):
-            name, kind, checksum, offset, rows, columns, length = _ENTRY.unpack_from(page, _ENTRIES_AT + 64 * i)
-            dtype = _DTYPES.get(kind.rstrip(b"\0"))
-            if dtype is None:
-                raise IndexCorruptError(f"{self.path} is damaged: block {i} has dtype {bytes(kind)!r}.")
-            expected = rows * max(columns, 1) * np.dtype(dtype).itemsize
-            if offset % ALIGNMENT or offset < PAGE or length != expected or offset + length > size:
-                raise IndexCorruptError(f"{self.path} is damaged: block {i} lies outside the file.")
-            yield Block(
-                name.rstrip(b"\0").decode("ascii", "replace"), np.dtype(dtype), checksum, offset, rows, columns, length
-            )
 
     def array(self, name: str, dtype: npt.DTypeLike, columns: int = 0) -> npt.NDArray[Any]:
         """The block as a read-only array, mapped. Raises IndexCorruptError where it is missing or of another kind."""
@@ -209,7 +223,7 @@ class BlockFile:
         return flat.reshape(block.rows, columns) if columns else flat
 
     def verify(self, largest: int | None = None) -> list[str]:
-        """Read blocks, or those of at most `largest` bytes, against their checksums; an empty list is good news."""
+        """Read blocks, or those of at most `largest` bytes, against their checksums; one sentence a problem."""
         problems = []
         for block in self.blocks.values():
             if largest is not None and block.size > largest:

@@ -36,6 +36,14 @@ else:
         fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
+def _since(descriptor: int) -> float | None:
+    """When the process began to write whose name is still in the file, because it was killed; None where there is none."""
+    text = os.read(descriptor, 200).decode("utf-8", "replace")
+    with contextlib.suppress(ValueError):
+        return datetime.fromisoformat(text.rpartition(" since ")[2].strip()).timestamp()
+    return None
+
+
 class WriterLock(ForkAware):
     """Held from creation to close(), by this process alone: a forked child does not hold it.
 
@@ -63,7 +71,9 @@ class WriterLock(ForkAware):
             raise IndexLockedError(
                 f"{folder} is being written by {holder or 'another process'}. Wait until it is done, or stop it."
             ) from error
-        now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        moment = datetime.now(timezone.utc)
+        now = moment.isoformat(timespec="seconds")
+        self.killed_since = _since(self._descriptor) or moment.timestamp()  # who failed before, or this process itself
         with contextlib.suppress(OSError):  # a full disk: the name is a courtesy, the lock is held without it
             os.truncate(self._descriptor, 0)
             os.lseek(self._descriptor, 0, os.SEEK_SET)

@@ -75,7 +75,9 @@ class NewSegment:
         self._catalog.remove_segments(self.replaced)
         if info is not None:
             rows = np.concatenate(self._rows)
-            self._catalog.insert_segment(_record(self._number, self.path.name, info, rows, self.codec is not None))
+            self._catalog.insert_segment(
+                segment_record(self._number, self.path.name, info, rows, self.codec is not None)
+            )
         self._catalog.set_meta({"next_segment": self._number + 1})
 
     def abort(self) -> None:
@@ -107,7 +109,9 @@ def unused_file(folder: Path, number: int, ending: str) -> tuple[int, Path]:
     return number, segments / f"{number:08d}.{ending}"
 
 
-def _record(number: int, file: str, info: SegmentInfo, rows: npt.NDArray[np.int64], coded: bool) -> SegmentRecord:
+def segment_record(
+    number: int, file: str, info: SegmentInfo, rows: npt.NDArray[np.int64], coded: bool
+) -> SegmentRecord:
     """What the catalog keeps of a segment that holds these rows, ascending."""
     first, last = int(rows[0]), int(rows[-1])
     return SegmentRecord(

@@ -135,8 +135,8 @@ class Session(ForkAware):
 
     def _close(self) -> None:
         with contextlib.ExitStack() as last:  # each of them, whatever becomes of the others
-            last.callback(self.views.close)
-            self._let_writer_go()
+            last.callback(self._let_writer_go)  # after the reader: the log is emptied where nobody reads an older state
+            self.views.close()
 
     def _let_writer_go(self) -> None:
         writer, self._writer = self._writer, None

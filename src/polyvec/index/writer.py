@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from polyvec.index.catalog import Catalog, SegmentRecord, StoredDocument
 from polyvec.index.codec import Codec
 from polyvec.index.connection import Place
 from polyvec.index.drift import lost_by_coding, with_added
+from polyvec.index.leftovers import leftovers_of, put_aside
 from polyvec.index.lock import LOCK_FILE, WriterLock
 from polyvec.index.merging import Source
 from polyvec.index.new_segment import NewSegment, unused_file
@@ -39,7 +39,6 @@ log = logging.getLogger(__name__)
 Existing = Literal["error", "replace", "skip"]
 T = TypeVar("T")
 _CHECK_CHUNK = 256  # ids looked up at once
-_OURS = re.compile(r"\d{8}\.(seg|codec)(\..*|)$|\d{8}\..*tmp$")  # names of files that writers make
 _GRACE_SECONDS = 2.0  # that a replaced file stays for readers which are about to open it
 
 
@@ -361,25 +360,22 @@ class Writer:
     def sweep(self) -> int:
         """Remove files that no committed transaction lists, as a killed writer leaves them. Returns how many.
 
+        Finished files that no writer of this index's history has left are moved to the folder of damaged files instead.
         A commit goes first: one that failed in its last step could come back from SQLite's log after a crash, and list its
         file, until another is written over it there.
         """
-        meta = self.catalog.meta()
-        listed = {record.file for record in self.catalog.segments()}
-        if codec := meta.get("codec"):
-            listed.add(codec["file"])
-        orphans = [
-            path
-            for path in (self.folder / SEGMENT_FOLDER).iterdir()
-            if path.name not in listed and _OURS.match(path.name)
-        ]
-        if orphans:
-            self.set_meta({"next_segment": meta["next_segment"] + 1})
-        for path in orphans if self._is_ours() else []:
+        found = leftovers_of(self.folder, self.catalog, self._lock.killed_since)
+        if found.removable or found.strays:
+            self.set_meta({"next_segment": self.catalog.meta()["next_segment"] + 1})
+        if not self._is_ours():
+            return 0
+        for path in found.removable:
             log.debug("sweeping %s", path)
             with contextlib.suppress(OSError):  # the next writer tries again
                 path.unlink(missing_ok=True)
-        return len(orphans)
+        for path in put_aside(self.folder, found.strays):
+            log.warning("%s: no catalog of this index has listed it. It was moved here, not removed.", path)
+        return len(found.removable) + len(found.strays)
 
 
 def _batches(arrivals: Iterable[Arrival]) -> Iterator[list[Arrival]]:
