@@ -101,6 +101,8 @@ class Catalog(DocumentsTable, SegmentsTable):
         with self._lock:
             self._connection.execute("INSERT INTO keywords (keywords) VALUES ('optimize')")  # drops deleted terms
             self._connection.execute("VACUUM")
-            self._connection.execute("PRAGMA busy_timeout = 100")
-            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            self._connection.execute("PRAGMA busy_timeout = 30000")
+            try:
+                self._connection.execute("PRAGMA busy_timeout = 100")
+                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            finally:
+                self._connection.execute("PRAGMA busy_timeout = 30000")

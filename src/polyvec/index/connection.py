@@ -126,7 +126,7 @@ class Connection(ForkAware):
         """Hand the parent's connection to those that the child must never use, nor close without care."""
         self._calls = threading.RLock()
         raw, self._raw = self._raw, None
-        self._why = "it was opened before this process was forked. Open the index again with Index.open"
+        self._why = "this was begun before the process was forked. Begin it again in this process"
         if raw is not None:
             ctypes.pythonapi.Py_IncRef(
                 ctypes.py_object(raw)

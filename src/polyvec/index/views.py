@@ -167,17 +167,27 @@ class Views(ForkAware):
 
     def vacuum(self, writing: Catalog) -> None:
         """`Catalog.vacuum` by the writer, while this reader stands in the way of nothing."""
-        with self._lock:
+        with self._moving():
             self.refresh()
             with self.view.catalog.unpinned():
                 writing.vacuum()
 
     def checkpoint(self, writing: Catalog) -> None:
         """`Catalog.checkpoint` by the writer, with this reader moved on past what is in the log."""
-        with self._lock:
+        with self._moving():
             self.refresh()
             writing.checkpoint()
             self.view.catalog.refresh()  # the same state, now read from the database itself
+
+    @contextmanager
+    def _moving(self) -> Iterator[None]:
+        """Keep readers out; where it fails, the view may be pinned to nothing, and the next reader opens another."""
+        with self._lock:
+            try:
+                yield
+            except BaseException:
+                self._stale = True
+                raise
 
     def check_open(self) -> None:
         """Raise StorageError after close()."""
