@@ -164,12 +164,13 @@ def rerank(
     if run_out is not None:
         check_run_target(run_out, tag, inputs=[arguments[-1], run_path, queries])
     documents = read_documents(arguments[-1])
-    encoder = Encoder(model, dim=dim)
     if run_path is not None and queries is not None and run_out is not None:
-        results = rerank_run(read_run(run_path), list(read_queries(queries)), documents, encoder=encoder, k=k)
+        run, asked = read_run(run_path), list(read_queries(queries))  # a wrong line is named before a model loads
+        results = rerank_run(run, asked, documents, encoder=Encoder(model, dim=dim), k=k)
         write_run(run_out, results, tag=tag)
         return
     items = [{**d.metadata, "id": d.id, "text": d.text} for d in documents]
+    encoder = Encoder(model, dim=dim)
     started = time.perf_counter()
     query = arguments[0]
     hits = rerank_documents(query, items, encoder=encoder, k=k)
