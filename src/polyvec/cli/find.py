@@ -178,13 +178,14 @@ def rerank(
     if run_out is not None:
         check_run_target(run_out, tag, inputs=[arguments[-1], run_path, queries])
     documents = read_documents(arguments[-1])
-    encoder = Encoder(model, dim=dim)
     if run_path is not None and queries is not None and run_out is not None:
-        results = rerank_run(read_run(run_path), list(read_queries(queries)), documents, encoder=encoder, k=k)
+        run, asked = read_run(run_path), list(read_queries(queries))  # a wrong line is named before a model loads
+        results = rerank_run(run, asked, documents, encoder=Encoder(model, dim=dim), k=k)
         with utf8_stdout():
             write_run(run_out, results, tag=tag)
         return
     query, given = arguments[0], list(documents)
+    encoder = Encoder(model, dim=dim)
     started = time.perf_counter()
     query = str(TEXT.convert(query, None, click.get_current_context()))
     hits = rerank_documents(query, given, encoder=encoder, k=k)
