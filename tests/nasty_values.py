@@ -46,6 +46,7 @@ from polyvec.data import (
     write_run,
 )
 from polyvec.encoder import EncoderOptions
+from polyvec.encoder.batches import checked
 from polyvec.encoder.checkpoint import locate
 from polyvec.errors import ModelError, PolyvecError
 from tests.conftest import WordEncoder
@@ -282,14 +283,24 @@ STDIN = [
 ]
 
 
-class StandInEncoder(WordEncoder):
+class CheckedWords(WordEncoder):
+    """Refuses what Encoder refuses."""
+
+    def encode_queries(self, texts: Any, **settings: Any) -> Iterator[Any]:
+        return super().encode_queries(checked(texts, "query"), **settings)
+
+    def encode_documents(self, texts: Any, **settings: Any) -> Iterator[Any]:
+        return super().encode_documents(checked(texts, "document"), **settings)
+
+
+class StandInEncoder(CheckedWords):
     """Takes the arguments of Encoder; knows its default model only, and looks for others as Encoder does."""
 
     def __init__(self, model: Any = None, **options: Any) -> None:
-        checked = EncoderOptions(**{key: value for key, value in options.items() if key != "model"})
+        options_given = EncoderOptions(**{key: value for key, value in options.items() if key != "model"})
         if model is not None:
             raise PolyvecError(f"{locate(model).name}: not here.")
-        super().__init__(checked.dim or DIM)
+        super().__init__(options_given.dim or DIM)
 
 
 def make_files(folder: Path) -> None:
@@ -443,7 +454,7 @@ def run(folder: Path, *, seed: int, python: int, per_option: int, combinations: 
     """Both halves with one seed, in an empty folder."""
     report, rng = Report(), random.Random(seed)
     make_files(folder / "python")
-    with _in_folder(folder / "python"), Index.create(folder / "api.polyvec", encoder=WordEncoder(DIM)) as index:  # type: ignore[arg-type]
+    with _in_folder(folder / "python"), Index.create(folder / "api.polyvec", encoder=CheckedWords(DIM)) as index:  # type: ignore[arg-type]
         index.add(ROWS)
         fuzz_python(report, rng, index, folder / "python", python)
         problems = index.verify()

@@ -43,6 +43,8 @@ def locate(model: str | os.PathLike[str] | None, *, backend: str = "torch") -> L
     if not isinstance(model, (str, os.PathLike)):
         raise InputError(f"model={model!r}: expected a folder, a Hugging Face name, or None for the default model.")
     text = os.fspath(model)
+    if not text or "\0" in text:
+        raise InputError(f"model={text!r}: no name of a folder or model. The current folder is '.'.")
     if text == DEFAULT_NAME:
         return Located(_default_folder(), DEFAULT_NAME)
     if text == ENGLISH_NAME and (packaged := _english_folder()) is not None:
