@@ -19,6 +19,7 @@ import math
 import os
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import traceback
@@ -45,6 +46,7 @@ from polyvec.data import (
     write_run,
 )
 from polyvec.encoder import EncoderOptions
+from polyvec.encoder.batches import checked
 from polyvec.encoder.checkpoint import locate
 from polyvec.errors import ModelError, PolyvecError
 from tests.conftest import WordEncoder
@@ -184,12 +186,12 @@ def try_python(report: Report, name: str, call: Callable[..., Any], given: dict[
     report.calls[name] += 1
     shown = ", ".join(f"{key}={_short(given[key])}" for key in nasty)
     try:
-        with np.errstate(all="ignore"), contextlib.redirect_stdout(io.StringIO()), _stdin(b"tea"):
+        with np.errstate(all="ignore"), contextlib.redirect_stdout(io.StringIO()), _stdin(b"tea"), _in_time():
             call(**given)
     except PolyvecError as error:
         if len(str(error).splitlines()) != 1:
             report.add(f"{name}({', '.join(nasty)})", "message of many lines or none", f"{shown}: {str(error)[:90]!r}")
-    except Exception as error:
+    except (Exception, Hangs) as error:
         report.add(f"{name}({', '.join(nasty)})", _where(error), f"{shown}: {str(error)[:90]!r}")
 
 
@@ -264,7 +266,12 @@ RIGHT = {  # values for arguments and required options; what is not named here g
     "expected": "empty.toml",
     "data": "nowhere.jsonl",
 }
-EXTRA = {"bench": ["--audit", "index.polyvec"], "evaluate": ["--index", "index.polyvec"], "rerank": ["tea"]}
+EXTRA = {
+    "bench": ["--audit", "index.polyvec"],
+    "evaluate": ["--index", "index.polyvec"],
+    "demo": ["--model", "nowhere"],
+}
+FIRST = {"rerank": ["tea"]}
 STDIN = [
     b"",
     b"tea\n\nbread\r\n",
@@ -276,14 +283,24 @@ STDIN = [
 ]
 
 
-class StandInEncoder(WordEncoder):
+class CheckedWords(WordEncoder):
+    """Refuses what Encoder refuses."""
+
+    def encode_queries(self, texts: Any, **settings: Any) -> Iterator[Any]:
+        return super().encode_queries(checked(texts, "query"), **settings)
+
+    def encode_documents(self, texts: Any, **settings: Any) -> Iterator[Any]:
+        return super().encode_documents(checked(texts, "document"), **settings)
+
+
+class StandInEncoder(CheckedWords):
     """Takes the arguments of Encoder; knows its default model only, and looks for others as Encoder does."""
 
     def __init__(self, model: Any = None, **options: Any) -> None:
-        checked = EncoderOptions(**{key: value for key, value in options.items() if key != "model"})
+        options_given = EncoderOptions(**{key: value for key, value in options.items() if key != "model"})
         if model is not None:
             raise PolyvecError(f"{locate(model).name}: not here.")
-        super().__init__(checked.dim or DIM)
+        super().__init__(options_given.dim or DIM)
 
 
 def make_files(folder: Path) -> None:
@@ -329,15 +346,11 @@ def command_lines(rng: random.Random, per_option: int, combinations: int) -> Ite
 
 
 def _command_line(name: str, parameters: list[click.Parameter], nasty: dict[Any, str]) -> list[str]:
-    options, arguments = (
-        [] if any(p.name in nasty for p in parameters if f"--{p.name}" in EXTRA.get(name, [])) else EXTRA.get(name, []),
-        [],
-    )
-    line = list(options) if name != "rerank" else []
+    line, arguments = list(EXTRA.get(name, [])), list(FIRST.get(name, []))  # of an option given twice, the last counts
     for parameter in parameters:
         if isinstance(parameter, click.Argument):
             default = RIGHT.get(f"{name} {parameter.name}", RIGHT.get(str(parameter.name), "nowhere"))
-            arguments += [*(EXTRA["rerank"] if name == "rerank" else []), nasty.get(parameter.name, default)]
+            arguments.append(nasty.get(parameter.name, default))
         elif isinstance(parameter, click.Option) and (parameter.name in nasty or parameter.required):
             flag = [] if parameter.is_flag else [nasty.get(parameter.name, "nowhere")]
             line += [parameter.opts[0], *flag]
@@ -354,6 +367,7 @@ def try_command(report: Report, words: list[str], stdin: bytes) -> None:
             contextlib.redirect_stdout(out),
             contextlib.redirect_stderr(err),
             _stdin(stdin),
+            _in_time(),
             np.errstate(all="ignore"),
         ):
             code = main(words)
@@ -377,8 +391,7 @@ def try_command(report: Report, words: list[str], stdin: bytes) -> None:
 def fuzz_commands(report: Report, rng: random.Random, folder: Path, per_option: int, combinations: int) -> None:
     """Run the command lines in a folder of small files, on a tiny index, with a stand-in for the model."""
     make_files(folder)
-    offline = mock.patch("polyvec.encoder.checkpoint._from_hub", side_effect=ModelError("no network in this test"))
-    with _in_folder(folder), offline, mock.patch("polyvec.encoder.Encoder", StandInEncoder):
+    with _in_folder(folder), _without_models():
         with Index.create("index.polyvec", encoder=StandInEncoder()) as index:  # type: ignore[arg-type]
             index.add(ROWS)
         for _, words in command_lines(rng, per_option, combinations):
@@ -391,8 +404,40 @@ def fuzz_commands(report: Report, rng: random.Random, folder: Path, per_option: 
             report.add("index.polyvec", str(problems), "everything above")
 
 
+@contextlib.contextmanager
+def _without_models() -> Iterator[None]:
+    """Nothing is downloaded, and no other library loads a model: that is slow, and theirs to test."""
+    refused = {
+        "polyvec.encoder.checkpoint._from_hub": ModelError("no network in this test"),
+        "polyvec.training.teaching.cross_encoder": ModelError("no cross-encoder in this test"),
+        "polyvec.training.teaching.dense": ModelError("no dense model in this test"),
+    }
+    with contextlib.ExitStack() as stack:
+        for name, error in refused.items():
+            stack.enter_context(mock.patch(name, side_effect=error))
+        stack.enter_context(mock.patch("polyvec.encoder.Encoder", StandInEncoder))
+        yield
+
+
 def _stdin(content: bytes) -> Any:
     return mock.patch.object(sys, "stdin", io.TextIOWrapper(io.BytesIO(content), encoding="utf-8"))
+
+
+class Hangs(BaseException):
+    """A call that does not come back; no Exception, so that nobody catches it on the way."""
+
+
+@contextlib.contextmanager
+def _in_time(seconds: float = 20.0) -> Iterator[None]:
+    def stop(*_: object) -> None:
+        raise Hangs
+
+    handler, (before, _) = signal.signal(signal.SIGALRM, stop), signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, before)  # pytest's own limit goes on
+        signal.signal(signal.SIGALRM, handler)
 
 
 @contextlib.contextmanager
@@ -409,7 +454,7 @@ def run(folder: Path, *, seed: int, python: int, per_option: int, combinations: 
     """Both halves with one seed, in an empty folder."""
     report, rng = Report(), random.Random(seed)
     make_files(folder / "python")
-    with _in_folder(folder / "python"), Index.create(folder / "api.polyvec", encoder=WordEncoder(DIM)) as index:  # type: ignore[arg-type]
+    with _in_folder(folder / "python"), Index.create(folder / "api.polyvec", encoder=CheckedWords(DIM)) as index:  # type: ignore[arg-type]
         index.add(ROWS)
         fuzz_python(report, rng, index, folder / "python", python)
         problems = index.verify()

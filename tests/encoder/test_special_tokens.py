@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from polyvec.encoder import Encoder
 from polyvec.encoder.tokens import TextTokenizer, _Raw
+from polyvec.errors import InputError
 from tests.encoder.checkpoints import make_jina, make_pylate, make_stanford
 
 MAKERS: dict[str, Callable[[Path], object]] = {"jina": make_jina, "stanford": make_stanford, "pylate": make_pylate}
@@ -67,6 +68,12 @@ def test_ordinary_texts_are_read_by_the_models_own_tokenizer(encoder: Encoder, t
     prompt = tokens.layout.document_prompt
     (raw,) = tokens._encode([text], prompt)
     np.testing.assert_array_equal(raw.ids, tokens._backend.encode(prompt + text).ids)
+
+
+@pytest.mark.parametrize("name", ["", "a\0b"])
+def test_an_empty_name_is_not_the_current_folder(name: str) -> None:
+    with pytest.raises(InputError, match="current folder"):
+        Encoder(name)
 
 
 def test_a_marker_in_a_text_is_not_a_marker(encoder: Encoder) -> None:

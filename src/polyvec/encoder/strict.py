@@ -153,7 +153,7 @@ def one_line_errors(name: str) -> Iterator[None]:
     """Turn what the libraries below raise for a bad folder into one plain ModelError."""
     try:
         yield
-    except PolyvecError:
+    except (PolyvecError, MemoryError):
         raise
     except ImportError as error:
         raise MissingExtraError(f"Loading {name} needs a package that is not installed: {_line(error)}") from error
