@@ -270,7 +270,8 @@ for number in range(3):
     shutil.copytree(path, f"{path}-{number}")
     others = "import polyvec, sys; polyvec.Index.open(sys.argv[1]).close()"
     if how == "sqlite":
-        others = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1] + '/catalog.sqlite'); c.execute('SELECT 1 FROM meta'); c.close()"
+        others = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1] + '/catalog.sqlite')"
+        others += "; c.execute('SELECT 1 FROM meta'); c.close()"
     subprocess.run([sys.executable, "-c", others, path], check=True)
     index.add_vectors([f"d{number}"], [eye[2:4]])
 print("stored", flush=True)
