@@ -88,7 +88,9 @@ def repair_index(
     try:
         check_catalog(path, catalog)
         if dry_run:
-            return _report(path, catalog, plan_repair(path, catalog))
+            report = _report(path, catalog, plan_repair(path, catalog))
+            found = leftovers_of(path, catalog)
+            return _with_leftovers(report, len(found.removable) + len(found.strays))
     finally:
         catalog.close()
     try:
@@ -99,9 +101,7 @@ def repair_index(
         ) from error
     with _writer(path) as writer:
         plan = plan_repair(path, writer.catalog)
-        report = _report(path, writer.catalog, plan)
-        if writer.swept:
-            report.actions.insert(0, f"{writer.swept} files that nothing lists: removed or moved")
+        report = _with_leftovers(_report(path, writer.catalog, plan), writer.swept)
         if before is not None:
             before(report)
         if len(plan.encode) and encoder is None:
@@ -115,14 +115,19 @@ def repair_index(
 
 
 def _report(path: Path, catalog: Catalog, plan: Plan) -> RepairReport:
-    strays = leftovers_of(path, catalog).strays
     return RepairReport(
-        actions=[*(f"{file}: listed nowhere, moved" for file in strays), *plan.actions],
+        actions=plan.actions,
         encoded=len(plan.encode),
         lost=[document.id for document in _stored(catalog, plan.lost)],
         altered=[document.id for document in _stored(catalog, plan.altered)],
-        moved=[str(file) for file in (*plan.aside, *strays)],
+        moved=[str(file) for file in plan.aside],
     )
+
+
+def _with_leftovers(report: RepairReport, count: int) -> RepairReport:
+    if count:
+        report.actions.insert(0, f"{count} files that nothing lists: removed or moved")
+    return report
 
 
 def _encode(

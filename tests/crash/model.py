@@ -144,4 +144,6 @@ def all_problems(path: Path, states: list[State]) -> tuple[int, str]:
         facts = index.info()
         if facts["unlisted_files"]:
             return place, f"{facts['unlisted_files']} files that nothing lists"
+        if facts["damaged_files"]:
+            return place, f"{facts['damaged_files']} files put aside that a killed writer left"
         return place, difference(index, states[place], every=10)
