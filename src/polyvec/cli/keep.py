@@ -219,6 +219,7 @@ def _report(report: AddReport) -> dict[str, int]:
         "added": report.added,
         "replaced": report.replaced,
         "skipped": report.skipped,
+        "deleted": report.deleted,
         "added_tokens": report.tokens,
         "truncated": report.truncated,
     }
@@ -227,6 +228,10 @@ def _report(report: AddReport) -> dict[str, int]:
 def _say_report(report: AddReport, limit: int) -> None:
     if report.skipped:
         messages.print(f"[cyan]i[/] {report.skipped:,} documents were stored by an earlier run", highlight=False)
+    if report.deleted:
+        messages.print(
+            f"[cyan]i[/] {report.deleted:,} documents of an earlier run did not come again and were deleted", highlight=False
+        )
     if report.truncated:
         messages.print(
             f"[yellow]![/] {report.truncated:,} documents are longer than {limit} tokens: the rest of their text was not "
