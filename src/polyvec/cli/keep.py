@@ -230,7 +230,8 @@ def _say_report(report: AddReport, limit: int) -> None:
         messages.print(f"[cyan]i[/] {report.skipped:,} documents were stored by an earlier run", highlight=False)
     if report.deleted:
         messages.print(
-            f"[cyan]i[/] {report.deleted:,} documents of an earlier run did not come again and were deleted", highlight=False
+            f"[cyan]i[/] {report.deleted:,} documents of an earlier run did not come again and were deleted",
+            highlight=False,
         )
     if report.truncated:
         messages.print(
