@@ -8,23 +8,27 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import numpy.typing as npt
 
-from polyvec.arguments import list_of
+from polyvec.arguments import list_of, real_array
 from polyvec.data import Document
 from polyvec.data.document import checked_id
 from polyvec.data.metadata import checked_metadata
 from polyvec.data.text import checked_query
 from polyvec.errors import InputError
-from polyvec.index.vectors import checked_vectors
+from polyvec.index.vectors import all_checked, checked_vectors
 from polyvec.index.writer import Arrival
 from polyvec.search import Asked
 
 if TYPE_CHECKING:
     from polyvec.encoder import Encoder
+
+_TOGETHER, _TOGETHER_TOKENS = 64, 1 << 14  # arrivals, and their vectors, that are checked at once
 
 
 def encoded_documents(
@@ -45,27 +49,54 @@ def encoded_documents(
     first = next(stream, None)
     if first is None:
         return
-    for encoded in encoder.encode_documents(chain([first], stream), progress=progress):
-        document = waiting.popleft()
-        name = f"vectors that the encoder made of document {document.id!r}"
-        yield Arrival(
-            document=document,
-            vectors=checked_vectors(encoded.vectors, dim=dim, name=name),
+    encodings = encoder.encode_documents(chain([first], stream), progress=progress)
+    arrivals = (
+        Arrival(
+            document=waiting.popleft(),
+            vectors=encoded.vectors,
             token_ids=encoded.token_ids,
             truncated=encoded.truncated,
         )
+        for encoded in encodings
+    )
+    yield from _with_unit_rows(arrivals, dim, "vectors that the encoder made of document")
 
 
-def given_vectors(documents: Iterable[tuple[Document, Any]], *, dim: int) -> Iterator[Arrival]:
+def given_vectors(documents: Iterable[tuple[Document, npt.NDArray[Any]]], *, dim: int) -> Iterator[Arrival]:
     """Arrivals of documents that come with vectors of their own. Raises InputError for vectors that cannot be stored."""
-    for document, array in documents:
-        vectors = checked_vectors(array, dim=dim, name=f"vectors of document {document.id!r}")
-        yield Arrival(document=document, vectors=vectors, has_text=False)
+    arrivals = (Arrival(document=document, vectors=array, has_text=False) for document, array in documents)
+    return _with_unit_rows(arrivals, dim, "vectors of document")
+
+
+def _with_unit_rows(arrivals: Iterator[Arrival], dim: int, what: str) -> Iterator[Arrival]:
+    """Arrivals whose vectors are checked, some at a time. what: how they are called in a message, before the id."""
+    for group in _groups(arrivals):
+        names = partial(_name, group, what)
+        for arrival, vectors in zip(group, all_checked([a.vectors for a in group], dim=dim, name=names), strict=True):
+            yield arrival if vectors is arrival.vectors else replace(arrival, vectors=vectors)
+
+
+def _name(group: list[Arrival], what: str, place: int) -> str:
+    return f"{what} {group[place].document.id!r}"
+
+
+def _groups(arrivals: Iterator[Arrival]) -> Iterator[list[Arrival]]:
+    """Up to 64 arrivals at a time, fewer where they are long."""
+    group: list[Arrival] = []
+    tokens = 0
+    for arrival in arrivals:
+        group.append(arrival)
+        tokens += arrival.vectors.shape[0] if arrival.vectors.ndim else 0
+        if len(group) == _TOGETHER or tokens >= _TOGETHER_TOKENS:
+            yield group
+            group, tokens = [], 0
+    if group:
+        yield group
 
 
 def paired_vectors(
     ids: Iterable[str], vectors: Iterable[npt.ArrayLike], metadata: Iterable[Mapping[str, Any] | None] | None
-) -> Iterator[tuple[Document, Any]]:
+) -> Iterator[tuple[Document, npt.NDArray[Any]]]:
     """Ids, arrays and metadata in step. Raises InputError where one of them is no list, at once, or ends early."""
     columns = {"ids": list_of("ids", ids, ordered=True), "vectors": list_of("vectors", vectors, ordered=True)}
     if metadata is not None:
@@ -73,7 +104,7 @@ def paired_vectors(
     return _in_step(columns)
 
 
-def _in_step(columns: dict[str, Iterable[Any]]) -> Iterator[tuple[Document, Any]]:
+def _in_step(columns: dict[str, Iterable[Any]]) -> Iterator[tuple[Document, npt.NDArray[Any]]]:
     end: Any = object()
     iterators = [iter(column) for column in columns.values()]
     n = 0
@@ -89,7 +120,9 @@ def _in_step(columns: dict[str, Iterable[Any]]) -> Iterator[tuple[Document, Any]
         where = f"entry {n}"
         document_id = checked_id(values[0], where)
         fields = {} if len(values) == 2 else checked_metadata(values[2], where, document_id)
-        yield Document(document_id, "", fields), values[1]
+        given = values[1]
+        array = given if type(given) is np.ndarray else real_array(f"vectors of document {document_id!r}", given)
+        yield Document(document_id, "", fields), array.copy()  # as a generator may fill one array again and again
         n += 1
 
 

@@ -162,3 +162,39 @@ def test_what_an_encoder_makes_is_checked_too(tmp_path: Path) -> None:
         with pytest.raises(InputError, match="encoder made of query 1: NaN or infinity in row 0"):
             index.search(["fine", "broken"])
         assert len(index) == 1
+
+
+def test_a_generator_may_fill_one_array_again_and_again(tmp_path: Path) -> None:
+    buffer = np.empty((2, DIM), np.float32)
+
+    def filled() -> Any:
+        for seed in range(200):
+            buffer[:] = unit(seed, 2)
+            yield buffer
+
+    with Index.create(tmp_path / "i", dim=DIM) as index:
+        index.add_vectors(range(200), filled())
+        for seed in (0, 63, 64, 199):
+            (hit,) = index.search_vectors(unit(seed, 2), k=1)
+            assert (hit.id, hit.normalised_score) == (str(seed), pytest.approx(1, abs=1e-3))  # type: ignore[union-attr]
+
+
+@given(bad=st.integers(0, 149), kind=st.sampled_from(["nan", "zero", "shape", "long"]))
+@settings(max_examples=20, deadline=None)
+def test_one_bad_array_among_many_is_found_and_no_other_is_touched(
+    tmp_path_factory: pytest.TempPathFactory, bad: int, kind: str
+) -> None:
+    arrays = [unit(seed, 1 + seed % 3) for seed in range(150)]
+    spoiled = {"nan": np.nan, "zero": 0.0, "shape": 1.0, "long": 7.0}[kind] * arrays[bad]
+    given_ = [*arrays[:bad], spoiled[:, :4] if kind == "shape" else spoiled, *arrays[bad + 1 :]]
+    with Index.create(tmp_path_factory.mktemp("v") / "i", dim=DIM) as index:
+        if kind != "long":
+            with pytest.raises(InputError, match=f"vectors of document '{bad}': "):
+                index.add_vectors(range(150), given_)
+            assert len(index) == 0
+            return
+        index.add_vectors(range(150), given_)
+        index.refresh()
+        view = index._view.snapshot
+        for row in range(150):
+            assert view.vectors(row) == pytest.approx(arrays[row], abs=1e-3)

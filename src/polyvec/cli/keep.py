@@ -291,6 +291,7 @@ def _report(report: AddReport) -> dict[str, int]:
         "added": report.added,
         "replaced": report.replaced,
         "skipped": report.skipped,
+        "deleted": report.deleted,
         "added_tokens": report.tokens,
         "truncated": report.truncated,
     }
@@ -299,6 +300,9 @@ def _report(report: AddReport) -> dict[str, int]:
 def _say_report(report: AddReport, limit: int) -> None:
     if report.skipped:
         messages.print(line(("i ", "cyan"), f"{report.skipped:,} documents were stored by an earlier run"))
+    if report.deleted:
+        gone = f"{report.deleted:,} documents of an earlier run did not come again and were deleted"
+        messages.print(line(("i ", "cyan"), gone))
     if report.truncated:
         messages.print(
             line(

@@ -5,6 +5,7 @@ The one place where vectors become valid: those of documents and of queries, giv
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,25 +33,54 @@ def checked_vectors(array: Any, *, dim: int, name: str) -> npt.NDArray[np.float3
         raise InputError(f"{name}: shape {given.shape}, expected (tokens, {dim}).{hint}")
     if not len(given):
         raise InputError(f"{name}: no token vectors, expected at least one row.")
-    with np.errstate(over="ignore", under="ignore", invalid="ignore"):  # what becomes infinite is refused below
-        vectors: npt.NDArray[np.float32] = np.ascontiguousarray(given, dtype=np.float32)
-        lengths = np.einsum("ij,ij->i", vectors, vectors)  # squared
-        far = np.abs(lengths - 1)
-        if far.max() <= UNIT_WITHIN:  # false where one is NaN
-            return vectors
-        return _unit_rows(vectors, given, far > UNIT_WITHIN, name)
+    vectors: npt.NDArray[np.float32] = given
+    if given.dtype != np.float32 or not given.flags.c_contiguous:
+        with np.errstate(over="ignore", under="ignore"):  # what becomes infinite is refused below
+            vectors = np.ascontiguousarray(given, dtype=np.float32)
+    far = np.abs(_squares(vectors) - 1)
+    if far.max() <= UNIT_WITHIN:  # false where one is NaN
+        return vectors
+    return _unit_rows(vectors, given, far > UNIT_WITHIN, name)
+
+
+def all_checked(arrays: Sequence[Any], *, dim: int, name: Callable[[int], str]) -> list[npt.NDArray[np.float32]]:
+    """`checked_vectors` of several arrays, in a fraction of the time where they are unit rows. name: of the one at a place."""
+    if all(_ready(array, dim) for array in arrays):
+        far = _squares(np.concatenate(arrays)) - 1
+        if np.abs(far).max() <= UNIT_WITHIN:
+            return list(arrays)
+    return [checked_vectors(array, dim=dim, name=name(place)) for place, array in enumerate(arrays)]
+
+
+def _ready(array: Any, dim: int) -> bool:
+    """Whether nothing about an array needs a change, unless its values do."""
+    return (
+        type(array) is np.ndarray
+        and array.dtype == np.float32
+        and array.ndim == 2
+        and array.shape[1] == dim
+        and array.shape[0] > 0
+        and array.flags.c_contiguous
+    )
+
+
+def _squares(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """(t,) squared lengths of rows."""
+    return np.einsum("ij,ij->i", vectors, vectors)  # type: ignore[no-any-return]
 
 
 def _unit_rows(
     vectors: npt.NDArray[np.float32], given: npt.NDArray[Any], scaled: npt.NDArray[np.bool_], name: str
 ) -> npt.NDArray[np.float32]:
-    """Some rows scaled to length 1, in float64."""
+    """Some rows scaled to length 1, in float64; vectors itself where there are none."""
     finite = np.isfinite(vectors).all(axis=1)
     if not finite.all():
         row = int(np.flatnonzero(~finite)[0])
         if np.isfinite(given[row]).all():
             raise InputError(f"{name}: row {row} has values beyond float32. Scale it to length 1.")
         raise InputError(f"{name}: NaN or infinity in row {row}. Every value must be a finite float32.")
+    if not scaled.any():
+        return vectors
     wide = vectors[scaled].astype(np.float64)
     lengths = np.sqrt(np.einsum("ij,ij->i", wide, wide))
     if not lengths.all():
