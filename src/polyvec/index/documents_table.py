@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -109,18 +109,17 @@ class DocumentsTable(Database):
         sql, parameters = compile_filter(condition)
         if len(condition) > 1 and len(parameters) > _CHUNK:
             return self._rows_where({"$and": [{key: value} for key, value in condition.items()]})
-        items: list[tuple[str, Any]] = list(condition.items())
-        key, value = items[0] if items else ("", None)
+        key = next(iter(condition), "")
         if key not in ("$and", "$or", "$not") or len(parameters) <= _CHUNK:
             rows = self._rows(f"SELECT row FROM documents WHERE {sql} ORDER BY row", parameters)
             return np.array([row for (row,) in rows], np.int64)
+        value: Any = condition[key]
         if key == "$not":
             return np.setdiff1d(self.row_numbers(), self._rows_where(value))
         if len(value) == 1:
             return self._rows_where(value[0])
-        parts: Sequence[Any] = value
-        half = len(parts) // 2
-        first, second = self._rows_where({key: parts[:half]}), self._rows_where({key: parts[half:]})
+        half = len(value) // 2
+        first, second = self._rows_where({key: value[:half]}), self._rows_where({key: value[half:]})
         return np.union1d(first, second) if key == "$or" else np.intersect1d(first, second)
 
     def documents(self, rows: Iterable[int]) -> dict[int, StoredDocument]:
