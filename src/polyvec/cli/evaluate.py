@@ -147,10 +147,8 @@ def _read_values(data: Dataset, run: Path, measures: Sequence[str]) -> PerQuery:
     if len(absent) == len(data.qrels):
         raise InputError(f"{run} has none of the {len(data.qrels):,} judged queries, {min(absent)!r} among them.")
     if absent:
-        messages.print(
-            f"[yellow]![/] {run} lacks {len(absent):,} of {len(data.qrels):,} judged queries; they count 0",
-            highlight=False,
-        )
+        lacking = f"{run} lacks {len(absent):,} of {len(data.qrels):,} judged queries; they count 0"
+        messages.print(line(("! ", "yellow"), lacking))
     return compute_measures(data.qrels, found, measures)
 
 

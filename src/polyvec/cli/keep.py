@@ -217,7 +217,7 @@ def repair(index_path: Path, dry_run: bool, as_json: bool) -> None:
     if not report.actions:
         print_done("nothing was wrong")
     elif dry_run:
-        console.print(f"[cyan]i[/] nothing was changed; {report.encoded:,} documents would be encoded again")
+        console.print(line(("i ", "cyan"), f"nothing was changed; {report.encoded:,} documents would be encoded again"))
     else:
         print_done(f"repaired; {report.encoded:,} documents encoded again")
 

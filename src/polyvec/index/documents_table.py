@@ -109,10 +109,11 @@ class DocumentsTable(Database):
         sql, parameters = compile_filter(condition)
         if len(condition) > 1 and len(parameters) > _CHUNK:
             return self._rows_where({"$and": [{key: value} for key, value in condition.items()]})
-        key, value = next(iter(condition.items()), ("", None))
-        if value is None or key not in ("$and", "$or", "$not") or len(parameters) <= _CHUNK:
+        key = next(iter(condition), "")
+        if key not in ("$and", "$or", "$not") or len(parameters) <= _CHUNK:
             rows = self._rows(f"SELECT row FROM documents WHERE {sql} ORDER BY row", parameters)
             return np.array([row for (row,) in rows], np.int64)
+        value: Any = condition[key]
         if key == "$not":
             return np.setdiff1d(self.row_numbers(), self._rows_where(value))
         if len(value) == 1:
