@@ -35,6 +35,7 @@ _DTYPES = {
                  np.dtype("<f8"))
 }  # fmt: skip
 _CHUNK = 1 << 22  # bytes read at once to check a block
+_WAITING_BYTES = 1 << 16  # of smaller writes, that are put together
 CHECKED_ON_OPENING = 1 << 26  # bytes: larger blocks are checked by `verify` alone
 
 
@@ -108,19 +109,19 @@ class BlockWriter:
         self._temporary = path.with_name(f"{path.name}.{self._process}.tmp")
         self._blocks: list[Block] = []
         self._open: Block | None = None
+        self._size, self._waiting = 0, bytearray()  # bytes so far, and the last of them that are not in the file yet
         try:
-            self._file = self._temporary.open(
-                "wb", buffering=0
-            )  # nothing is left in memory that a forked child could write
-            self._write(bytes(PAGE))
+            # unbuffered: a buffer of Python's would be written by a forked child when it ends
+            self._file = self._temporary.open("wb", buffering=0)
         except OSError as error:
             raise StorageError(f"Cannot write {self._temporary}: {error.strerror}.") from error
+        self._write(bytes(PAGE))
 
     def begin(self, name: str, dtype: npt.DTypeLike, columns: int = 0) -> None:
         """Start a block of `columns` columns (0: one-dimensional); `append` then adds rows to it."""
         self._end()
-        offset = aligned(self._file.tell())
-        self._write(bytes(offset - self._file.tell()))
+        offset = aligned(self._size)
+        self._write(bytes(offset - self._size))
         self._open = Block(name, np.dtype(dtype).newbyteorder("<"), 0, offset, 0, columns, 0)
 
     def append(self, array: npt.NDArray[Any]) -> None:
@@ -129,10 +130,7 @@ class BlockWriter:
         if block is None or array.shape[1:] != ((block.columns,) if block.columns else ()):
             raise ValueError(f"rows of shape {array.shape} do not fit the open block {block}")
         data = np.ascontiguousarray(array, dtype=block.dtype).data.cast("B")
-        try:
-            self._write(data)
-        except OSError as error:
-            raise StorageError(f"Cannot write {self.path}: {error.strerror}. Free some space and try again.") from error
+        self._write(data)
         self._open = Block(
             block.name,
             block.dtype,
@@ -147,10 +145,15 @@ class BlockWriter:
         """Write the header, sync and rename. Returns the file's size in bytes and its checksum, in hex."""
         self._end()
         try:
-            size = self._file.tell()
+            size = self._size
             page, checksum = pack_page(self._version, self._blocks, size)
-            self._file.seek(0)
-            self._write(page)
+            if len(self._waiting) == size:  # a small file is written at once
+                self._waiting[:PAGE] = page
+                self._empty_waiting()
+            else:
+                self._empty_waiting()
+                self._file.seek(0)
+                self._put(page)
             os.fsync(self._file.fileno())
             self._file.close()
             os.replace(self._temporary, self.path)
@@ -168,10 +171,26 @@ class BlockWriter:
             with contextlib.suppress(OSError):  # the next writer removes it
                 self._temporary.unlink(missing_ok=True)
 
-    def _write(self, data: bytes | bytearray | memoryview) -> None:
-        """Write all of it; the system may take it in parts."""
+    def _write(self, data: bytes | memoryview) -> None:
+        """Add bytes to the file; few of them wait for more."""
+        self._size += len(data)
+        try:
+            if len(data) + len(self._waiting) >= _WAITING_BYTES:
+                self._empty_waiting()
+            if len(data) >= _WAITING_BYTES:
+                self._put(data)
+            else:
+                self._waiting += data
+        except OSError as error:
+            raise StorageError(f"Cannot write {self.path}: {error.strerror}. Free some space and try again.") from error
+
+    def _empty_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, bytearray()
+        self._put(waiting)
+
+    def _put(self, data: bytes | bytearray | memoryview) -> None:
         rest = memoryview(data)
-        while rest:
+        while rest:  # the system may take it in parts
             rest = rest[self._file.write(rest) :]
 
     def _end(self) -> None:
