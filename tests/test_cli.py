@@ -89,7 +89,7 @@ def test_scores_on_the_command_line(run: Any, indexed: Path) -> None:
     hybrid = run(*question, "--mode", "hybrid", "--fusion", "weight", "--weight", 0.3).json["hits"]
     assert hybrid[0]["id"] == "bread"
     assert hybrid[0]["ranks"] == {"late": 1, "keyword": 1}
-    assert hybrid[0]["score"] == pytest.approx(1.0)
+    assert 0.3 * hybrid[0]["normalised_score"] < hybrid[0]["score"] <= 0.3 * hybrid[0]["normalised_score"] + 0.7
     assert "late #1" in run("search", indexed, "yeast makes dough rise", "--mode", "hybrid").out
     assert "min_score" in run(*question, "--mode", "keyword", "--min-score", 0.5).one_line_error(2)
 
@@ -240,7 +240,7 @@ def test_bad_usage(run: Any, indexed: Path, tmp_path: Path) -> None:
     assert "No such command" in run("serch").one_line_error(2)
     assert "nothing.jsonl" in run("index", tmp_path / "nothing.jsonl", tmp_path / "i").one_line_error(2)
     assert "index already" in run("index", indexed.parent / "docs.jsonl", indexed).one_line_error(1)
-    assert "k=0" in run("search", indexed, "x", "-k", 0).one_line_error(2)
+    assert "-k" in run("search", indexed, "x", "-k", 0).one_line_error(2)
     (tmp_path / "foreign").mkdir()
     (tmp_path / "foreign" / "catalog.sqlite").write_bytes(b"x" * 5000)
     assert "foreign" in run("info", tmp_path / "foreign").one_line_error(1)

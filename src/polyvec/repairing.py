@@ -6,6 +6,7 @@ vectors only are kept where their values are possible, and lost where not. The c
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from polyvec.arguments import flag, function, local_path, token_encoder
 from polyvec.collection import Index
 from polyvec.data import Document
 from polyvec.errors import StorageError
@@ -52,7 +54,7 @@ class RepairReport:
 
 
 def repair_index(
-    path: Path,
+    path: str | os.PathLike[str],
     *,
     encoder: Encoder | None = None,
     progress: Callable[[int], None] | None = None,
@@ -76,7 +78,12 @@ def repair_index(
         IndexLockedError: Where another process writes.
         IndexCorruptError: Where the catalog is damaged. Nothing was changed then.
     """
-    path = Path(path)
+    path = local_path("path", path)
+    if encoder is not None:
+        token_encoder("encoder", encoder)
+    function("progress", progress)
+    function("before", before)
+    dry_run = flag("dry_run", dry_run)
     catalog = Catalog.open(path)
     try:
         check_catalog(path, catalog)

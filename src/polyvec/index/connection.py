@@ -1,279 +1,233 @@
-"""Connections to an index's SQLite file that stay right beside other processes, copies of the folder and read-only disks.
+"""One SQLite connection: a call at a time, errors of SQLite as polyvec's own, and never carried over a fork.
 
-SQLite's locks belong to a process and are dropped when that process closes any descriptor of the file, as copying the folder
-does. Here a second lock, which belongs to a descriptor, keeps SQLite's log in place all the same. A reader that cannot use locks
-at all looks after each query whether the files are still those it has opened.
+Knows nothing about tables.
 """
 
 from __future__ import annotations
 
-import contextlib
+import ctypes
 import os
 import sqlite3
 import struct
 import sys
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from polyvec.errors import IndexCorruptError, StorageError
+from polyvec.errors import IndexCorruptError, InputError, PolyvecError, StorageError
+from polyvec.index.forks import ForkAware, forks_held_off, notice_fork, watch_forks
+from polyvec.index.sqlite_file import SQLiteFile, copy_database, open_file
 
-LOG, SHARED_MEMORY = "-wal", "-shm"  # the names of SQLite's log and of its index, after that of the database
+if sys.platform != "win32":
+    import fcntl
 
-# the bytes that SQLite locks, as its file format documents them
-_DATABASE_IN_USE = (0x4000_0002, 510)
-_MEMORY_IN_USE = (128, 1)
+Place = tuple[int, int]  # device and inode of a file
 
-Stamp = tuple[int, int, int, int]  # device, inode, size, time of change
+_SHARED_FIRST, _SHARED_SIZE = 0x40000002, 510  # bytes of a database file that SQLite locks while a connection is open
 
 
-class Connection(sqlite3.Connection):
-    """A connection that knows how it was opened; made by `connect` alone."""
+class Connection(ForkAware):
+    """Safe to share between threads. Makes no transactions of its own.
 
-    path: Path
-    writes = False
-    private: tuple[Stamp | None, ...] | None = None  # the files as they were opened, where locks cannot be used
-    _files: tuple[tuple[int, int] | None, ...] = ()
-    _guard: _Guard | None = None
+    Only SQLite's own errors are translated, and only those of the statement that is run: what comes out of the caller's code
+    is passed on as it is. Raises IndexCorruptError where the file is no database, StorageError for a full disk, after close()
+    and in a forked child, InputError for a value that SQLite cannot store.
+    """
 
-    def rows(self, query: str, parameters: Sequence[Any]) -> list[Any]:
-        """All that a query gives. Raises StorageError where a reader without locks may have read of two states."""
-        try:
-            found = self.execute(query, parameters).fetchall()
-        except sqlite3.DatabaseError:
-            self.check_unchanged()
-            raise
-        self.check_unchanged()
-        return found
+    def __init__(self, path: Path, *, write: bool) -> None:
+        self.path, self._write = path, write
+        self._calls = threading.RLock()  # held during each call of SQLite, and while a process forks
+        self._waited = True  # whether a fork that is under way has waited for the last call
+        self._raw: SQLiteFile | None = None
+        self._why = "the index is closed. Open it again with Index.open"
+        notice_fork()
+        watch_forks(self)
+        _let_go_of_inherited(path)
+        with self._calls, clear_errors(path):
+            self._raw = open_file(path, write=write)
+            self.place = place_of(path)
+
+    def execute(self, statement: str, parameters: Sequence[Any] = ()) -> list[Any]:
+        """Run one statement; all rows of its result."""
+        with self._calls:
+            raw = self._open()
+            try:
+                return raw.rows(statement, parameters)
+            except (sqlite3.Error, OverflowError, UnicodeError) as error:
+                raise translated(error, self.path) from error
+
+    def executemany(self, statement: str, rows: Iterable[Sequence[Any]]) -> None:
+        """Run one statement for each row of parameters."""
+        with self._calls:
+            raw = self._open()
+            try:
+                raw.executemany(statement, rows)
+            except (sqlite3.Error, OverflowError, UnicodeError) as error:
+                raise translated(error, self.path) from error
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open."""
+        return self._raw is not None and self._raw.in_transaction
+
+    def close(self) -> None:
+        """Let go of the file; safe to call twice."""
+        notice_fork()
+        with self._calls:
+            raw, self._raw = self._raw, None
+            if raw is not None:
+                raw.close()
+
+    def _open(self) -> SQLiteFile:
+        if self._raw is None:
+            raise StorageError(f"{self.path}: {self._why}.")
+        return self._raw
+
+    # -- files beneath it -------------------------------------------------------------------------------------------------
 
     def changed(self) -> bool:
         """Whether somebody has changed the files beneath a reader without locks."""
-        return self.private is not None and self.private != _stamps(self.path)
-
-    def check_unchanged(self) -> None:
-        """Raise StorageError where what was just read may be of two states."""
-        if self.changed():
-            raise StorageError(
-                f"{self.path}: a writer has changed the index while it was read from a folder without write permission. "
-                "Call refresh() or open it again; auto_refresh=True does so by itself."
-            )
+        with self._calls:
+            return self._raw is not None and self._raw.changed()
 
     def in_place(self) -> bool:
-        """Whether the files of a writer still are where they were opened: not removed, not replaced."""
-        return not self._files or self._files == _identities(self.path)
+        """Whether the files of a writer still are where they were opened."""
+        with self._calls:
+            return self._open().in_place()
 
     def rescue(self) -> None:
-        """Save what a log that another program has removed still holds: in the database, where the next reader finds it.
+        """Save what a log that another program has removed still holds, in the database."""
+        with self._calls, clear_errors(self.path):
+            self._open().rescue()
 
-        Raises StorageError where the database itself was moved or replaced.
-        """
-        database, log, _ = _identities(self.path)
-        if database != self._files[0]:
-            raise StorageError(
-                f"{self.path} was moved, removed or replaced while the index was open for writing. Nothing of this call is "
-                "stored there. Close the index and open it again."
-            )
-        if log == self._files[1]:
-            return
-        _, frames, copied = self.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-        if frames != copied:  # an older state is being read: a copy of the newest takes the database's place
-            _put_in_place(self, self.path)
+    def copy_to(self, path: Path) -> None:
+        """Write the state that this connection sees to a new file, durably."""
+        with self._calls, clear_errors(path):
+            raw = self._open()
+            copy_database(raw, path)
+            raw.check_unchanged()
 
-    def close(self) -> None:
-        """Copy the log into the database as far as readers allow, and leave the log where it is."""
-        guard, self._guard = self._guard, None
-        if guard is None:
-            super().close()
-            return
-        try:
-            if self.writes and not self.in_transaction:
-                with contextlib.suppress(sqlite3.Error):  # the log holds what could not be copied
-                    self.execute("PRAGMA busy_timeout = 0")
-                    self.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            super().close()
-        finally:
-            guard.leave()
+    # -- forks -----------------------------------------------------------------------------------------------------------
 
-    def __del__(self) -> None:
-        if self._guard is not None:
-            with contextlib.suppress(sqlite3.Error):
-                self.close()
+    def before_fork(self, until: float) -> None:
+        """Wait for a call under way."""
+        self._waited = self._calls.acquire(timeout=max(0.0, until - time.monotonic()))
+
+    def after_fork_in_parent(self) -> None:
+        """Let calls in again."""
+        if self._waited:
+            self._calls.release()
+
+    def after_fork_in_child(self) -> None:
+        """Hand the parent's connection to those that the child must never use, nor close without care."""
+        self._calls = threading.RLock()
+        raw, self._raw = self._raw, None
+        self._why = "this was begun before the process was forked. Begin it again in this process"
+        if raw is not None:
+            ctypes.pythonapi.Py_IncRef(
+                ctypes.py_object(raw)
+            )  # lives for ever: SQLite would roll back the parent's work
+            closable = self._waited and not (self._write and raw.in_transaction)
+            _inherited.append(_Inherited(raw, self.place, closable))
 
 
-def connect(path: Path, *, write: bool) -> Connection:
-    """A connection without transactions of its own. write: durable commits, and deleted bytes overwritten."""
-    with clear_errors(path):
-        if write:
-            connection = _open(path, str(path))
-            connection.writes = True
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("PRAGMA secure_delete = ON")
-            connection.execute("PRAGMA foreign_keys = ON")
-            connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()  # the log is there from now on
-            connection._files = _identities(path)
-            _protect(connection)
-            return connection
-        try:
-            connection = _open(path, _uri(path, "mode=ro"))
-            connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-        except sqlite3.OperationalError:  # beside a log that nobody may write, there are no locks
-            return _without_locks(path)
-        _protect(connection)
-        return connection
+def place_of(path: Path) -> Place:
+    """Which file lies at a path. Raises OSError where there is none."""
+    stat = os.stat(path)
+    return stat.st_dev, stat.st_ino
+
+
+def translated(error: Exception, path: Path) -> PolyvecError:
+    """An error of SQLite as ours, with the file in the message."""
+    if isinstance(error, (sqlite3.ProgrammingError, sqlite3.InterfaceError, OverflowError, UnicodeEncodeError)):
+        return InputError(
+            f"{path}: a value cannot be stored or looked up: {error}. Expected text or numbers of 64 bits."
+        )
+    if isinstance(error, sqlite3.OperationalError):
+        return StorageError(f"{path}: {error}. Check free space and write permission of the folder.")
+    if isinstance(error, (sqlite3.DatabaseError, UnicodeDecodeError)):
+        return IndexCorruptError(f"{path} is damaged: {error}.")
+    return StorageError(f"{path}: {error}.")
 
 
 @contextmanager
 def clear_errors(path: Path) -> Iterator[None]:
-    """Turn SQLite's errors into ours, with the file in the message."""
+    """Turn SQLite's errors into ours. Put it around our own statements only, never around code of a caller."""
     try:
         yield
-    except sqlite3.ProgrammingError as error:
-        raise StorageError(f"{path}: the index is closed ({error}).") from error
-    except sqlite3.OperationalError as error:
-        raise StorageError(f"{path}: {error}. Check free space and write permission of the folder.") from error
-    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
-        raise IndexCorruptError(f"{path} is damaged: {error}.") from error
+    except (sqlite3.Error, UnicodeDecodeError) as error:
+        raise translated(error, path) from error
 
 
-def copy_database(source: sqlite3.Connection, path: Path) -> None:
-    """Write the state that a connection sees to a new file, durably. In one step; others go on reading and writing."""
-    target = sqlite3.connect(path, isolation_level=None)
-    try:
-        source.backup(target)
-        target.execute("PRAGMA journal_mode = WAL")
-    finally:
-        target.close()
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
+# -- connections of a parent ---------------------------------------------------------------------------------------------
 
 
-def _put_in_place(source: sqlite3.Connection, path: Path) -> None:
-    aside = _beside(path, ".saved")
-    aside.unlink(missing_ok=True)
-    copy_database(source, aside)
-    for ending in (LOG, SHARED_MEMORY):
-        _beside(path, ending).unlink(missing_ok=True)
-    os.replace(aside, path)
+@dataclass(frozen=True)
+class _Inherited:
+    """A connection that a fork has copied into this process. closable: whether closing it changes nothing for the parent."""
+
+    raw: SQLiteFile
+    place: Place
+    closable: bool
 
 
-def _open(path: Path, database: str) -> Connection:
-    connection = sqlite3.connect(
-        database, uri=database.startswith("file:"), timeout=30, isolation_level=None, check_same_thread=False,
-        factory=Connection,
-    )  # fmt: skip
-    connection.path = path
-    return connection
+_inherited: list[_Inherited] = []  # of parents, not closed yet
+_never_closed: set[Place] = set()  # files with a connection that cannot be closed here
 
 
-def _without_locks(path: Path) -> Connection:
-    """A reader in a folder where it may create nothing. What it reads is right while the files stay as they are."""
-    before = _stamps(path)
-    log = before[1]
-    if log is not None and log[2]:  # its index is kept in memory, as there is no file for it
-        connection = _open(path, _uri(path, "mode=ro&vfs=unix-none"))
-        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-    else:
-        connection = _open(path, _uri(path, "mode=ro&immutable=1"))
-    connection.private = before
-    connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-    connection.check_unchanged()
-    return connection
+def _let_go_of_inherited(path: Path) -> None:
+    """Before a child opens a file: close what its parent had open, as far as that touches nothing of the parent's.
 
-
-def _uri(path: Path, options: str) -> str:
-    return f"{Path(os.path.abspath(path)).as_uri()}?{options}"
-
-
-def _beside(path: Path, ending: str) -> Path:
-    return path.with_name(path.name + ending)
-
-
-def _stamps(path: Path) -> tuple[Stamp | None, ...]:
-    """Database and log as they are now. A log that holds nothing is the same as none."""
-    found: list[Stamp | None] = []
-    for file in (path, _beside(path, LOG)):
-        try:
-            status = os.stat(file)
-        except OSError:
-            found.append(None)
-            continue
-        known = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
-        found.append(known if status.st_size or file == path else None)
-    return tuple(found)
-
-
-def _identities(path: Path) -> tuple[tuple[int, int] | None, ...]:
-    """Which files database, log and its index are."""
-    return tuple(_identity(_beside(path, ending)) for ending in ("", LOG, SHARED_MEMORY))
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    try:
-        status = os.stat(path)
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
-
-
-@dataclass
-class _Guard:
-    """Locks that no copying drops, held while any connection of this process to one file is open.
-
-    Its descriptors are closed after the last such connection: closing them earlier would drop SQLite's own locks.
+    SQLite shares its knowledge of file locks between all connections of a process to one file. With the parent's connections among
+    them, it would believe that this process holds locks which it does not. A connection in the middle of writing cannot be closed
+    here: rolling back would clear what the parent has written to the shared index of SQLite's log.
     """
-
-    key: tuple[int, int]
-    descriptors: list[int]
-    users: int = 0
-
-    def leave(self) -> None:
-        """Say that a connection was closed."""
-        with _guards_lock:
-            self.users -= 1
-            if self.users:
-                return
-            if _guards.get(self.key) is self:
-                del _guards[self.key]
-            for descriptor in self.descriptors:
-                os.close(descriptor)
-            self.descriptors = []
-
-
-_guards: dict[tuple[int, int], _Guard] = {}
-_guards_lock = threading.RLock()
+    if _inherited:
+        with forks_held_off():
+            while _inherited:
+                one = _inherited[-1]
+                if one.closable:
+                    _close_quietly(one)
+                else:
+                    _never_closed.add(one.place)
+                _inherited.pop()
+    if _never_closed:
+        with suppress(OSError):
+            if place_of(path) in _never_closed:
+                raise StorageError(
+                    f"{path}: this process was forked while its parent was writing this index, so it cannot be opened here. "
+                    'Open it in a process of its own: multiprocessing with "spawn", or a new command.'
+                )
 
 
-def _protect(connection: Connection) -> None:
-    """Count a connection that has just read, and hold the second locks for it."""
-    key = _identity(connection.path)
-    if key is None:
-        return
-    with _guards_lock:
-        guard = _guards.get(key)
-        if guard is None:
-            guard = _guards[key] = _Guard(key, [])
-            for ending, (start, length) in (("", _DATABASE_IN_USE), (SHARED_MEMORY, _MEMORY_IN_USE)):
-                with contextlib.suppress(OSError):  # a file system without such locks: SQLite's own have to do
-                    descriptor = os.open(_beside(connection.path, ending), os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
-                    guard.descriptors.append(descriptor)
-                    _share_bytes(descriptor, start, length)
-        guard.users += 1
-        connection._guard = guard
+def _close_quietly(one: _Inherited) -> None:
+    """Close a parent's connection so that SQLite does not tidy up its log, as it does where it believes to be alone."""
+    if sys.version_info >= (3, 12):
+        one.raw.setconfig(sqlite3.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE)
+        one.raw.close_in_child()
+    else:
+        with _others_seem_connected(one.place):
+            one.raw.close_in_child()
 
 
-if sys.platform == "linux":
-    import fcntl
-
-    _FLOCK = struct.Struct("hhqqixxxx")  # type, whence, start, length, process
-
-    def _share_bytes(descriptor: int, start: int, length: int) -> None:
-        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _FLOCK.pack(fcntl.F_RDLCK, os.SEEK_SET, start, length, 0))
-
-else:
-
-    def _share_bytes(descriptor: int, start: int, length: int) -> None:
-        """Elsewhere, readers that never write and a writer that leaves its log in place have to do."""
+@contextmanager
+def _others_seem_connected(place: Place) -> Iterator[None]:
+    """Hold the lock that each connection to a database holds, in the way that SQLite in this process respects too (Linux)."""
+    descriptor = None
+    if hasattr(fcntl, "F_OFD_SETLKW"):
+        for name in os.listdir("/proc/self/fd"):
+            with suppress(OSError):
+                if place_of(Path("/proc/self/fd", name)) == place:
+                    descriptor = os.open(f"/proc/self/fd/{name}", os.O_RDONLY)
+                    lock = struct.pack("@hhqqi4x", fcntl.F_RDLCK, os.SEEK_SET, _SHARED_FIRST, _SHARED_SIZE, 0)
+                    fcntl.fcntl(descriptor, fcntl.F_OFD_SETLKW, lock)
+                    break
+    try:
+        yield
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)

@@ -17,10 +17,10 @@ from typing import Any
 
 from polyvec.errors import StorageError
 from polyvec.index.catalog import CATALOG_FILE, Catalog
-from polyvec.index.connection import LOG, SHARED_MEMORY
 from polyvec.index.format import sync_folder
 from polyvec.index.lock import LOCK_FILE, WriterLock
 from polyvec.index.reader import SEGMENT_FOLDER
+from polyvec.index.sqlite_file import LOG, SHARED_MEMORY
 
 _STAGING = ".creating"
 _OF_THE_SYSTEM = re.compile(  # what file managers, disks and version control put into empty folders
@@ -28,7 +28,7 @@ _OF_THE_SYSTEM = re.compile(  # what file managers, disks and version control pu
     r"|\.gitkeep|\.keep|\.nfs.*",
     re.IGNORECASE,
 )
-_OWN_FILE = re.compile(r"\d{8,}\.(seg|codec)(\.tmp)?")  # what writers put into the folder of segments
+_OWN_FILE = re.compile(r"\d{8,}\.(seg|codec)(\.(\d+\.)?tmp)?")  # what writers put into the folder of segments
 
 
 def make_folder(path: Path, meta: dict[str, Any]) -> None:
