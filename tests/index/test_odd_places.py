@@ -339,16 +339,16 @@ def test_a_log_that_somebody_removes_costs_nothing_that_was_stored(path: Path, h
 
 def without_locks(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Make readers of this process find a folder in which they can create nothing and no file for shared locks."""
-    from polyvec.index import connection
+    from polyvec.index import sqlite_file
 
-    opened = connection._open
+    opened = sqlite_file._open
 
-    def refusing(where: Path, database: str) -> connection.Connection:
+    def refusing(where: Path, database: str) -> sqlite_file.SQLiteFile:
         if where.parent == path and database.endswith("mode=ro"):
             raise sqlite3.OperationalError("unable to open database file")
         return opened(where, database)
 
-    monkeypatch.setattr(connection, "_open", refusing)
+    monkeypatch.setattr(sqlite_file, "_open", refusing)
 
 
 _CHANGE = """
@@ -381,7 +381,7 @@ def test_a_reader_without_locks_is_right_or_refuses(
 def test_a_log_left_by_a_crash_is_read_without_locks(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     code = (
         "import os, polyvec, sys, numpy as np\n"
-        "polyvec.Index.open(sys.argv[1]).add_vectors(['c'], [np.eye(8, dtype='f4')[:2]]); os.kill(os.getpid(), 9)"
+        "i = polyvec.Index.open(sys.argv[1]); i.add_vectors(['c'], [np.eye(8, dtype='f4')[:2]]); os.kill(os.getpid(), 9)"
     )
     subprocess.run([sys.executable, "-c", code, str(path)], check=False)
     (path / "catalog.sqlite-shm").unlink()
