@@ -53,7 +53,7 @@ class Step:
         if self.call in ("compact", "retrain"):
             index.compact(retrain=self.call == "retrain")
         elif self.call == "delete":
-            index.delete(self.documents)
+            index.delete(list(self.documents))
         else:
             existing: Any = "error" if self.call == "add" else "replace"
             index.add([fields(name, version) for name, version in self.documents.items()], existing=existing)

@@ -381,7 +381,7 @@ def test_a_reader_without_locks_is_right_or_refuses(
 def test_a_log_left_by_a_crash_is_read_without_locks(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     code = (
         "import os, polyvec, sys, numpy as np\n"
-        "index = polyvec.Index.open(sys.argv[1]); index.add_vectors(['c'], [np.eye(8, dtype='f4')[:2]]); os.kill(os.getpid(), 9)"
+        "i = polyvec.Index.open(sys.argv[1]); i.add_vectors(['c'], [np.eye(8, dtype='f4')[:2]]); os.kill(os.getpid(), 9)"
     )
     subprocess.run([sys.executable, "-c", code, str(path)], check=False)
     (path / "catalog.sqlite-shm").unlink()

@@ -25,7 +25,7 @@ Int64 = npt.NDArray[np.int64]
 def problems_of(catalog: Catalog, snapshot: Snapshot) -> list[str]:
     """Returns the problems found, one sentence each; empty if there are none. Reads everything."""
     problems = catalog.integrity() + keyword_problems(catalog)
-    if not (catalog.path.parent / SEGMENT_FOLDER).is_dir():
+    if catalog.path.is_file() and not (catalog.path.parent / SEGMENT_FOLDER).is_dir():
         problems.append(f"{catalog.path.parent / SEGMENT_FOLDER} is missing: every index has this folder")
     records = catalog.segments()
     for before, after in pairwise(records):

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from polyvec.errors import IndexLockedError, PolyvecError, StorageError
+from polyvec.errors import IndexCorruptError, IndexLockedError, PolyvecError, StorageError
 from polyvec.index.connection import Connection, Place
 
 META_SCHEMA = "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID"
@@ -108,7 +108,10 @@ class Database:
 
     def meta(self) -> dict[str, Any]:
         """Every setting of the index, decoded."""
-        return {key: json.loads(value) for key, value in self._rows("SELECT key, value FROM meta")}
+        try:
+            return {key: json.loads(value) for key, value in self._rows("SELECT key, value FROM meta")}
+        except ValueError as error:
+            raise IndexCorruptError(f"{self.path} is damaged: a setting in it is no JSON.") from error
 
     def set_meta(self, values: dict[str, Any]) -> None:
         """Store settings; call inside a transaction."""

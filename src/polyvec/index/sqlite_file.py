@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from polyvec.errors import StorageError
+from polyvec.errors import IndexMissingError, StorageError
 
 LOG, SHARED_MEMORY = "-wal", "-shm"  # the names of SQLite's log and of its index, after that of the database
 
@@ -69,9 +69,13 @@ class SQLiteFile(sqlite3.Connection):
     def rescue(self) -> None:
         """Save what a log that another program has removed still holds: in the database, where the next reader finds it.
 
-        Raises StorageError where the database itself was moved or replaced.
+        Raises IndexMissingError where the database itself was moved or deleted, StorageError where it was replaced.
         """
         database, log, _ = _identities(self.path)
+        if database is None:
+            raise IndexMissingError(
+                f"{self.path}: the index that was opened here has been moved or deleted. Open it where it is now."
+            )
         if database != self._files[0]:
             raise StorageError(
                 f"{self.path} was moved, removed or replaced while the index was open for writing. Nothing of this call is "
@@ -224,7 +228,7 @@ class _Guard:
 
     def leave(self) -> None:
         """Say that a connection was closed."""
-        with _guards_lock:
+        with _guards_lock():
             self.users -= 1
             if self.users:
                 return
@@ -235,24 +239,13 @@ class _Guard:
             self.descriptors = []
 
 
+# A forked child keeps the descriptors of its parent: closing them would drop the locks of connections that it opens itself.
 _guards: dict[tuple[int, int], _Guard] = {}
-_guards_lock = threading.RLock()
+_locks: dict[int, threading.RLock] = {}  # one a process: another thread may hold the parent's when a child is forked
 
 
-def _forget_guards() -> None:
-    """In a forked child, which has no connection of its own yet: the locks are the parent's."""
-    global _guards_lock  # noqa: PLW0603  # another thread may have held it when the process was forked
-    _guards_lock = threading.RLock()
-    guards = list(_guards.values())
-    _guards.clear()
-    for guard in guards:
-        for descriptor in guard.descriptors:
-            with contextlib.suppress(OSError):
-                os.close(descriptor)
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_guards)
+def _guards_lock() -> threading.RLock:
+    return _locks.setdefault(os.getpid(), threading.RLock())
 
 
 def _protect(connection: SQLiteFile) -> None:
@@ -260,7 +253,7 @@ def _protect(connection: SQLiteFile) -> None:
     key = _identity(connection.path)
     if key is None:
         return
-    with _guards_lock:
+    with _guards_lock():
         guard = _guards.get(key)
         if guard is None:
             guard = _guards[key] = _Guard(key, [])
