@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -103,13 +103,25 @@ def test_sql_and_the_definition_agree(condition: dict[str, Any], rows: list[dict
         assert table.rows_where(condition).tolist() == [i for i, row in enumerate(rows) if matches(condition, row)]
 
 
+class InMemory:
+    """What a table needs of a connection, without a file."""
+
+    def __init__(self) -> None:
+        self._raw = sqlite3.connect(":memory:", isolation_level=None)
+        self.close = self._raw.close
+        self.executemany = self._raw.executemany
+
+    def execute(self, statement: str, parameters: Sequence[Any] = ()) -> list[Any]:
+        return self._raw.execute(statement, parameters).fetchall()
+
+
 @contextmanager
 def stored(rows: list[dict[str, Any]]) -> Iterator[DocumentsTable]:
     """A table of documents in memory, row i with the i-th metadata."""
-    connection = sqlite3.connect(":memory:", isolation_level=None)
+    connection = InMemory()
     for statement in DOCUMENTS_SCHEMA.split(";\n"):
         connection.execute(statement)
-    table = DocumentsTable(connection, Path("memory"), pinned=False)
+    table = DocumentsTable(connection, Path("memory"), pinned=False)  # type: ignore[arg-type]
     table.insert_documents(StoredDocument(i, str(i), None, row, 1, False) for i, row in enumerate(rows))
     yield table
     connection.close()
