@@ -60,20 +60,20 @@ template <class I, std::size_t R>
 POLYVEC_APART void int_tile(const std::uint8_t* x, std::size_t stride, const std::int8_t* weights, std::size_t count, std::size_t ahead,
                             std::int32_t* sums) {
   typename I::ivec acc[R][I::vectors];
-  for (std::size_t r = 0; r < R; ++r) {
-    for (std::size_t v = 0; v < I::vectors; ++v) acc[r][v] = I::int_zero();
+  POLYVEC_UNROLL for (std::size_t r = 0; r < R; ++r) {
+    POLYVEC_UNROLL for (std::size_t v = 0; v < I::vectors; ++v) acc[r][v] = I::int_zero();
   }
   for (std::size_t g = 0; g < count; ++g, weights += kPanel<I> * 4, x += 4) {
     decltype(I::load_weights(weights)) columns[I::vectors];
-    for (std::size_t v = 0; v < I::vectors; ++v) columns[v] = I::load_weights(weights + v * I::lanes * 4);
+    POLYVEC_UNROLL for (std::size_t v = 0; v < I::vectors; ++v) columns[v] = I::load_weights(weights + v * I::lanes * 4);
     if (ahead) ask_for<kPanel<I> * 4>(reinterpret_cast<const char*>(weights) + ahead);
-    for (std::size_t r = 0; r < R; ++r) {
+    POLYVEC_UNROLL for (std::size_t r = 0; r < R; ++r) {
       const auto four = I::spread(x + r * stride);
-      for (std::size_t v = 0; v < I::vectors; ++v) acc[r][v] = I::dot(acc[r][v], four, columns[v]);
+      POLYVEC_UNROLL for (std::size_t v = 0; v < I::vectors; ++v) acc[r][v] = I::dot(acc[r][v], four, columns[v]);
     }
   }
-  for (std::size_t r = 0; r < R; ++r) {
-    for (std::size_t v = 0; v < I::vectors; ++v) I::store_int(sums + r * kPanel<I> + v * I::lanes, acc[r][v]);
+  POLYVEC_UNROLL for (std::size_t r = 0; r < R; ++r) {
+    POLYVEC_UNROLL for (std::size_t v = 0; v < I::vectors; ++v) I::store_int(sums + r * kPanel<I> + v * I::lanes, acc[r][v]);
   }
 }
 
@@ -82,20 +82,20 @@ template <class I, std::size_t R, std::size_t V, bool add>
 POLYVEC_APART void float_tile(const float* x, std::size_t stride, const float* weights, std::size_t weight_stride, std::size_t k,
                               std::size_t ahead, float* out, std::size_t out_stride) {
   typename I::fvec acc[R][V];
-  for (std::size_t r = 0; r < R; ++r) {
-    for (std::size_t v = 0; v < V; ++v) acc[r][v] = add ? I::load(out + r * out_stride + v * I::lanes) : I::set(0.0f);
+  POLYVEC_UNROLL for (std::size_t r = 0; r < R; ++r) {
+    POLYVEC_UNROLL for (std::size_t v = 0; v < V; ++v) acc[r][v] = add ? I::load(out + r * out_stride + v * I::lanes) : I::set(0.0f);
   }
   for (std::size_t i = 0; i < k; ++i, weights += weight_stride, ++x) {
     typename I::fvec columns[V];
-    for (std::size_t v = 0; v < V; ++v) columns[v] = I::load(weights + v * I::lanes);
+    POLYVEC_UNROLL for (std::size_t v = 0; v < V; ++v) columns[v] = I::load(weights + v * I::lanes);
     if (ahead) ask_for<I::lanes * V * 4>(reinterpret_cast<const char*>(weights) + ahead);
-    for (std::size_t r = 0; r < R; ++r) {
+    POLYVEC_UNROLL for (std::size_t r = 0; r < R; ++r) {
       const typename I::fvec value = I::set(x[r * stride]);
-      for (std::size_t v = 0; v < V; ++v) acc[r][v] = I::fma(value, columns[v], acc[r][v]);
+      POLYVEC_UNROLL for (std::size_t v = 0; v < V; ++v) acc[r][v] = I::fma(value, columns[v], acc[r][v]);
     }
   }
-  for (std::size_t r = 0; r < R; ++r) {
-    for (std::size_t v = 0; v < V; ++v) I::store(out + r * out_stride + v * I::lanes, acc[r][v]);
+  POLYVEC_UNROLL for (std::size_t r = 0; r < R; ++r) {
+    POLYVEC_UNROLL for (std::size_t v = 0; v < V; ++v) I::store(out + r * out_stride + v * I::lanes, acc[r][v]);
   }
 }
 

@@ -16,8 +16,10 @@
 
 #if defined(__GNUC__)
 #define POLYVEC_APART __attribute__((noinline))
+#define POLYVEC_UNROLL _Pragma("GCC unroll 32")  // or arrays of registers are kept in memory
 #else
 #define POLYVEC_APART
+#define POLYVEC_UNROLL
 #endif
 
 #include "kernels/encoder_rows.inl"
