@@ -255,7 +255,9 @@ def build_backbone(
         ModelError: for weights that are missing, left over, misshapen or not finite.
     """
     taken = _Taken(weights, name)
-    names, hidden, feed = _NAMES[architecture.family], architecture.hidden, architecture.feed
+    fused = architecture.family == "rotary" and any(".mixer.Wqkv." in key for key in taken.weights)  # transformers writes both
+    names = _NAMES["jina" if fused else architecture.family]
+    hidden, feed = architecture.hidden, architecture.feed
     biased = architecture.family != "modernbert"
 
     def linear(keys: Sequence[str], outputs: int, inputs: int) -> Any:
