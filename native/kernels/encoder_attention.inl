@@ -45,11 +45,25 @@ std::size_t attention_floats(std::size_t tokens, std::size_t size) {
 
 template <class I>
 void pack_keys(const float* keys, std::size_t stride, std::size_t count, std::size_t size, float* to) {
-  for (std::size_t first = 0; first < count; first += kNarrow<I>, to += kNarrow<I> * size) {
-    for (std::size_t lane = 0; lane < kNarrow<I>; ++lane) {
-      const float* row = keys + (first + lane) * stride;
-      for (std::size_t i = 0; i < size; ++i) to[i * kNarrow<I> + lane] = first + lane < count ? row[i] : 0.0f;
+  for (std::size_t first = 0; first < count; first += I::lanes) {
+    float* const column = to + first / kNarrow<I> * kNarrow<I> * size + first % kNarrow<I>;
+    const float* const rows = keys + first * stride;
+    std::size_t i = 0;
+    for (; first + I::lanes <= count && i + I::lanes <= size; i += I::lanes) {
+      typename I::fvec square[I::lanes];
+      POLYVEC_UNROLL for (std::size_t r = 0; r < I::lanes; ++r) square[r] = I::load(rows + r * stride + i);
+      I::transpose(square);
+      POLYVEC_UNROLL for (std::size_t r = 0; r < I::lanes; ++r) I::store(column + (i + r) * kNarrow<I>, square[r]);
     }
+    for (; i < size; ++i) {
+      for (std::size_t lane = 0; lane < I::lanes; ++lane) {
+        column[i * kNarrow<I> + lane] = first + lane < count ? rows[lane * stride + i] : 0.0f;
+      }
+    }
+  }
+  for (std::size_t first = (count + I::lanes - 1) / I::lanes * I::lanes; first % kNarrow<I>; first += I::lanes) {  // unused lanes
+    float* const column = to + first / kNarrow<I> * kNarrow<I> * size + first % kNarrow<I>;
+    for (std::size_t i = 0; i < size; ++i) I::store(column + i * kNarrow<I>, I::set(0.0f));
   }
 }
 
@@ -82,7 +96,7 @@ inline float softmax_block(float* scores, std::size_t count, float& high, float&
   fvec most = I::load(scores);
   for (std::size_t i = I::lanes; i < whole; i += I::lanes) most = I::max(I::load(scores + i), most);
   const float before = high;
-  high = std::max(before, highest<I>(most));
+  high = std::max(before, I::highest(most));
   const fvec top = I::set(high);
   fvec sum = I::set(0.0f);
   for (std::size_t i = 0; i < whole; i += I::lanes) {
@@ -91,7 +105,7 @@ inline float softmax_block(float* scores, std::size_t count, float& high, float&
     sum = I::add(sum, share);
   }
   const float shrink = before == high ? 1.0f : std::exp2(before - high);
-  total_before = total_before * shrink + total<I>(sum);
+  total_before = total_before * shrink + I::total(sum);
   return shrink;
 }
 

@@ -21,9 +21,33 @@ struct Avx512 {
   static fvec fma(fvec a, fvec b, fvec c) { return _mm512_fmadd_ps(a, b, c); }
   static fvec min(fvec a, fvec b) { return _mm512_min_ps(a, b); }
   static fvec max(fvec a, fvec b) { return _mm512_max_ps(a, b); }
-  static fvec round(fvec a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
-  static fvec binary_exponent(fvec whole) {
-    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(_mm512_cvtps_epi32(whole), _mm512_set1_epi32(127)), 23));
+  static float total(fvec a) { return _mm512_reduce_add_ps(a); }
+  static float lowest(fvec a) { return _mm512_reduce_min_ps(a); }
+  static float highest(fvec a) { return _mm512_reduce_max_ps(a); }
+  static fvec raised(fvec a, fvec power) {
+    return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(a), _mm512_slli_epi32(_mm512_castps_si512(power), 23)));
+  }
+  static void transpose(fvec (&rows)[16]) {
+    fvec pairs[16], fours[16];
+    POLYVEC_UNROLL for (int i = 0; i < 16; i += 2) {
+      pairs[i] = _mm512_unpacklo_ps(rows[i], rows[i + 1]);
+      pairs[i + 1] = _mm512_unpackhi_ps(rows[i], rows[i + 1]);
+    }
+    POLYVEC_UNROLL for (int i = 0; i < 16; i += 4) {
+      fours[i] = _mm512_shuffle_ps(pairs[i], pairs[i + 2], 0x44);
+      fours[i + 1] = _mm512_shuffle_ps(pairs[i], pairs[i + 2], 0xee);
+      fours[i + 2] = _mm512_shuffle_ps(pairs[i + 1], pairs[i + 3], 0x44);
+      fours[i + 3] = _mm512_shuffle_ps(pairs[i + 1], pairs[i + 3], 0xee);
+    }
+    POLYVEC_UNROLL for (int i = 0; i < 4; ++i) {
+      const fvec low = _mm512_shuffle_f32x4(fours[i], fours[i + 4], 0x88), high = _mm512_shuffle_f32x4(fours[i + 8], fours[i + 12], 0x88);
+      const fvec low_odd = _mm512_shuffle_f32x4(fours[i], fours[i + 4], 0xdd);
+      const fvec high_odd = _mm512_shuffle_f32x4(fours[i + 8], fours[i + 12], 0xdd);
+      rows[i] = _mm512_shuffle_f32x4(low, high, 0x88);
+      rows[i + 8] = _mm512_shuffle_f32x4(low, high, 0xdd);
+      rows[i + 4] = _mm512_shuffle_f32x4(low_odd, high_odd, 0x88);
+      rows[i + 12] = _mm512_shuffle_f32x4(low_odd, high_odd, 0xdd);
+    }
   }
   static ivec int_zero() { return _mm512_setzero_si512(); }
   static ivec load_int(const std::int32_t* from) { return _mm512_loadu_si512(from); }

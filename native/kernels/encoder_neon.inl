@@ -26,9 +26,16 @@ struct NeonBase {
   static fvec fma(fvec a, fvec b, fvec c) { return vfmaq_f32(c, a, b); }
   static fvec min(fvec a, fvec b) { return vminq_f32(a, b); }
   static fvec max(fvec a, fvec b) { return vmaxq_f32(a, b); }
-  static fvec round(fvec a) { return vrndnq_f32(a); }
-  static fvec binary_exponent(fvec whole) {
-    return vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(vcvtnq_s32_f32(whole), vdupq_n_s32(127)), 23));
+  static float total(fvec a) { return vaddvq_f32(a); }
+  static float lowest(fvec a) { return vminvq_f32(a); }
+  static float highest(fvec a) { return vmaxvq_f32(a); }
+  static fvec raised(fvec a, fvec power) {
+    return vreinterpretq_f32_s32(vaddq_s32(vreinterpretq_s32_f32(a), vshlq_n_s32(vreinterpretq_s32_f32(power), 23)));
+  }
+  static void transpose(fvec (&rows)[4]) {
+    const float32x4x2_t low = vzipq_f32(rows[0], rows[2]), high = vzipq_f32(rows[1], rows[3]);
+    const float32x4x2_t first = vzipq_f32(low.val[0], high.val[0]), second = vzipq_f32(low.val[1], high.val[1]);
+    rows[0] = first.val[0], rows[1] = first.val[1], rows[2] = second.val[0], rows[3] = second.val[1];
   }
   static ivec int_zero() { return vdupq_n_s32(0); }
   static ivec load_int(const std::int32_t* from) { return vld1q_s32(from); }

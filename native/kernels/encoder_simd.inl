@@ -2,7 +2,8 @@
 // flags; everything here is in unnamed namespaces so that no such code leaks to another file.
 //
 // An instruction set I gives:
-//   fvec, lanes, set, load, store, add, sub, mul, fma, min, max, round, binary_exponent (2 ** whole number)
+//   fvec, lanes, set, load, store, add, sub, mul, fma, min, max, total, lowest, highest, transpose (lanes vectors),
+//   raised (times 2 to the power of the whole number in the lowest bits of a float)
 //   ivec, int_zero, load_int, store_int, to_float, load_weights (lanes groups of four), spread (four bytes to all lanes),
 //   dot (adds the products of four bytes of activations and four of weights, a lane), store_bytes (rounds levels)
 //   vectors, rows: registers of a tile of a linear layer · attention_vectors, attention_rows: of a tile of attention
