@@ -117,6 +117,7 @@ class Model {
         std::vector<LayerParts> layers, std::vector<ProjectionParts> projections)
       : kernel_(kernel_named(name)) {
     expect(hidden > 0 && heads > 0 && hidden % heads == 0 && feed > 0, "hidden must be a multiple of heads, and feed above 0");
+    expect(hidden / heads <= kMostHeadSize, "a head may have 256 dimensions at most");
     expect(eps >= 0, "eps must be 0 or more");
     model_.hidden = hidden, model_.heads = heads, model_.head_size = hidden / heads, model_.feed = feed, model_.eps = eps;
     model_.centered = centered, model_.norm_first = norm_first, model_.gated = gated;

@@ -14,6 +14,8 @@
 
 namespace polyvec {
 
+constexpr std::size_t kMostHeadSize = 256;  // dimensions of an attention head
+
 enum class Arithmetic { fp32, int8 };
 
 // One linear layer, packed for one kernel: outputs in panels of EncoderKernel::panel, the last one filled up with zeros.

@@ -9,6 +9,8 @@ namespace {
 
 constexpr std::size_t kQueries = 12;     // handled at a time
 constexpr std::size_t kKeyBlock = 256;   // keys that scores are kept of; a multiple of every panel
+constexpr std::size_t kAttentionStride = kMostHeadSize;  // of queries and scores: known to the compiler, so that a tile needs one pointer
+static_assert(kKeyBlock <= kAttentionStride, "scores of a block of keys must fit a row");
 constexpr float kLog2e = 1.44269504f;
 
 template <class I>
@@ -30,8 +32,8 @@ AttentionScratch lay_out(std::size_t tokens, std::size_t size) {
   AttentionScratch at{};
   at.values = at.keys + narrow_panels<I>(tokens) * kNarrow<I> * size;
   at.queries = at.values + tokens * width;
-  at.scores = at.queries + kQueries * size;
-  at.sums = at.scores + kQueries * kKeyBlock;
+  at.scores = at.queries + kQueries * kAttentionStride;
+  at.sums = at.scores + kQueries * kAttentionStride;
   at.highest = at.sums + kQueries * width;
   at.totals = at.highest + kQueries;
   at.end = at.totals + kQueries;
@@ -70,19 +72,26 @@ void pack_keys(const float* keys, std::size_t stride, std::size_t count, std::si
 template <class I>
 void pack_values(const float* values, std::size_t stride, std::size_t count, std::size_t size, float* to) {
   for (std::size_t first = 0; first < size; first += kNarrow<I>) {
-    const std::size_t here = std::min(kNarrow<I>, size - first);
     for (std::size_t t = 0; t < count; ++t, to += kNarrow<I>) {
-      std::memcpy(to, values + t * stride + first, here * sizeof(float));
-      std::fill(to + here, to + kNarrow<I>, 0.0f);
+      const float* const row = values + t * stride;
+      POLYVEC_UNROLL for (std::size_t v = 0; v < I::attention_vectors; ++v) {
+        const std::size_t column = first + v * I::lanes;
+        if (column + I::lanes <= size) {
+          I::store(to + v * I::lanes, I::load(row + column));
+        } else {
+          for (std::size_t lane = 0; lane < I::lanes; ++lane) to[v * I::lanes + lane] = column + lane < size ? row[column + lane] : 0.0f;
+        }
+      }
     }
   }
 }
 
-// out (rows, out_stride) = or += x (rows, stride) times one panel (k, kNarrow).
+// out (rows, out_stride) = or += x (rows, kAttentionStride) times one panel (k, kNarrow).
 template <class I, bool add>
-inline void narrow(const float* x, std::size_t stride, std::size_t rows, const float* panel, std::size_t k, float* out, std::size_t out_stride) {
+inline void narrow(const float* x, std::size_t rows, const float* panel, std::size_t k, float* out, std::size_t out_stride) {
   in_tiles<I::attention_rows>(rows, [&](auto count, std::size_t row) {
-    float_tile<I, count, I::attention_vectors, add>(x + row * stride, stride, panel, kNarrow<I>, k, 0, out + row * out_stride, out_stride);
+    float_tile<I, count, I::attention_vectors, add, kAttentionStride>(x + row * kAttentionStride, kAttentionStride, panel, kNarrow<I>, k, 0,
+                                                                      out + row * out_stride, out_stride);
   });
 }
 
@@ -132,7 +141,7 @@ void attend(const AttentionJob& job, std::size_t head, float* memory) {
   for (std::size_t q = 0; q < job.tokens; q += kQueries) {
     const std::size_t rows = std::min(kQueries, job.tokens - q);
     for (std::size_t r = 0; r < rows; ++r) {
-      for (std::size_t i = 0; i < size; ++i) asked[r * size + i] = queries[(q + r) * stride + i] * factor;
+      for (std::size_t i = 0; i < size; ++i) asked[r * kAttentionStride + i] = queries[(q + r) * stride + i] * factor;
     }
     std::fill(highest_scores, highest_scores + rows, -1e30f);
     std::fill(totals, totals + rows, 0.0f);
@@ -142,16 +151,16 @@ void attend(const AttentionJob& job, std::size_t head, float* memory) {
     for (std::size_t first = low; first < high; first += kKeyBlock) {
       const std::size_t count = std::min(kKeyBlock, high - first);
       for (std::size_t key = 0; key < count; key += kNarrow<I>) {
-        narrow<I, false>(asked, size, rows, keys + (first + key) * size, size, all_scores + key, kKeyBlock);
+        narrow<I, false>(asked, rows, keys + (first + key) * size, size, all_scores + key, kAttentionStride);
       }
       for (std::size_t r = 0; r < rows; ++r) {
-        float* const scores = all_scores + r * kKeyBlock;
+        float* const scores = all_scores + r * kAttentionStride;
         if (job.window) leave_window(scores, first, count, q + r, job.window);
         const float shrink = softmax_block<I>(scores, count, highest_scores[r], totals[r]);
         for (std::size_t i = 0; shrink != 1.0f && i < row; ++i) sums[r * row + i] *= shrink;
       }
       for (std::size_t i = 0; i < row; i += kNarrow<I>) {
-        narrow<I, true>(all_scores, kKeyBlock, rows, values + i * n + first * kNarrow<I>, count, sums + i, row);
+        narrow<I, true>(all_scores, rows, values + i * n + first * kNarrow<I>, count, sums + i, row);
       }
     }
     for (std::size_t r = 0; r < rows; ++r) {

@@ -77,10 +77,12 @@ POLYVEC_APART void int_tile(const std::uint8_t* x, std::size_t stride, const std
   }
 }
 
-// out = x times weights, or that added to out. weights: (k, weight_stride), V vectors of each row · out: (R, out_stride)
-template <class I, std::size_t R, std::size_t V, bool add>
+// out = x times weights, or that added to out. x: (R, stride), which is `fixed` unless that is 0 · weights: (k, weight_stride), V vectors of
+// each row · out: (R, out_stride)
+template <class I, std::size_t R, std::size_t V, bool add, std::size_t fixed>
 POLYVEC_APART void float_tile(const float* x, std::size_t stride, const float* weights, std::size_t weight_stride, std::size_t k,
                               std::size_t ahead, float* out, std::size_t out_stride) {
+  if (fixed) stride = fixed;
   typename I::fvec acc[R][V];
   POLYVEC_UNROLL for (std::size_t r = 0; r < R; ++r) {
     POLYVEC_UNROLL for (std::size_t v = 0; v < V; ++v) acc[r][v] = add ? I::load(out + r * out_stride + v * I::lanes) : I::set(0.0f);
@@ -172,7 +174,7 @@ void float_linear(const LinearJob& job) {
     in_tiles<I::rows>(job.rows, [&](auto rows, std::size_t row) {
       alignas(64) float sums[I::rows * kPanel<I>];
       const std::size_t ahead = row == 0 && first + kPanel<I> < layer.n ? floats * sizeof(float) : 0;
-      float_tile<I, rows, I::vectors, false>(x + row * job.stride, job.stride, weights, kPanel<I>, layer.k, ahead, sums, kPanel<I>);
+      float_tile<I, rows, I::vectors, false, 0>(x + row * job.stride, job.stride, weights, kPanel<I>, layer.k, ahead, sums, kPanel<I>);
       for (std::size_t v = 0; v < I::vectors && first + v * I::lanes < layer.n; ++v) {
         const std::size_t column = first + v * I::lanes;
         const typename I::fvec bias = I::load(layer.bias + column);
