@@ -7,13 +7,17 @@ NATIVE := $(wildcard native/*.cpp native/*.hpp native/*.h native/kernels/*) CMak
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test check bench docs native fuzz reproduce results crash clean
+.PHONY: demo test test-all check bench docs native fuzz reproduce results crash clean
 
 demo: $(VENV)/.installed
 	$(VENV)/bin/polyvec demo
 
 test: $(VENV)/.installed-dev
 	$(PY) -m pytest -q
+
+# What needs more packages or more minutes than `make test`: with it, nothing of the suite is left out.
+test-all: $(VENV)/.installed-all
+	$(PY) -m pytest -q -m heavy
 
 check: $(VENV)/.installed-dev
 	$(PY) -m ruff check .
@@ -64,6 +68,10 @@ $(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt $(NATIVE)
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(PIP) install -q -c constraints.txt --no-build-isolation -e ".[dev]"
+	touch $@
+
+$(VENV)/.installed-all: $(VENV)/.installed-dev
+	$(PIP) install -q -c constraints.txt --no-build-isolation -e ".[dev,mteb]"
 	touch $@
 
 clean:

@@ -1,6 +1,6 @@
 """Which way of fusing late interaction with keywords is right more often: ranks or weighted scores?
 
-    python benchmarks/fusion.py --data DATA [--sets xquad/de arcd-ar ...] [--weights .3 .5 .7]
+    python benchmarks/fusion.py --data DATA [--sets xquad/de arcd-ar ...] [--weights .5 .7 .8 .9]
     python benchmarks/fusion.py --data DATA --cache VECTORS --documents 40000
 
 DATA has `eval`, a folder of BEIR datasets. Each set is indexed once with the default model, as `polyvec index` would; its
@@ -37,7 +37,15 @@ from polyvec.search import Asked, search_each  # noqa: E402
 
 RESULTS = HERE / "results" / "fusion.jsonl"
 LANGUAGES = ("ar", "de", "el", "en", "es", "hi", "ro", "ru", "th", "tr", "vi", "zh")
-SETS = (*(f"xquad/{lang}" for lang in LANGUAGES), "arcd-ar", "poquad-pl", "fairytale-en")
+SETS = (
+    *(f"xquad/{lang}" for lang in LANGUAGES),
+    "arcd-ar",
+    "poquad-pl",
+    "fairytale-en",
+    "amqa-am",
+    "norquad-no",
+    "swequad-sv",
+)
 MEASURE = "nDCG@10"
 
 
@@ -106,7 +114,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, help="what benchmarks/vectors.py made; no set is encoded then")
     parser.add_argument("--documents", type=int, default=40_000, help="of the cache")
     parser.add_argument("--sets", nargs="+", default=list(SETS))
-    parser.add_argument("--weights", nargs="+", type=float, default=[0.3, 0.5, 0.7], help="shares of MaxSim")
+    parser.add_argument("--weights", nargs="+", type=float, default=[0.5, 0.7, 0.8, 0.9], help="shares of MaxSim")
     parser.add_argument("--nbits", type=int, default=4)
     parser.add_argument("--threads", type=int, default=1)
     chosen = parser.parse_args()

@@ -4,9 +4,11 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 
+#include <chrono>
 #include <cstdint>
 #include <stdexcept>
 #include <string>
+#include <thread>
 
 #include "dispatch.hpp"
 
@@ -20,6 +22,26 @@ template <class T>
 using Row = Array<const T, 1>;
 template <class T>
 using Matrix = Array<const T, 2>;
+
+// Releases the GIL until it goes out of scope. Where the interpreter has begun to end by then, the thread (a daemon thread: all others
+// have been joined) stops here for good and ends with the process: CPython before 3.14 would end it by unwinding its stack, which
+// destructors and nanobind's own handlers turn into an abort of the whole process.
+class Unlocked {
+ public:
+  Unlocked() : state_(PyEval_SaveThread()) {}
+  Unlocked(const Unlocked&) = delete;
+  Unlocked& operator=(const Unlocked&) = delete;
+  ~Unlocked() {
+    try {
+      PyEval_RestoreThread(state_);
+    } catch (...) {  // nothing but the unwinding of pthread_exit comes here
+      for (;;) std::this_thread::sleep_for(std::chrono::hours(1));
+    }
+  }
+
+ private:
+  PyThreadState* state_;
+};
 
 constexpr std::size_t kBlock = 32;  // dimensions of a row come in whole blocks
 

@@ -102,7 +102,7 @@ std::ptrdiff_t candidates(const Codec& codec, const std::vector<const Segment*>&
   std::vector<std::vector<std::int64_t>> kept;
   std::size_t damaged;
   {
-    nb::gil_scoped_release released;
+    const Unlocked released;
     damaged = find_candidates(kernel, view, {query.data(), query_scales.data(), q},
                               {k, nprobe, parent_probe, missing, near, least, doubling, gathered, looked, scored, gathered_within,
                                ordered_within, looked_within},

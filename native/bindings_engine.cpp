@@ -54,7 +54,7 @@ void refine(const Matrix<std::int8_t>& query, const Row<float>& query_scales, co
                      looking ? least->data() : nullptr};
   bool sound;
   {
-    nb::gil_scoped_release released;
+    const Unlocked released;
     sound = score_all(kernel, query.data(), job, which.shape(0), threads);
   }
   expect(sound, "a document, an offset or a centroid number is out of range");
@@ -79,7 +79,7 @@ void probe_rows(const Matrix<std::int8_t>& query, const Matrix<std::int8_t>& par
          "table must have a row a centroid, as wide as a multiple of 32 that holds all query rows");
   const Table bytes{worth ? worth->data() : nullptr, table ? table->data() : nullptr, table ? table->shape(1) : 0};
   const ProbeJob job{nullptr, q, p, parents.data(), parent_offsets.data(), parents.shape(0), centroids.data(), nprobe, parent_probe, bytes};
-  nb::gil_scoped_release released;
+  const Unlocked released;
   probe_all(kernel, query.data(), job, threads, numbers.data(), dots.data());
 }
 
@@ -108,7 +108,7 @@ std::size_t gather_documents(const Matrix<std::int32_t>& numbers, const Matrix<s
   std::size_t found = 0;
   bool sound;
   {
-    nb::gil_scoped_release released;
+    const Unlocked released;
     sound = gather(job, best, found);
   }
   expect(sound, "a centroid number or a posting is out of range");
@@ -131,7 +131,7 @@ void interact_documents(const Matrix<std::uint8_t>& table, const nb::ndarray<nb:
                         offsets.data(), codes.shape(0), offsets.shape(0) - 1, which.data(), sums.data()};
   bool sound;
   {
-    nb::gil_scoped_release released;
+    const Unlocked released;
     sound = interact_all(kernel, job, which.shape(0), threads);
   }
   expect(sound, "a document, an offset or a centroid number is out of range");
@@ -143,7 +143,7 @@ void mark_centroids(const Matrix<std::uint8_t>& table, const Row<std::uint8_t>& 
   expect(table.shape(1) % kTableLanes == 0, "table must be as wide as a multiple of 32");
   expect(least.shape(0) == table.shape(1), "least must have one entry a column");
   expect(marked.shape(0) == table.shape(0), "marked must have one entry a centroid");
-  nb::gil_scoped_release released;
+  const Unlocked released;
   kernel.mark(table.data(), least.data(), table.shape(0), table.shape(1), marked.data());
 }
 
@@ -162,7 +162,7 @@ void assign(const Matrix<float>& vectors, const Row<std::int64_t>& order, const 
     expect(groups(i) >= 0 && static_cast<std::size_t>(groups(i)) < parts, "a group is out of range");
     expect(order(i) >= 0 && static_cast<std::size_t>(order(i)) < n, "a place in order is out of range");
   }
-  nb::gil_scoped_release released;
+  const Unlocked released;
   std::vector<std::int64_t> starts(parts);
   std::int64_t blocks = 0;
   for (std::size_t g = 0; g < parts; ++g) {
@@ -186,7 +186,7 @@ void cluster_sums(const Matrix<float>& vectors, const Row<std::int64_t>& nearest
   expect(sums.shape(1) == d, "vectors and sums differ in dim");
   for (std::size_t i = 0; i < n; ++i) expect(nearest(i) >= 0 && static_cast<std::size_t>(nearest(i)) < clusters, "a cluster is out of range");
   const ClusterJob job{vectors.data(), nearest.data(), n, d, sums.data()};
-  nb::gil_scoped_release released;
+  const Unlocked released;
   parallel_for(d, kDimensionsAtOnce, threads, [&](std::size_t, std::size_t begin, std::size_t end) { add_up(job, begin, end); });
 }
 
@@ -201,7 +201,7 @@ void quantise_rows(const Matrix<float>& residuals, const Row<float>& steps, cons
   expect(points.shape(0) == 16 && steps.shape(0) == 256, "there must be 16 points and 256 steps");
   expect(scales.shape(0) == n && packed.shape(0) == n && packed.shape(1) == p * nbits / 8, "scales and packed must have a row a residual");
   const QuantiseJob job{residuals.data(), p, steps.data(), points.data(), nbits, scales.data(), packed.data()};
-  nb::gil_scoped_release released;
+  const Unlocked released;
   threads = useful_threads(n, kVectorsAtOnce, threads);
   Memory scratch(threads * quantise_scratch_bytes(p));
   parallel_for(n, kVectorsAtOnce, threads, [&](std::size_t thread, std::size_t begin, std::size_t end) {
@@ -215,7 +215,7 @@ void rotate_rows(const Array<float, 2>& rows, const Matrix<float>& signs, float 
   std::size_t block = 1;
   while (2 * block <= d) block *= 2;
   const RotateJob job{rows.data(), signs.data(), d, signs.shape(0), block, scale, forward};
-  nb::gil_scoped_release released;
+  const Unlocked released;
   parallel_for(rows.shape(0), kVectorsAtOnce, threads, [&](std::size_t, std::size_t begin, std::size_t end) { rotate(job, begin, end); });
 }
 
@@ -229,7 +229,7 @@ std::vector<std::string> names(const std::vector<const Kernel*>& kernels) {
 // int8 multiply-adds a second on one thread, from registers alone: what the arithmetic can do at most.
 double int8_peak(const std::string& name) {
   const CodesKernel& kernel = codes_kernel(name);
-  nb::gil_scoped_release released;
+  const Unlocked released;
   const auto start = std::chrono::steady_clock::now();
   const double done = kernel.burn(20000);
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;

@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "bindings.hpp"
 #include "dispatch.hpp"
 #include "memory.hpp"
 #include "parallel.hpp"
@@ -69,7 +70,7 @@ void maxsim(const Floats& query, const Array& tokens, const Numbers& offsets, Sc
   kernel.pack(query.data(), q, d, packed);
   const MaxsimJob job{packed, q, d, tokens.data(), sizeof(*tokens.data()) == 4 ? Dtype::f32 : Dtype::f16,
                       offsets.data(), which ? which->data() : nullptr, scores.data()};
-  nb::gil_scoped_release released;
+  const Unlocked released;
   parallel_for(count, chunk, threads, [&](std::size_t thread, std::size_t begin, std::size_t end) {
     kernel.score(job, begin, end, packed + packed_size + thread * scratch_size);
   });
@@ -84,7 +85,7 @@ std::vector<std::string> kernel_names() {
 // Fused multiply-adds a second on `threads` threads, from registers alone: what the arithmetic can do at most.
 double fma_peak(std::size_t threads, const std::string& name) {
   const MaxsimKernel& kernel = kernel_named(name);
-  nb::gil_scoped_release released;
+  const Unlocked released;
   std::vector<double> done(threads);
   const auto start = std::chrono::steady_clock::now();
   parallel_for(threads, 1, threads, [&](std::size_t, std::size_t begin, std::size_t end) {

@@ -17,11 +17,15 @@ HEAVY = ("torch", "transformers", "sentence_transformers", "pyarrow", "matplotli
 # bottom-up: a module may import only from those above it
 ORDER = [
     "errors",
+    "atomic",
+    "arguments",
     "data",
     "scoring",
     "encoder",
+    "modules",
     "index",
     "explain",
+    "fusion",
     "search",
     "reranking",
     "incoming",

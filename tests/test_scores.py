@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from polyvec import Index, SearchOptions, rerank
 from polyvec.errors import InputError
@@ -82,7 +85,7 @@ def test_normalised_scores_stay_in_bounds() -> None:
 
 def test_keywords_have_no_highest_score(index: Index) -> None:
     assert index.search("red", mode="keyword", k=1)[0].normalised_score is None
-    with pytest.raises(InputError, match="BM25 knows no highest score"):
+    with pytest.raises(InputError, match="BM25 has no upper bound"):
         index.search("red", mode="keyword", min_score=0.5)
 
 
@@ -139,11 +142,102 @@ def test_the_weight_moves_from_keywords_to_maxsim(index: Index, fusion: str) -> 
 
 
 def test_weighted_scores_are_the_stated_sum_and_the_default(index: Index) -> None:
-    options = SearchOptions(mode="hybrid", k=5)
-    hits = index.search("red green", options=options)
-    late = [hit.parts["late"] for hit in hits]
-    best = max(hit.parts.get("keyword", 0.0) for hit in hits)
+    hits = index.search("red green", mode="hybrid", k=5)
+    assert len(hits) == 5
+    count = len(TEXTS)
+    having = {"red": 4, "green": 2}
+    bound = sum(2.2 * max(np.log((count - n + 0.5) / (n + 0.5)), 1e-6) for n in having.values())
     for hit in hits:
-        met = (hit.parts["late"] - min(late)) / (max(late) - min(late))
-        assert hit.score == pytest.approx(0.7 * met + 0.3 * hit.parts.get("keyword", 0.0) / best)
+        share = hit.parts["late"] / highest_score(np.stack([WordEncoder()._vector(word) for word in ("red", "green")]))
+        assert hit.score == pytest.approx(0.8 * share + 0.2 * hit.parts.get("keyword", 0.0) / bound, abs=1e-5)
     assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+    assert ["keyword" in hit.parts for hit in hits] == [hit.id != "none" for hit in hits]
+
+
+WORDS = st.sampled_from(["red", "green", "blue", "sea", "tree", "猫", "水", "猫水", "zug"])
+TEXT = st.lists(WORDS, min_size=1, max_size=8).map(" ".join)
+
+
+@settings(max_examples=25, deadline=None)
+@given(texts=st.lists(TEXT, min_size=1, max_size=30), query=TEXT, weight=st.floats(0, 1), data=st.data())
+def test_a_hybrid_score_does_not_depend_on_k_filter_subset_or_probing(
+    tmp_path_factory: pytest.TempPathFactory, texts: list[str], query: str, weight: float, data: st.DataObject
+) -> None:
+    with Index.create(tmp_path_factory.mktemp("h") / "i", encoder=WordEncoder()) as index:  # type: ignore[arg-type]
+        index.add([{"id": str(i), "text": text, "even": i % 2 == 0} for i, text in enumerate(texts)])
+        options = SearchOptions(mode="hybrid", weight=weight, k=500)
+        whole = {hit.id: (hit.score, hit.parts) for hit in index.search(query, options=options)}
+        assert len(whole) == len(texts)
+        words = {hit.id: hit.score for hit in index.search(query, mode="keyword", k=500)}
+        assert {name: parts["keyword"] for name, (_, parts) in whole.items() if "keyword" in parts} == words
+        subset = data.draw(st.lists(st.sampled_from(sorted(whole)), max_size=5))
+        for settings_ in (
+            {"k": 1},
+            {"k": 3},
+            {"filter": {"even": True}},
+            {"subset": subset},
+            {"options": replace(options, nprobe=1, candidates=500)},
+            {"options": replace(options, exact=True)},
+            {"min_score": 0.5},
+        ):
+            for hit in index.search(query, **{"options": options, **settings_}):  # type: ignore[call-overload]
+                assert (hit.score, hit.parts) == whole[hit.id], settings_
+        ranked = [hit.id for hit in index.search(query, options=options)]
+        assert [hit.id for hit in index.search(query, options=options, k=3)] == ranked[:3]
+
+
+def test_a_hybrid_score_is_the_same_however_many_are_found(tmp_path: Path, encoder: WordEncoder) -> None:
+    with Index.create(tmp_path / "m", encoder=encoder) as index:  # type: ignore[arg-type]
+        index.add([{"id": f"d{i}", "text": f"red w{i % 40} green x{i % 7}", "part": i % 10} for i in range(400)])
+        query = "red w3 x5 nowhere"
+        options = SearchOptions(mode="hybrid", k=400)
+        whole = {hit.id: hit.score for hit in index.search(query, options=options)}
+        for k in (1, 10, 99, 101, 250):
+            hits = index.search(query, options=options, k=k)
+            assert [hit.score for hit in hits] == [whole[hit.id] for hit in hits]
+        for part in range(10):
+            hits = index.search(query, options=options, filter={"part": part})
+            assert len(hits) == 40
+            assert [hit.score for hit in hits] == [whole[hit.id] for hit in hits]
+
+
+def test_a_hybrid_score_is_the_same_through_codes(tmp_path: Path, encoder: WordEncoder) -> None:
+    with Index.create(tmp_path / "c", encoder=encoder, nbits=4) as index:  # type: ignore[arg-type]
+        index.add([{"id": f"d{i}", "text": f"red w{i} green x{i % 7} y{i % 90}", "part": i % 10} for i in range(4000)])
+        index.compact(retrain=True)
+        assert index.info()["coded_segments"] == 1
+        query = "red w3 x5 y77 nowhere"
+        options = SearchOptions(mode="hybrid", k=4000, exact=True)
+        whole = {hit.id: hit.score for hit in index.search(query, options=options)}
+        for changed in (
+            {"k": 5, "exact": False},
+            {"k": 5, "exact": False, "nprobe": 1, "candidates": 5},
+            {"k": 300, "exact": False, "nprobe": 2, "candidates": 300},
+        ):
+            for condition in (None, {"part": 3}):
+                hits = index.search(query, options=replace(options, **changed), filter=condition)  # type: ignore[arg-type]
+                assert hits
+                assert [hit.score for hit in hits] == pytest.approx([whole[hit.id] for hit in hits], abs=1e-6)
+
+
+def test_rank_fusion_counts_a_hundred_places_whatever_k(tmp_path: Path, encoder: WordEncoder) -> None:
+    with Index.create(tmp_path / "r", encoder=encoder) as index:  # type: ignore[arg-type]
+        index.add([{"id": f"d{i}", "text": f"red w{i} green x{i % 7}"} for i in range(300)])
+        options = SearchOptions(mode="hybrid", fusion="rank", k=300)
+        whole = [(hit.id, hit.score) for hit in index.search("red w3 x5", options=options)]
+        assert 100 <= len(whole) <= 200
+        for k in (1, 10, 99, 101, 150):
+            assert [(hit.id, hit.score) for hit in index.search("red w3 x5", options=options, k=k)] == whole[:k]
+
+
+def test_bm25_never_exceeds_its_bound(index: Index) -> None:
+    with index._current() as view:
+        for query in ("red", "red green blue", "red nowhere", "nowhere", "quiet old music", "?"):
+            bound = view.catalog.keyword_bound(query)
+            rows, scores = view.catalog.search_keywords(query, 10)
+            assert bound >= max(scores, default=0.0)
+            every, same = view.catalog.search_keywords(query, 1, scored=range(100))
+            assert every.tolist() == rows.tolist()
+            assert same.tolist() == scores.tolist()
+            assert len(view.catalog.search_keywords(query, 1)[0]) == min(1, len(rows))
+    assert bound == 0.0

@@ -104,7 +104,7 @@ def test_threads_search_one_index_while_it_changes(path: Path) -> None:
 
 
 def test_the_log_does_not_grow_for_ever(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("polyvec.collection._LOG_BYTES", 200_000)
+    monkeypatch.setattr("polyvec.index.session._LOG_BYTES", 200_000)
     with Index.open(path) as index:
         for i in range(40):
             index.add_vectors([f"n{i}"], [unit(i)], metadata=[{"long": "x" * 20_000}])

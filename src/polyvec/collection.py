@@ -7,37 +7,41 @@ segment files. Opening one loads no model: that happens on the first text, and n
 from __future__ import annotations
 
 import os
-import threading
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, NoReturn, get_args, overload
 
 import numpy as np
 import numpy.typing as npt
 
-from polyvec.asking import asked_texts
+from polyvec.arguments import flag, function, instance, local_path, one_of, thread_count, token_encoder
+from polyvec.asking import asked_texts, closed_error, explain_hit
 from polyvec.data import Document, as_documents
+from polyvec.data.document import checked_id, checked_ids
 from polyvec.errors import IndexIncompleteError, InputError, StorageError
-from polyvec.incoming import encoded_documents, paired_vectors
+from polyvec.incoming import encoded_documents, encoded_queries, given_vectors, paired_vectors, query_texts
 from polyvec.index.catalog import CATALOG_FILE
 from polyvec.index.checking import index_facts, problems_of
 from polyvec.index.folder import make_folder
-from polyvec.index.options import Mode
-from polyvec.index.vectors import checked_vectors
-from polyvec.index.views import View, Views
-from polyvec.index.writer import AddReport, Arrival, Existing, Writer
-from polyvec.provenance import DEFAULT_NBITS, NBITS, check_model, load_model, new_settings
+from polyvec.index.options import Fusion, Mode
+from polyvec.index.place import absolute
+from polyvec.index.session import Session
+from polyvec.index.vectors import checked_vectors, query_arrays
+from polyvec.index.views import View
+from polyvec.index.writer import AddReport, Existing, Writer
+from polyvec.provenance import DEFAULT_NBITS, NBITS, check_model, checked_nbits, load_model, new_settings
+from polyvec.scoring import default_threads
 from polyvec.search import Asked, Hit, SearchOptions, allowed_rows, search_each
 
 if TYPE_CHECKING:
-    from polyvec.encoder import Encoder
+    from polyvec.encoder import Encoded, Encoder
+    from polyvec.explain import Explanation
 
 __all__ = ["DEFAULT_NBITS", "NBITS", "Index"]
-
-_LOG_BYTES = 16 << 20  # of SQLite's log, from which it is begun anew when nobody reads an older state
 
 
 class Index:
@@ -50,13 +54,12 @@ class Index:
     def __init__(
         self, path: Path, *, encoder: Encoder | None, resume: bool = False, auto_refresh: bool = False
     ) -> None:
-        self.path = path
+        self.path = absolute(path)
         self._given_encoder = encoder
         self._encoder: Encoder | None = None
-        self._writer: Writer | None = None
-        self._lock = threading.RLock()  # held while writing
-        self._loading = threading.Lock()
-        self._views = Views(path)
+        self._session = Session(self.path)
+        self._let_go = weakref.finalize(self, self._session.close_unused)  # when nobody holds this object any more
+        self._let_go.atexit = False
         try:
             if self._meta["state"] != "ready" and not resume:
                 raise IndexIncompleteError(
@@ -66,18 +69,24 @@ class Index:
             if encoder is not None:
                 check_model(path, self._meta, encoder)
             if auto_refresh:
-                self._views.follow()
+                self._session.follow()
         except BaseException:
             self.close()
             raise
 
+    def __reduce__(self) -> NoReturn:
+        raise InputError(
+            f"The index {self.path} cannot be pickled or copied as an object: it holds open files and a lock. Pass its path "
+            "on, and call Index.open there."
+        )
+
     @property
     def _view(self) -> View:
-        return self._views.view
+        return self._session.views.view
 
     @property
     def _meta(self) -> dict[str, Any]:
-        return self._view.meta
+        return self._session.settings
 
     # -- opening and closing -------------------------------------------------------------------------------------------
 
@@ -96,11 +105,12 @@ class Index:
         nbits: bits a dimension, 1, 2, 4 or 8 once `compact` has trained a codec on what there is; 16 keeps fp16.
         Raises StorageError where something is in the way or the folder cannot be written, InputError for bad options.
         """
-        return cls._create(Path(path), encoder, dim, nbits, state="ready")
+        return cls._create(absolute(local_path("path", path)), encoder, dim, nbits, state="ready")
 
     @classmethod
     def create_resumable(cls, path: Path, *, encoder: Encoder, nbits: int, source: str) -> Index:
-        """Make an index that nobody can open until `finish()`, or go on with one that the same source began."""
+        """Make an index that nobody can open until `finish()`, or go on with one that the same source began, with these nbits."""
+        path, nbits = absolute(path), checked_nbits(nbits)
         if (path / CATALOG_FILE).is_file():
             index = cls(path, encoder=encoder, resume=True)
             begun = index._meta.get("source")
@@ -110,6 +120,7 @@ class Index:
                 raise StorageError(
                     f"{path} {what}. Add to it with `polyvec add`, choose another path, or delete the folder."
                 )
+            index._resume_with(nbits)
             return index
         return cls._create(path, encoder, None, nbits, state="building", source=source)
 
@@ -129,15 +140,17 @@ class Index:
         every search looks at the newest committed state; otherwise `refresh()` moves on to it.
         Raises IndexMissingError, IndexIncompleteError, IndexCorruptError, or ModelMismatchError for another model.
         """
-        return cls(Path(path), encoder=encoder, auto_refresh=auto_refresh)
+        if encoder is not None:
+            token_encoder("encoder", encoder)
+        folder = absolute(local_path("path", path))
+        return cls(folder, encoder=encoder, auto_refresh=flag("auto_refresh", auto_refresh))
 
     def close(self) -> None:
-        """Let go of files and the writer's lock; safe to call twice."""
-        with self._lock:
-            if self._writer is not None:
-                self._writer.close()
-                self._writer = None
-            self._views.close()
+        """Let go of files and the writer's lock; safe to call twice. Every later call but this one raises StorageError.
+
+        Raises IndexLockedError when called by the stream of documents that this index is adding.
+        """
+        self._session.close()
 
     def __enter__(self) -> Index:
         return self
@@ -149,12 +162,12 @@ class Index:
 
     def refresh(self) -> None:
         """Move on to the newest committed state, as another process may have written it. Searches under way keep theirs."""
-        self._views.refresh()
+        self._session.refresh()
 
     @contextmanager
     def _current(self) -> Iterator[View]:
         """The state to read, kept open: with what this object wrote, and with auto_refresh what anybody did."""
-        with self._views.current() as view:
+        with self._session.current() as view:
             yield view
 
     # -- what it is ----------------------------------------------------------------------------------------------------
@@ -171,7 +184,7 @@ class Index:
         Raises InputError for an index of vectors only, ModelMismatchError where the model's weights have changed.
         """
         if self._encoder is None:
-            with self._loading:
+            with self._session.loading:
                 if self._encoder is None:
                     self._encoder = self._given_encoder or load_model(self.path, self._meta)
         return self._encoder
@@ -181,12 +194,16 @@ class Index:
             return len(view.catalog)
 
     def __contains__(self, document_id: str) -> bool:
+        wanted = checked_id(document_id, "`in`")
         with self._current() as view:
-            return bool(view.catalog.rows_of([document_id]))
+            return bool(view.catalog.rows_of([wanted]))
 
     def get(self, ids: Iterable[str]) -> list[Document | None]:
-        """The stored documents in the order asked for, None where an id is not stored."""
-        wanted = list(ids)
+        """The stored documents in the order asked for, None where an id is not stored.
+
+        Raises InputError for one string in place of a list, and for what cannot be an id.
+        """
+        wanted = list(checked_ids("ids", ids))
         with self._current() as view:
             found = view.catalog.documents(view.catalog.rows_of(wanted).values())
         stored = {d.id: Document(d.id, d.text or "", d.metadata) for d in found.values()}
@@ -201,6 +218,7 @@ class Index:
     def info(self) -> dict[str, Any]:
         """Counts, sizes in bytes, languages, model and codec, as plain JSON values."""
         with self._current() as view:
+            self._session.check_place()  # sizes are those of the files that lie there
             return index_facts(self.path, view)
 
     def verify(self) -> list[str]:
@@ -224,13 +242,14 @@ class Index:
         Raises InputError for a document that cannot be stored, IndexLockedError where another process writes.
         """
         report = AddReport()
-        encoder = self.encoder
-        with self._lock:
-            writer = self._open_writer()
-            checked = writer.check(as_documents(documents), lambda document: document.id, existing, report)
-            writer.add(encoded_documents(encoder, checked, progress), report, dim=self.dim)
+        one_of("existing", existing, get_args(Existing))
+        function("progress", progress)
+        given = as_documents(documents)
+        with self._session.writing() as writer:
+            encoder = self.encoder
+            checked = writer.check(given, lambda document: document.id, existing, report)
+            writer.add(encoded_documents(encoder, checked, progress, dim=self.dim), report, dim=self.dim)
             writer.keep_up(dim=self.dim, nbits=int(self._meta["nbits"]))
-            self._written(writer)
         return report
 
     def update(
@@ -244,56 +263,48 @@ class Index:
         ids: Iterable[str],
         vectors: Iterable[npt.ArrayLike],
         *,
-        metadata: Iterable[Mapping[str, Any]] | None = None,
+        metadata: Iterable[Mapping[str, Any] | None] | None = None,
         existing: Existing = "error",
     ) -> AddReport:
-        """Store token vectors of your own, one (t, dim) array of unit rows an id; durable on return, all or none.
+        """Store token vectors of your own, one (t, dim) array an id; durable on return, all or none.
 
-        Raises InputError for a wrong dim, no rows, NaN or infinity, and for lists of different lengths.
+        Rows are scaled to length 1; those that have it already stay as they are. vectors: a list, any iterable, or one array
+        (n, t, dim) · metadata: a dict, or None, a document · existing: as `add` has it.
+        Raises InputError for a wrong dim, no rows, a row that is all zeros or not finite, and for lists of different lengths.
         """
         report = AddReport()
-        with self._lock:
-            writer = self._open_writer()
-            pairs = writer.check(paired_vectors(ids, vectors, metadata), lambda pair: pair[0].id, existing, report)
-            arrivals = (
-                Arrival(
-                    document=document,
-                    vectors=checked_vectors(array, dim=self.dim, name=f"vectors of document {document.id!r}"),
-                    has_text=False,
-                )
-                for document, array in pairs
-            )
-            writer.add(arrivals, report, dim=self.dim)
+        one_of("existing", existing, get_args(Existing))
+        given = paired_vectors(ids, vectors, metadata)
+        with self._session.writing() as writer:
+            pairs = writer.check(given, lambda pair: pair[0].id, existing, report)
+            writer.add(given_vectors(pairs, dim=self.dim), report, dim=self.dim)
             writer.keep_up(dim=self.dim, nbits=int(self._meta["nbits"]))
-            self._written(writer)
         return report
 
     def delete(self, ids: Iterable[str]) -> int:
         """Delete documents by id; durable on return. Returns how many there were; unknown ids are passed over."""
-        if isinstance(ids, str):
-            raise InputError(f"delete({ids!r}): expected a list of ids, not one string.")
-        with self._lock:
-            writer = self._open_writer()
-            deleted = writer.delete(ids)
-            self._written(writer)
-        return deleted
+        wanted = list(checked_ids("ids", ids))
+        with self._session.writing() as writer:
+            return writer.delete(wanted)
 
     def compact(self, *, retrain: bool = False) -> None:
         """Merge segments into one, put vectors into codes where nbits is below 16, and erase what was deleted from disk.
 
         retrain: fit the codec anew to what the index holds by now; see `info()["codec"]["drift"]`.
         """
-        with self._lock:
-            writer = self._open_writer()
-            writer.compact(dim=self.dim, nbits=int(self._meta["nbits"]), retrain=retrain)
-            self._views.vacuum(writer.catalog)
+        flag("retrain", retrain)
+        with self._session.writing() as writer:
+            self._compact(writer, retrain=retrain)
 
     def finish(self) -> None:
         """Complete a resumable build: merge its segments, and let others open the index."""
-        with self._lock:
-            self.compact()
-            self._open_writer().set_meta({"state": "ready"})
-            self.refresh()
+        with self._session.writing() as writer:
+            self._compact(writer)
+            writer.set_meta({"state": "ready"})
+
+    def _compact(self, writer: Writer, *, retrain: bool = False) -> None:
+        writer.compact(dim=self.dim, nbits=int(self._meta["nbits"]), retrain=retrain)
+        self._session.vacuum()
 
     # -- searching -----------------------------------------------------------------------------------------------------
 
@@ -304,9 +315,15 @@ class Index:
         *,
         k: int | None = ...,
         mode: Mode | None = ...,
+        fusion: Fusion | None = ...,
+        weight: float | None = ...,
         filter: Mapping[str, Any] | None = ...,
-        subset: Sequence[str] | None = ...,
+        subset: Iterable[str] | None = ...,
         min_score: float | None = ...,
+        exact: bool | None = ...,
+        recall: float | None = ...,
+        nprobe: int | None = ...,
+        candidates: int | None = ...,
         options: SearchOptions | None = ...,
         threads: int | None = ...,
     ) -> list[Hit]: ...
@@ -317,9 +334,15 @@ class Index:
         *,
         k: int | None = ...,
         mode: Mode | None = ...,
+        fusion: Fusion | None = ...,
+        weight: float | None = ...,
         filter: Mapping[str, Any] | None = ...,
-        subset: Sequence[str] | None = ...,
+        subset: Iterable[str] | None = ...,
         min_score: float | None = ...,
+        exact: bool | None = ...,
+        recall: float | None = ...,
+        nprobe: int | None = ...,
+        candidates: int | None = ...,
         options: SearchOptions | None = ...,
         threads: int | None = ...,
     ) -> list[list[Hit]]: ...
@@ -329,25 +352,37 @@ class Index:
         *,
         k: int | None = None,
         mode: Mode | None = None,
+        fusion: Fusion | None = None,
+        weight: float | None = None,
         filter: Mapping[str, Any] | None = None,
-        subset: Sequence[str] | None = None,
+        subset: Iterable[str] | None = None,
         min_score: float | None = None,
+        exact: bool | None = None,
+        recall: float | None = None,
+        nprobe: int | None = None,
+        candidates: int | None = None,
         options: SearchOptions | None = None,
         threads: int | None = None,
     ) -> list[Hit] | list[list[Hit]]:
         """The best documents for a question in any language; a list of questions gives a list of lists.
 
-        k: hits to return, default SearchOptions.k · mode: "late" (MaxSim), "keyword" (BM25, needs no model) or "hybrid" ·
-        filter: on metadata, see polyvec.index.filters · subset: ids to choose from · min_score: least normalised score of a hit,
-        from 0 to 1 · options: how to search · threads: default all cores. Raises InputError for an empty query.
+        k: hits to return · mode: "late" (MaxSim), "keyword" (BM25, needs no model) or "hybrid" · filter: on metadata, see
+        polyvec.index.filters · subset: ids to choose from · min_score: least normalised score of a hit, from 0 to 1 ·
+        threads: default all cores. Every other one is a field of SearchOptions, which says what it means.
+        options: what holds where a keyword is left out. Raises InputError for an empty query and for values that make no sense.
         """
-        chosen = _chosen(options, k=k, mode=mode, min_score=min_score)
-        texts = [query] if isinstance(query, str) else list(query)
+        chosen = _chosen(
+            options, k=k, mode=mode, fusion=fusion, weight=weight, filter=filter, subset=subset, min_score=min_score, exact=exact,
+            recall=recall, nprobe=nprobe, candidates=candidates,
+        )  # fmt: skip
+        texts, single = query_texts(query)
+        threads = thread_count(threads, default_threads)
         with self._current() as view:
-            allowed = allowed_rows(view.catalog, subset, filter)
-            asked = asked_texts(texts, chosen, lambda: self.encoder, view.snapshot)
-            results = search_each(view.snapshot, view.catalog, asked, chosen, allowed=allowed, threads=threads)
-        return results[0] if isinstance(query, str) else results
+            allowed, plain = _restricted(view, chosen)
+            texts_of = asked_texts(texts, plain, lambda: self.encoder, self._explain_found)
+            asked = encoded_queries(texts_of, dim=self.dim)
+            results = search_each(view.snapshot, view.catalog, asked, plain, allowed=allowed, threads=threads)
+        return results[0] if single else results
 
     def search_vectors(
         self,
@@ -355,39 +390,91 @@ class Index:
         *,
         k: int | None = None,
         filter: Mapping[str, Any] | None = None,
-        subset: Sequence[str] | None = None,
+        subset: Iterable[str] | None = None,
         min_score: float | None = None,
+        exact: bool | None = None,
+        recall: float | None = None,
+        nprobe: int | None = None,
+        candidates: int | None = None,
         options: SearchOptions | None = None,
         threads: int | None = None,
     ) -> list[Hit] | list[list[Hit]]:
-        """The best documents for a query's token vectors, (q, dim); a list of arrays gives a list of lists. Needs no model.
+        """The best documents for a query's token vectors. Needs no model.
 
-        Raises InputError for a wrong dim, no rows, NaN or infinity.
+        query: an array or torch tensor (q, dim) is one query and gives a list of hits; a list of them, or one array
+        (n, q, dim), gives a list of lists. Rows are scaled to length 1, as `add_vectors` does · the rest: as `search` has it.
+        Raises InputError for a wrong dim, no rows, a row that is all zeros or not finite.
         """
-        chosen = _chosen(options, k=k, min_score=min_score)
-        single = isinstance(query, np.ndarray) and query.ndim == 2
-        arrays: list[Any] = [query] if single else list(query)  # type: ignore[arg-type]
+        chosen = _chosen(
+            options, k=k, filter=filter, subset=subset, min_score=min_score, exact=exact, recall=recall, nprobe=nprobe,
+            candidates=candidates,
+        )  # fmt: skip
+        arrays, single = query_arrays(query)
         asked = [Asked(vectors=checked_vectors(one, dim=self.dim, name=f"query {i}")) for i, one in enumerate(arrays)]
+        threads = thread_count(threads, default_threads)
         with self._current() as view:
-            allowed = allowed_rows(view.catalog, subset, filter)
-            results = search_each(view.snapshot, view.catalog, asked, chosen, allowed=allowed, threads=threads)
+            allowed, plain = _restricted(view, chosen)
+            results = search_each(view.snapshot, view.catalog, asked, plain, allowed=allowed, threads=threads)
         return results[0] if single else results
+
+    def explain(self, query: str, hit: Hit) -> Explanation:
+        """Which token of the query met which token of the hit's document, and how well; as `hit.explain()` says it.
+
+        Args:
+            query: The question, as text, whatever the mode that found the hit.
+            hit: A hit of this index, found in this process or another: only its id, text and metadata count.
+
+        Returns:
+            The matches, which add up to the MaxSim score.
+
+        Raises:
+            InputError: The hit has no text, or its document was deleted or has another text by now.
+        """
+        if not isinstance(query, str) or not isinstance(hit, Hit):
+            raise InputError(
+                f"explain({type(query).__name__}, {type(hit).__name__}): expected the query's text and a Hit of a search."
+            )
+        with self._current() as view:
+            return explain_hit(view, lambda: self.encoder, query, None, hit)
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
-    def _open_writer(self) -> Writer:
-        if self._writer is None:
-            self._writer = Writer(self.path)
-        return self._writer
+    def _resume_with(self, nbits: int) -> None:
+        """Go on building with other nbits than before, where vectors are not in codes of the earlier ones yet."""
+        begun = int(self._meta["nbits"])
+        if nbits == begun:
+            return
+        try:
+            if self._meta.get("codec") is not None:
+                raise StorageError(
+                    f"{self.path} was begun with nbits={begun}, and its vectors are in codes of that size by now. Resume with "
+                    f"nbits={begun}, or delete the folder."
+                )
+            with self._session.writing() as writer:
+                writer.set_meta({"nbits": nbits})
+            self.refresh()
+        except BaseException:
+            self.close()
+            raise
 
-    def _written(self, writer: Writer) -> None:
-        """What was committed is read from now on; SQLite's log begins anew where it has grown long."""
-        self._views.outdate()
-        if writer.catalog.log_bytes() > _LOG_BYTES:
-            self._views.checkpoint(writer.catalog)
+    def _explain_found(self, query: str, encoded: Encoded | None, hit: Hit) -> Explanation:
+        """`explain` for a hit found here, whose query is encoded already."""
+        if self._session.views.closed:
+            raise closed_error(hit)
+        with self._current() as view:
+            return explain_hit(view, lambda: self.encoder, query, encoded, hit)
 
 
 def _chosen(options: SearchOptions | None, **given: Any) -> SearchOptions:
+    """The options with what was given beside them in their place."""
+    chosen = SearchOptions() if options is None else instance("options", options, SearchOptions)
     given = {name: value for name, value in given.items() if value is not None}
-    chosen = options or SearchOptions()
     return replace(chosen, **given) if given else chosen
+
+
+def _restricted(view: View, options: SearchOptions) -> tuple[npt.NDArray[np.int64] | None, SearchOptions]:
+    """The rows that filter and subset leave, None for all, and the options without the two."""
+    if options.filter is None and options.subset is None:
+        return None, options
+    allowed = allowed_rows(view.catalog, options.subset, options.filter)
+    return allowed, replace(options, filter=None, subset=None)

@@ -1,29 +1,39 @@
-"""What a caller hands over -> arrivals for the writer: documents encoded on the way, or ids with vectors of their own.
+"""What a caller hands over -> arrivals for the writer, and queries for the search: each of them checked, once, here.
 
-Streams; knows nothing about files.
+Documents are encoded on the way, or come with vectors of their own. Streams; knows nothing about files.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
+from polyvec.arguments import list_of
 from polyvec.data import Document
+from polyvec.data.document import checked_id
+from polyvec.data.metadata import checked_metadata
+from polyvec.data.text import checked_query
 from polyvec.errors import InputError
+from polyvec.index.vectors import checked_vectors
 from polyvec.index.writer import Arrival
+from polyvec.search import Asked
 
 if TYPE_CHECKING:
     from polyvec.encoder import Encoder
 
 
 def encoded_documents(
-    encoder: Encoder, documents: Iterable[Document], progress: Callable[[int], None] | None
+    encoder: Encoder, documents: Iterable[Document], progress: Callable[[int], None] | None, *, dim: int
 ) -> Iterator[Arrival]:
-    """Pair the stream of documents with the stream of their encodings, whatever the encoder reads ahead."""
+    """Pair the stream of documents with the stream of their encodings, whatever the encoder reads ahead.
+
+    Raises InputError for a document whose encoding is not what an index of this dim can hold.
+    """
     waiting: deque[Document] = deque()
 
     def texts() -> Iterator[str]:
@@ -36,34 +46,68 @@ def encoded_documents(
     if first is None:
         return
     for encoded in encoder.encode_documents(chain([first], stream), progress=progress):
+        document = waiting.popleft()
+        name = f"vectors that the encoder made of document {document.id!r}"
         yield Arrival(
-            document=waiting.popleft(),
-            vectors=encoded.vectors,
+            document=document,
+            vectors=checked_vectors(encoded.vectors, dim=dim, name=name),
             token_ids=encoded.token_ids,
             truncated=encoded.truncated,
         )
 
 
+def given_vectors(documents: Iterable[tuple[Document, Any]], *, dim: int) -> Iterator[Arrival]:
+    """Arrivals of documents that come with vectors of their own. Raises InputError for vectors that cannot be stored."""
+    for document, array in documents:
+        vectors = checked_vectors(array, dim=dim, name=f"vectors of document {document.id!r}")
+        yield Arrival(document=document, vectors=vectors, has_text=False)
+
+
 def paired_vectors(
-    ids: Iterable[str], vectors: Iterable[npt.ArrayLike], metadata: Iterable[Mapping[str, Any]] | None
-) -> Iterator[tuple[Document, npt.ArrayLike]]:
-    """Ids, arrays and metadata in step. Raises InputError where one of them ends early."""
-    end: Any = object()
-    columns: list[Iterator[Any]] = [iter(ids), iter(vectors)]
+    ids: Iterable[str], vectors: Iterable[npt.ArrayLike], metadata: Iterable[Mapping[str, Any] | None] | None
+) -> Iterator[tuple[Document, Any]]:
+    """Ids, arrays and metadata in step. Raises InputError where one of them is no list, at once, or ends early."""
+    columns = {"ids": list_of("ids", ids, ordered=True), "vectors": list_of("vectors", vectors, ordered=True)}
     if metadata is not None:
-        columns.append(iter(metadata))
+        columns["metadata"] = list_of("metadata", metadata, ordered=True)
+    return _in_step(columns)
+
+
+def _in_step(columns: dict[str, Iterable[Any]]) -> Iterator[tuple[Document, Any]]:
+    end: Any = object()
+    iterators = [iter(column) for column in columns.values()]
     n = 0
     while True:
-        values = [next(column, end) for column in columns]
+        values = [next(iterator, end) for iterator in iterators]
         if all(value is end for value in values):
             return
         if any(value is end for value in values):
-            names = ["ids", "vectors", "metadata"][: len(values)]
-            short = [name for name, value in zip(names, values, strict=True) if value is end]
+            short = [name for name, value in zip(columns, values, strict=True) if value is end]
             raise InputError(
                 f"{' and '.join(short)} ended after {n} entries while the others go on. Give one of each a document."
             )
-        if not isinstance(values[0], str) or not values[0]:
-            raise InputError(f"id {values[0]!r} (entry {n}): expected a non-empty string.")
-        yield Document(values[0], "", dict(values[2]) if metadata is not None else {}), values[1]
+        where = f"entry {n}"
+        document_id = checked_id(values[0], where)
+        fields = {} if len(values) == 2 else checked_metadata(values[2], where, document_id)
+        yield Document(document_id, "", fields), values[1]
         n += 1
+
+
+def query_texts(query: str | Sequence[str]) -> tuple[list[str], bool]:
+    """The questions in what a caller asks, and whether it is a single one.
+
+    Raises InputError naming the one that is empty, no text, no valid Unicode, or too long.
+    """
+    single = isinstance(query, str)
+    texts = [query] if single else list_of("queries", query)
+    return [checked_query(text, f"query {i}") for i, text in enumerate(texts)], single
+
+
+def encoded_queries(asked: Iterable[Asked], *, dim: int) -> Iterator[Asked]:
+    """Queries whose vectors, where an encoder made some, are what an index of this dim can be searched with."""
+    for i, query in enumerate(asked):
+        if query.vectors is None:
+            yield query
+            continue
+        vectors = checked_vectors(query.vectors, dim=dim, name=f"vectors that the encoder made of query {i}")
+        yield query if vectors is query.vectors else replace(query, vectors=vectors)

@@ -8,7 +8,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 import polyvec
+from polyvec.arguments import shown, token_encoder, whole_number
 from polyvec.errors import InputError, ModelMismatchError
 
 if TYPE_CHECKING:
@@ -16,6 +19,16 @@ if TYPE_CHECKING:
 
 NBITS = (1, 2, 4, 8, 16)  # bits a dimension of a stored token vector; 16: fp16, no compression
 DEFAULT_NBITS = 4
+_MOST_DIM = 1 << 20
+
+
+def checked_nbits(nbits: Any) -> int:
+    """Bits a dimension, one of NBITS. Raises InputError for anything else."""
+    if isinstance(nbits, bool) or not isinstance(nbits, (int, np.integer)) or int(nbits) not in NBITS:
+        raise InputError(
+            f"nbits={shown(nbits)}: expected one of {', '.join(map(str, NBITS))}; 16 is fp16, no compression."
+        )
+    return int(nbits)
 
 
 def new_settings(
@@ -26,17 +39,18 @@ def new_settings(
     state: "ready", or "building" for one that cannot be opened yet · source: what it is built from, to resume it.
     Raises InputError for options that do not fit.
     """
-    if nbits not in NBITS:
-        raise InputError(f"nbits={nbits}: expected one of {', '.join(map(str, NBITS))}; 16 is fp16, no compression.")
+    nbits = checked_nbits(nbits)
+    if dim is not None:
+        dim = whole_number("dim", dim, most=_MOST_DIM, of="dimensions")
     if encoder is None and dim is None:
         raise InputError("Index.create needs an encoder, or dim= for an index of vectors only.")
-    if encoder is not None and dim not in (None, encoder.dim):
-        raise InputError(
-            f"dim={dim}, but the encoder makes vectors of dim {encoder.dim}. Leave dim out, or give Encoder(dim=...)."
-        )
+    if encoder is not None:
+        token_encoder("encoder", encoder)
+        if dim not in (None, encoder.dim):
+            raise InputError(
+                f"dim={dim}, but the encoder makes vectors of dim {encoder.dim}. Leave dim out, or give Encoder(dim=...)."
+            )
     size = encoder.dim if encoder is not None else dim
-    if size is None or size < 1:
-        raise InputError(f"dim={dim}: expected a positive number.")
     model = None if encoder is None else {"fingerprint": encoder.fingerprint, "settings": encoder.settings()}
     return {
         "state": state,

@@ -6,6 +6,7 @@ and reported. The catalog itself cannot be repaired.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from polyvec.arguments import function, local_path, token_encoder
 from polyvec.collection import Index
 from polyvec.data import Document
 from polyvec.index.catalog import Catalog, StoredDocument
@@ -39,13 +41,17 @@ class RepairReport:
 
 
 def repair_index(
-    path: Path, *, encoder: Encoder | None = None, progress: Callable[[int], None] | None = None
+    path: str | os.PathLike[str], *, encoder: Encoder | None = None, progress: Callable[[int], None] | None = None
 ) -> RepairReport:
     """Make an index sound again; one that is sound stays as it is. Can be interrupted and run again.
 
     encoder: the index's model, where it is loaded already · progress: called with the number of documents just encoded.
     Raises IndexMissingError, IndexLockedError where another process writes, IndexCorruptError where the catalog is damaged.
     """
+    path = local_path("path", path)
+    if encoder is not None:
+        token_encoder("encoder", encoder)
+    function("progress", progress)
     report = RepairReport()
     Catalog.open(path).close()  # is it an index at all?
     with _writer(path) as writer:

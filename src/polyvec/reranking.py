@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from polyvec.arguments import instance, list_of, thread_count, token_encoder, whole_number
 from polyvec.data import Document, Query, Run, as_documents
+from polyvec.data.text import checked_query
 from polyvec.errors import InputError
 from polyvec.explain import Explanation, explain
-from polyvec.scoring import maxsim
+from polyvec.scoring import default_threads, maxsim
 from polyvec.search import Hit, highest_score, normalised_score
 
 if TYPE_CHECKING:
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
 def rerank(
     query: str,
-    documents: Sequence[str | dict[str, Any]],
+    documents: Iterable[str | Document | Mapping[str, Any]],
     *,
     encoder: Encoder,
     k: int | None = None,
@@ -27,13 +29,16 @@ def rerank(
 ) -> list[Hit]:
     """Order documents by exact MaxSim with the query.
 
-    documents: texts (their ids are "0", "1", ...) or dicts with id and text · k: how many to return, None for all.
+    documents: texts (their ids are "0", "1", ...), documents, or dicts with id and text · k: how many to return, None for all.
     Returns hits, best first, ties in the given order. Raises InputError for an empty text or a k below 1.
     """
-    if k is not None and k < 1:
-        raise InputError(f"k={k}: ask for at least one result.")
-    items = [{"id": str(i), "text": d} if isinstance(d, str) else d for i, d in enumerate(documents)]
-    given = list(as_documents(items))
+    query = checked_query(query, "query")
+    token_encoder("encoder", encoder)
+    if k is not None:
+        k = whole_number("k", k, of="hits")
+    threads = thread_count(threads, default_threads)
+    items = enumerate(list_of("documents", documents))
+    given = list(as_documents({"id": i, "text": d} if isinstance(d, str) else d for i, d in items))
     if not given:
         return []
     (encoded_query,) = encoder.encode_queries([query])
@@ -52,8 +57,7 @@ def rerank(
                 text=document.text,
                 metadata=document.metadata,
                 normalised_score=normalised_score(float(scores[i]), highest),
-                _explain=_Explainer(query, encoded_query, document.encoded_text, encoded[i]),
-            )
+            ).explained_by(_Explainer(query, encoded_query, document.encoded_text, encoded[i]))
         )
     return hits
 
@@ -66,12 +70,17 @@ def rerank_run(
     Each document that the run names is encoded once; their vectors are held in memory. Raises InputError for a query or
     document of the run that is not given.
     """
+    token_encoder("encoder", encoder)
+    if k is not None:
+        k = whole_number("k", k, of="hits")
+    instance("run", run, Mapping)  # type: ignore[type-abstract]
+    queries = [instance(f"queries[{i}]", query, Query) for i, query in enumerate(list_of("queries", queries))]
     texts = {query.id: query.text for query in queries}
     missing = [query_id for query_id in run if query_id not in texts]
     if missing:
         raise InputError(f"The run has query {missing[0]!r}, which is not among the {len(texts)} queries given.")
     wanted = {document_id for scores in run.values() for document_id in scores}
-    named = [document for document in documents if document.id in wanted]
+    named = [document for document in as_documents(documents) if document.id in wanted]
     absent = wanted - {document.id for document in named}
     if absent:
         raise InputError(f"The run names {len(absent)} documents that are not given, {min(absent)!r} among them.")
@@ -92,5 +101,5 @@ class _Explainer:
     def __init__(self, query: str, encoded_query: Encoded, text: str, encoded: Encoded) -> None:
         self._arguments = (query, encoded_query, text, encoded)
 
-    def __call__(self) -> Explanation:
+    def __call__(self, hit: Hit) -> Explanation:
         return explain(*self._arguments)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from polyvec.arguments import list_of, real_array, thread_count
 from polyvec.errors import InputError
 
 
@@ -33,7 +34,8 @@ def maxsim(
     """
     checked_query = _matrix(query, "query")
     dim = checked_query.shape[1]
-    matrices = [_matrix(document, f"document {i}") for i, document in enumerate(documents)]  # type: ignore[arg-type]
+    threads = thread_count(threads, default_threads)
+    matrices = [_matrix(document, f"document {i}") for i, document in enumerate(list_of("documents", documents))]
     for i, matrix in enumerate(matrices):
         if matrix.shape[1] != dim:
             raise InputError(f"document {i}: dim {matrix.shape[1]}, but the query has dim {dim}.")
@@ -74,8 +76,7 @@ def maxsim_packed(
         raise InputError(f"tokens: dtype {tokens.dtype}, expected float32 or float16.")
     if query.ndim != 2 or tokens.ndim != 2 or query.shape[1] != tokens.shape[1] or not query.shape[1]:
         raise InputError(f"query {query.shape} and tokens {tokens.shape}: expected (q, d) and (T, d) of one dim d.")
-    if threads is not None and threads < 1:
-        raise InputError(f"threads={threads}: expected at least 1, or None for every processor this process may use.")
+    threads = thread_count(threads, default_threads)
     if len(offsets) == 0:
         raise InputError("offsets: empty, expected (n + 1,) numbers that begin with 0.")
     scores = np.empty(len(offsets) - 1 if which is None else len(which), np.float32)
@@ -86,7 +87,7 @@ def maxsim_packed(
             np.ascontiguousarray(offsets, np.int64),
             scores,
             None if which is None else np.ascontiguousarray(which, np.int64),
-            threads if threads is not None else default_threads(),
+            threads,
             kernel,
         )
     except ValueError as error:
@@ -115,17 +116,9 @@ def _bits(tokens: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def _matrix(value: npt.ArrayLike, name: str) -> npt.NDArray[Any]:
-    try:
-        array = np.asarray(value)
-    except (TypeError, ValueError, RuntimeError) as error:  # ragged lists; torch tensors that NumPy cannot read
-        raise InputError(
-            f"{name}: {type(value).__name__} that NumPy cannot read ({str(error).splitlines()[0]}). "
-            "Give a (tokens, dim) array of numbers; a torch tensor as tensor.detach().float().cpu()."
-        ) from error
+    array = real_array(name, value)
     if array.ndim != 2 or not array.shape[0] or not array.shape[1]:
         raise InputError(f"{name}: shape {array.shape}, expected (tokens, dim) with at least one token.")
-    if array.dtype.kind not in "fiu":
-        raise InputError(f"{name}: dtype {array.dtype}, expected numbers.")
     return array
 
 

@@ -5,17 +5,19 @@ Starts from query vectors and an open snapshot; knows nothing about models. How 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from polyvec.data import Document
+from polyvec import fusion
+from polyvec.arguments import thread_count
 from polyvec.errors import InputError
-from polyvec.index.catalog import Catalog, StoredDocument
+from polyvec.index.catalog import Catalog
 from polyvec.index.options import SearchOptions
 from polyvec.index.reader import Snapshot
 from polyvec.scoring import default_threads
@@ -24,16 +26,31 @@ if TYPE_CHECKING:
     from polyvec.explain import Explanation
 
 __all__ = [
-    "Asked", "Hit", "SearchOptions", "allowed_rows", "highest_score", "normalised_score", "search_each", "search_snapshot",
+    "Asked", "Explainer", "Hit", "SearchOptions", "allowed_rows", "highest_score", "normalised_score", "search_each",
+    "search_snapshot",
 ]  # fmt: skip
 
-_FUSION_DEPTH = 100  # hits of each kind that are fused, at least
-_FUSION_CONSTANT = 60
+_FUSION_DEPTH = 100  # hits of each kind whose scores are fused, at least
+
+
+class Explainer(Protocol):
+    """Explains the hits of one query."""
+
+    def __call__(self, hit: Hit, /) -> Explanation:
+        """Which query token met which token of the hit's document. Raises InputError where that cannot be said."""
+
+
+class _Explainable:
+    """What a hit has beside its data: who explains it. No field, so neither compared, copied, pickled nor shown."""
+
+    __slots__ = ("_explainer",)
 
 
 @dataclass(frozen=True, slots=True)
-class Hit:
+class Hit(_Explainable):
     """One result, rank from 1; text is None where only vectors were stored. Higher scores are better.
+
+    Plain data: hits can be compared, copied and pickled, and outlive their index. Only `explain` asks the index again.
 
     score: MaxSim, the sum over query tokens (mode late); BM25 (keyword); what fusion makes of both (hybrid) ·
     normalised_score: MaxSim as a share of the highest one that this query could get, in [0, 1], whatever else is found; None
@@ -49,28 +66,36 @@ class Hit:
     normalised_score: float | None = None
     parts: dict[str, float] = field(default_factory=dict)
     ranks: dict[str, int] = field(default_factory=dict)
-    _explain: Callable[[], Explanation] | None = field(default=None, repr=False, compare=False)
 
     @property
-    def title(self) -> str | None:
-        """The document's title, where its metadata has one."""
+    def title(self) -> Any:
+        """The document's title as its metadata has it: usually a string, None where there is none."""
         return self.metadata.get("title")
 
     @property
-    def lang(self) -> str | None:
-        """The document's language, where its metadata has one."""
+    def lang(self) -> Any:
+        """The document's language as its metadata has it: usually a string, None where there is none."""
         return self.metadata.get("lang")
+
+    def explained_by(self, explainer: Explainer | None) -> Hit:
+        """This hit, which asks `explainer` when it is to be explained."""
+        object.__setattr__(self, "_explainer", explainer)
+        return self
 
     def explain(self) -> Explanation:
         """Which query token met which document token, and how well.
 
-        Raises InputError for a hit without text, or found by vectors alone.
+        Raises:
+            InputError: The hit has no text, was found by vectors alone, is a copy, or its index is closed, collected, or holds
+                another text under this id by now. `Index.explain(query, hit)` needs an open index only.
         """
-        if self._explain is None:
+        explainer: Explainer | None = getattr(self, "_explainer", None)
+        if explainer is None:
             raise InputError(
-                f"Hit {self.id!r} cannot be explained: it was found by vectors alone, or has no stored text."
+                f"Hit {self.id!r} does not know its query: it was found by vectors alone, copied, or unpickled. Use "
+                "index.explain(query, hit)."
             )
-        return self._explain()
+        return explainer(self)
 
     def to_dict(self) -> dict[str, Any]:
         """The hit as plain JSON values."""
@@ -89,12 +114,12 @@ class Hit:
 class Asked:
     """One query: its text for keywords, its token vectors (q, d) float32 unit rows for MaxSim; either may be absent.
 
-    explain: called with (row, encoded text) by Hit.explain().
+    explainer: what its hits ask when they are to be explained.
     """
 
     text: str | None = None
     vectors: npt.NDArray[np.float32] | None = None
-    explain: Callable[[int, str], Explanation] | None = None
+    explainer: Explainer | None = None
 
 
 def allowed_rows(
@@ -125,16 +150,18 @@ def search_snapshot(
         raise InputError(f"mode={options.mode!r} needs token vectors of the query.")
     if options.mode != "late" and query.text is None:
         raise InputError(f"mode={options.mode!r} needs the query's text: ask with Index.search.")
-    depth = options if options.mode != "hybrid" else replace(options, k=max(options.k, _FUSION_DEPTH))
+    depth = options if options.mode != "hybrid" else replace(options, k=_fusion_depth(options))
     lists: dict[str, dict[int, float]] = {}
     if query.vectors is not None and options.mode != "keyword":
         lists["late"] = _scores(*snapshot.search(query.vectors, depth, subset=allowed, threads=threads))
     if query.text is not None and options.mode != "late":
-        lists["keyword"] = _scores(*catalog.search_keywords(query.text, depth.k, subset=allowed))
+        scored = lists.get("late", {}).keys()
+        keyword = _scores(*catalog.search_keywords(query.text, depth.k, subset=allowed, scored=scored))
+        lists["keyword"] = dict(islice(keyword.items(), depth.k))
     found = _Found(list(lists.get(options.mode, {}).items()), lists)
     if options.mode == "hybrid":
         assert query.vectors is not None
-        found = _fused(snapshot, query.vectors, lists, options, threads)
+        found = _fused(snapshot, catalog, query, lists, keyword, options, threads)
     if query.vectors is not None and options.mode != "keyword":
         late = found.parts.get("late") or lists["late"]
         highest = highest_score(query.vectors)
@@ -158,9 +185,7 @@ def search_each(
 
     Raises InputError for threads < 1, and as `search_snapshot`.
     """
-    if threads is not None and threads < 1:
-        raise InputError(f"threads={threads}: expected at least 1, or None for every processor this process may use.")
-    count = default_threads() if threads is None else threads
+    count = thread_count(threads, default_threads)
     waiting = list(queries)
 
     def one(query: Asked, inside: int) -> list[Hit]:
@@ -200,47 +225,40 @@ def _scores(rows: npt.NDArray[np.int64], scores: npt.NDArray[Any]) -> dict[int, 
     return dict(zip(rows.tolist(), scores.tolist(), strict=True))
 
 
+def _fusion_depth(options: SearchOptions) -> int:
+    return fusion.RANK_DEPTH if options.fusion == "rank" else max(options.k, _FUSION_DEPTH)
+
+
 def _fused(
     snapshot: Snapshot,
-    query: npt.NDArray[np.float32],
+    catalog: Catalog,
+    query: Asked,
     lists: dict[str, dict[int, float]],
+    keyword: dict[int, float],
     options: SearchOptions,
     threads: int | None,
 ) -> _Found:
-    """Both lists as one, ties by row. What only keywords found is scored by MaxSim too."""
-    others = np.array(sorted(lists["keyword"].keys() - lists["late"].keys()), np.int64)
+    """Both lists as one, ties by row. Every document in one of them has both scores, whether the other side found it or not.
+
+    keyword: BM25 of all rows in the lists that have a word of the query.
+    """
+    assert query.vectors is not None
+    assert query.text is not None
     late = dict(lists["late"])
+    others = np.array(sorted(keyword.keys() - late.keys()), np.int64)
     if len(others):
         whole = SearchOptions(k=len(others), exact=True)
-        late.update(_scores(*snapshot.search(query, whole, subset=others, threads=threads)))
-    parts = {"late": late, "keyword": lists["keyword"]}
-    share = options.share_of_late
-    fused = _by_weight(parts, share) if options.fusion == "weight" else _by_rank(lists, share)
-    return _Found(sorted(fused.items(), key=lambda item: (-item[1], item[0])), lists, parts)
-
-
-def _by_rank(lists: dict[str, dict[int, float]], weight: float) -> dict[int, float]:
-    """Reciprocal rank fusion (Cormack, Clarke and Buettcher, SIGIR 2009): the sum of 1 / (60 + rank), weighted."""
-    scores: dict[int, float] = {}
-    for name, share in (("late", 2 * weight), ("keyword", 2 * (1 - weight))):
-        for rank, row in enumerate(lists[name], start=1):
-            scores[row] = scores.get(row, 0.0) + share / (_FUSION_CONSTANT + rank)
-    return scores
-
-
-def _by_weight(parts: dict[str, dict[int, float]], weight: float) -> dict[int, float]:
-    """Convex combination (Bruch, Gai and Ingber, TOIS 2023): MaxSim from the lowest candidate's 0 to the best one's 1, BM25
-    from 0 to 1, and a document without a word of the query has 0 there.
-    """
-    late, keyword = parts["late"], parts["keyword"]
-    lowest, highest = min(late.values(), default=0.0), max(late.values(), default=0.0)
-    width, best = highest - lowest, max(keyword.values(), default=0.0)
-    scores = {}
-    for row, score in late.items():
-        met = (score - lowest) / width if width > 0 else 1.0
-        words = keyword.get(row, 0.0) / best if best > 0 else 0.0
-        scores[row] = weight * met + (1 - weight) * words
-    return scores
+        late.update(_scores(*snapshot.search(query.vectors, whole, subset=others, threads=threads)))
+    if options.fusion == "rank":
+        fused = fusion.by_rank(lists["late"], lists["keyword"], options.share_of_late)
+    else:
+        highest, bound = highest_score(query.vectors), catalog.keyword_bound(query.text)
+        fused = fusion.by_weight(
+            {row: fusion.share_of(score, highest) for row, score in late.items()},
+            {row: fusion.share_of(score, bound) for row, score in keyword.items()},
+            options.share_of_late,
+        )
+    return _Found(fusion.ordered(fused), lists, {"late": late, "keyword": keyword})
 
 
 def _hits(catalog: Catalog, found: _Found, query: Asked, k: int) -> list[Hit]:
@@ -259,15 +277,6 @@ def _hits(catalog: Catalog, found: _Found, query: Asked, k: int) -> list[Hit]:
                 normalised_score=found.normalised.get(row),
                 parts={name: scores[row] for name, scores in found.parts.items() if row in scores},
                 ranks={name: rows[row] for name, rows in places.items() if row in rows} if found.parts else {},
-                _explain=_explainer(query, document),
-            )
+            ).explained_by(query.explainer)
         )
     return hits
-
-
-def _explainer(query: Asked, document: StoredDocument) -> Callable[[], Explanation] | None:
-    explain = query.explain
-    if explain is None or document.text is None:
-        return None
-    text = Document(document.id, document.text, document.metadata).encoded_text
-    return lambda: explain(document.row, text)

@@ -1,9 +1,10 @@
 """Kills a process that writes an index, at random instants and at every call that changes a file, and looks at what is left.
 
-    python -m tests.crash.harness [--random 500] [--every 1] [--seed 0]
+    python -m tests.crash.harness [--random 500] [--every 1] [--interrupt 1000] [--seed 0]
 
-Also half-written blocks, a full disk (ENOSPC) and a broken one (EIO) at each of those calls. After each: the index opens,
-`verify` is clean, what was acknowledged is there, and what was not is there as a whole or not at all. Prints one JSON line.
+Also half-written blocks, a full disk (ENOSPC) and a broken one (EIO) at each of those calls, and failures that come from Python.
+After each: the index opens, `verify` is clean, what was acknowledged is there, and what was not is there as a whole or not at all.
+Prints one JSON line.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from polyvec import Index
 from polyvec.errors import PolyvecError
 from polyvec.index import upkeep, writer
 from tests.crash.faults import COUNT, FAIL_ON, FAIL_ONCE, KILL, TEAR, Faults, available, build, preloaded_environment
+from tests.crash.interruptions import go_on, interrupt
 from tests.crash.model import ENCODER, NBITS, State, Step, all_problems, difference, draw_step, remember
 
 _MOST_DOCUMENTS = 250
@@ -43,6 +45,7 @@ class Report:
 
     kills: int = 0
     faults: int = 0
+    interruptions: int = 0
     counts: Counter[str] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
 
@@ -51,6 +54,7 @@ class Report:
         return {
             "kills": self.kills,
             "errors_injected": self.faults,
+            "interruptions": self.interruptions,
             "what": dict(sorted(self.counts.items())),
             "problems": self.problems[:20],
         }
@@ -198,7 +202,7 @@ def fail_everywhere(folder: Path, every: int, report: Report) -> None:
                     problem = _killed(path, state, step, at, action)
                     report.kills += 1
                 else:
-                    problem = _failed(path, state, step, at, action, error, go_on=at % 2 == 0)
+                    problem = _failed(path, state, step, at, action, error, more=at % 2 == 0)
                     report.faults += 1
                 report.counts[f"{kind} in {name}"] += 1
                 if problem:
@@ -241,9 +245,8 @@ def _killed(path: Path, state: State, step: Step, at: int, action: int) -> str:
     return looked_at(path, [step.after(state)] if done else [state, step.after(state)])[1]
 
 
-def _failed(path: Path, state: State, step: Step, at: int, action: int, error: int, *, go_on: bool) -> str:
-    """An error instead of a kill. go_on: whether the process writes once more, without errors, before it is killed."""
-    more = Step("add", {"more": 9})
+def _failed(path: Path, state: State, step: Step, at: int, action: int, error: int, *, more: bool) -> str:
+    """An error instead of a kill. more: whether the process goes on with other work, without errors, before it is killed."""
 
     def work(tell: Callable[[Any], None]) -> None:
         faults = Faults()
@@ -264,9 +267,9 @@ def _failed(path: Path, state: State, step: Step, at: int, action: int, error: i
         here = [difference(index, one) for one in after]
         if "" not in here:
             tell(("problem", f"in the same process: {here}"))
-        elif go_on:
-            more.run(index)
-            tell(("state", more.after(after[here.index("")])))
+        elif more:
+            now, _, problem = go_on(index, after[here.index("")], 4, random.Random(at), 10_000)
+            tell(("problem", f"the same process went on: {problem}") if problem else ("state", now))
         else:
             tell(("state", None if len(after) == 2 else after[0]))
         os.kill(os.getpid(), signal.SIGKILL)
@@ -281,7 +284,30 @@ def _failed(path: Path, state: State, step: Step, at: int, action: int, error: i
     return looked_at(path, [state, step.after(state)] if known is None else [known])[1]
 
 
-def run(*, kills: int, every: int, seed: int) -> Report:
+def interrupt_often(folder: Path, interruptions: int, seed: int, report: Report) -> None:
+    """Failures that come from Python, one process a hundred of them; each process is killed at its end."""
+    path, state = folder / "interrupted", {f"d{i}": 0 for i in range(30)}
+    for start in range(0, interruptions, 100):
+        make(path, state)
+
+        def work(
+            tell: Callable[[Any], None], rounds: int = min(100, interruptions - start), start: int = start
+        ) -> None:
+            with Index.open(path, encoder=ENCODER) as index:
+                tell(interrupt(index, state, rounds, seed + start))
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        _, heard = in_fork(work)
+        answers = heard()
+        counts, last, problem = answers[0] if answers else (Counter(), state, "it died of an error, see above")
+        report.interruptions += counts.total() if hasattr(counts, "total") else sum(counts.values())
+        report.counts.update(counts)
+        if problem := problem or looked_at(path, [last])[1]:
+            report.problems.append(f"interrupted, seed {seed + start}: {problem}")
+        shutil.rmtree(path)
+
+
+def run(*, kills: int, every: int, seed: int, interruptions: int) -> Report:
     """Everything, in this process, which has to have the library preloaded."""
     small_thresholds()
     logging.getLogger("polyvec").setLevel(logging.ERROR)
@@ -289,14 +315,26 @@ def run(*, kills: int, every: int, seed: int) -> Report:
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # a kill loses nothing that a disk would keep
     with tempfile.TemporaryDirectory(prefix="polyvec-crash-", dir=memory) as folder:
         kill_at_random(Path(folder), kills, seed, report)
+        interrupt_often(Path(folder), interruptions, seed, report)
         fail_everywhere(Path(folder), every, report)
     return report
 
 
-def run_apart(*, kills: int, every: int, seed: int = 0, timeout_s: float | None = None) -> dict[str, Any]:
+def run_apart(
+    *, kills: int, every: int, interruptions: int, seed: int = 0, timeout_s: float | None = None
+) -> dict[str, Any]:
     """Everything, in a new process with the library preloaded; its report."""
     with tempfile.TemporaryDirectory(prefix="polyvec-faults-") as folder:
-        arguments = ["--random", str(kills), "--every", str(every), "--seed", str(seed)]
+        arguments = [
+            "--random",
+            str(kills),
+            "--every",
+            str(every),
+            "--seed",
+            str(seed),
+            "--interrupt",
+            str(interruptions),
+        ]
         done = subprocess.run(
             [sys.executable, "-m", "tests.crash.harness", *arguments],
             env=preloaded_environment(build(Path(folder))),
@@ -318,14 +356,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--random", type=int, default=500, help="kills at random instants")
     parser.add_argument("--every", type=int, default=1, help="fail at each n-th call only")
+    parser.add_argument("--interrupt", type=int, default=1000, help="failures that come from Python")
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args()
     if "POLYVEC_TEST_FAULTS" not in os.environ:
         if not available():
             sys.exit("This needs Linux and a C compiler.")
-        report = run_apart(kills=chosen.random, every=chosen.every, seed=chosen.seed)
+        report = run_apart(kills=chosen.random, every=chosen.every, interruptions=chosen.interrupt, seed=chosen.seed)
     else:
-        report = run(kills=chosen.random, every=chosen.every, seed=chosen.seed).as_json()
+        report = run(
+            kills=chosen.random, every=chosen.every, seed=chosen.seed, interruptions=chosen.interrupt
+        ).as_json()
     print(json.dumps(report))
     return 1 if report["problems"] else 0
 

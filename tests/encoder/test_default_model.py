@@ -128,7 +128,7 @@ def test_a_query_of_9000_words_is_encoded_to_the_limit_with_a_warning(
         (["fine", ""], "document 1 is empty"),
         (["fine", " \n\t"], "document 1 is empty"),
         ([3], "document 0 is int"),
-        (["fine", "bad \ud800"], "document 1 is not valid Unicode"),
+        (["fine", "bad \ud800"], "document 1 holds a lone surrogate at character 4"),
     ],
 )
 def test_bad_text_is_named_by_position(encoder: Encoder, texts: list[str], message: str) -> None:

@@ -29,6 +29,7 @@ def test_search_protocol_without_mteb() -> None:
     model.close()
 
 
+@pytest.mark.heavy
 @pytest.mark.filterwarnings("ignore")
 def test_a_task_run_by_mteb(tmp_path: Path) -> None:
     mteb = pytest.importorskip("mteb")

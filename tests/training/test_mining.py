@@ -75,7 +75,7 @@ def test_bad_input(tmp_path: Path) -> None:
         mine(tmp_path / "no.jsonl", out, encoder=encoder)
     with pytest.raises(InputError, match="has no rows"):
         mine(write_rows(tmp_path / "empty.jsonl", []), out, encoder=encoder)
-    with pytest.raises(InputError, match="row 1: query or document"):
+    with pytest.raises(InputError, match="row 1: document is missing"):
         mine(write_rows(tmp_path / "half.jsonl", [{"query": "a"}]), out, encoder=encoder)
     good = write_rows(tmp_path / "good.jsonl", ROWS)
     with pytest.raises(InputError, match="ranks 5 to 2"):

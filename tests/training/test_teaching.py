@@ -16,7 +16,7 @@ from tests.encoder.checkpoints import wordpiece_tokenizer
 from tests.training.conftest import write_rows
 
 ROWS: list[dict[str, object]] = [
-    {"query": f"q{i}", "documents": [f"d{i}", "x" * i, "y"], "lang": "de", "note": i} for i in range(7)
+    {"query": f"q{i}", "documents": [f"d{i}", "x" * (i + 1), "y"], "lang": "de", "note": i} for i in range(7)
 ]
 
 
@@ -82,7 +82,7 @@ def test_the_teacher_reads_the_english_side_where_there_is_one(tmp_path: Path) -
 def test_bad_input(tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
     source = write_rows(tmp_path / "a.jsonl", ROWS)
-    with pytest.raises(InputError, match="row 1: query or documents"):
+    with pytest.raises(InputError, match="row 1: documents is missing"):
         teach(write_rows(tmp_path / "half.jsonl", [{"query": "a"}]), out, Counting())
     uneven: dict[str, object] = {"query": "a", "documents": ["b", "c"], "documents_en": ["b"]}
     with pytest.raises(InputError, match="not as many"):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from polyvec.cli.options import COUNT, PATH, PATH_OR_DASH, model_option
 from polyvec.cli.render import messages, print_json
 
 if TYPE_CHECKING:
@@ -16,30 +17,28 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option(
-    "--audit", "index_path", metavar="INDEX", type=click.Path(path_type=Path), help="Audit this index instead."
-)
+@click.option("--audit", "index_path", metavar="INDEX", type=PATH, help="Audit this index instead.")
 @click.option(
     "--queries",
-    type=click.Path(path_type=Path, allow_dash=True),
+    type=PATH_OR_DASH,
     help="Questions to audit with: .jsonl, .tsv or .txt, one a line. Default: stretches of stored documents.",
 )
-@click.option("-k", type=click.IntRange(min=1), default=10, show_default=True, help="Hits that an audit compares.")
-@click.option(
-    "--threads", type=click.IntRange(min=1), default=None, help="Threads an audit searches with.  [default: all cores]"
-)
+@click.option("-k", type=COUNT, default=10, show_default=True, help="Hits that an audit compares.")
+@click.option("--threads", type=COUNT, default=None, help="Threads an audit searches with.  [default: all cores]")
 @click.option(
     "--documents",
-    type=click.IntRange(min=100),
+    type=click.IntRange(100, 10**9),
     default=5_000,
     show_default=True,
     help="Documents of made-up vectors to time the engine with.",
 )
-@click.option("--model", metavar="M", help="Checkpoint folder or hub name. Default: the model that ships with polyvec.")
+@model_option
 def bench(
     index_path: Path | None, queries: Path | None, k: int, threads: int | None, documents: int, model: str | None
 ) -> None:
-    """Measure speed and quality on this machine, in about a minute; prints one JSON line a result.
+    """Measure speed and quality on this machine, in about a minute.
+
+    Prints one JSON line a result.
 
     With --audit INDEX: compare searching INDEX with scoring every document of it, at the defaults, at recall targets and over
     a curve of settings: overlap@k and milliseconds a query. Ask with --queries in your users' own words where you can.
@@ -61,7 +60,7 @@ def bench(
         for line in audit(index, _asked(index, index_path, queries), k=k, threads=threads):
             print_json(line)
     if queries is None:
-        messages.print("[dim]Asked with stretches of stored documents; --queries takes real questions.[/]")
+        messages.print("Asked with stretches of stored documents; --queries takes real questions.", style="dim")
 
 
 def _asked(index: Index, path: Path, queries: Path | None) -> list[AuditQuery]:

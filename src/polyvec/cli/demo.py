@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.table import Table
 
-from polyvec.cli.render import console, human_bytes, print_hits, print_json, progress_bar
+from polyvec.cli.options import PATH, json_option, model_option
+from polyvec.cli.render import console, human_bytes, line, print_done, print_hits, print_json, progress_bar
 
 if TYPE_CHECKING:
     from polyvec.collection import Index
@@ -19,15 +20,18 @@ if TYPE_CHECKING:
 @click.option(
     "--index",
     "index_path",
-    type=click.Path(path_type=Path),
+    type=PATH,
     default=Path("demo.polyvec"),
     show_default=True,
     help="Where to put the index; an earlier demo's is replaced.",
 )
-@click.option("--model", metavar="M", help="Checkpoint folder or hub name. Default: the model that ships with polyvec.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+@model_option
+@json_option
 def demo(index_path: Path, model: str | None, as_json: bool) -> None:
-    """Index encyclopedic passages in many languages, answer questions in them, and measure how well."""
+    """Index a corpus that ships with polyvec, and ask it questions.
+
+    The passages and the questions are in many languages; how well they are answered is measured.
+    """
     from polyvec.demo import build_demo_index, load_demo, measure, show_questions
     from polyvec.encoder import Encoder
 
@@ -46,18 +50,19 @@ def demo(index_path: Path, model: str | None, as_json: bool) -> None:
         if as_json:
             print_json({"index": facts, "seconds": round(seconds, 3), **measures})
             return
-        console.print(
-            f"[bold green]✓[/] {facts['documents']} passages in {len(facts['languages'])} languages, {facts['tokens']:,} token "
-            f"vectors, {human_bytes(facts['size_bytes'])} in [bold]{index_path}[/] "
-            f"[dim]({seconds:.1f} s, model {facts['model']})[/]\n"
+        print_done(
+            f"{facts['documents']} passages in {len(facts['languages'])} languages, {facts['tokens']:,} token vectors, "
+            f"{human_bytes(facts['size_bytes'])} in ",
+            (index_path, "bold"),
+            (f" ({seconds:.1f} s, model {facts['model']})", "dim"),
         )
+        console.print()
         for question in show_questions(corpus):
             _answer(index, question)
     _print_measures(measures)
-    console.print(
-        f'\nAsk your own: [bold]polyvec search {index_path} "how do bees tell each other where the flowers are?"[/]',
-        soft_wrap=True,
-    )
+    question = '"how do bees tell each other where the flowers are?"'
+    console.print()
+    console.print(line("Ask your own: ", (f"polyvec search {index_path} {question}", "bold")), soft_wrap=True)
 
 
 def _answer(index: Index, question: str) -> None:

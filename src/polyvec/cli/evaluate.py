@@ -5,13 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from rich.table import Table
 
-from polyvec.cli.render import console, human_bytes, messages, print_json, progress_bar
+from polyvec.cli.lines import printable
+from polyvec.cli.options import COUNT, NAME, NUMBER, PATH, PATH_OR_DASH, TEXT, json_option, model_option
+from polyvec.cli.render import console, human_bytes, line, messages, print_json, progress_bar
+from polyvec.cli.streams import utf8_stdout
+from polyvec.errors import InputError
 
 PerQuery = dict[str, dict[str, float]]
 
@@ -23,59 +28,57 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("dataset", metavar="DATASET")
-@click.option("--model", metavar="M", help="Checkpoint folder or hub name. Default: the model that ships with polyvec.")
+@click.argument("dataset", metavar="DATASET", type=NAME)
+@model_option
+@click.option("--index", "index_path", type=PATH, help="Judge an index as it is, instead of making one.")
 @click.option(
-    "--index", "index_path", type=click.Path(path_type=Path), help="Judge an index as it is, instead of making one."
+    "--baseline", type=NAME, help="Judge another system instead: bm25, or dense:MODEL (folder, hub name, package)."
 )
-@click.option(
-    "--baseline", type=str, help="Judge another system instead: bm25, or dense:MODEL (folder, hub name, package)."
-)
-@click.option("--split", help="Which qrels of a BEIR folder.  [default: test, or the only one]")
-@click.option("--dim", type=int, metavar="D", help="Which Matryoshka head to use.  [default: the model's]")
+@click.option("--split", type=TEXT, help="Which qrels of a BEIR folder.  [default: test, or the only one]")
+@click.option("--dim", type=COUNT, metavar="D", help="Which Matryoshka head to use.  [default: the model's]")
 @click.option(
     "--nbits",
-    type=int,
+    type=COUNT,
     metavar="B",
     help="Bits a dimension of a stored vector: 1, 2, 4, 8, or 16 for fp16.  [default: 4]",
 )
 @click.option(
-    "--pool-factor", type=float, default=1.0, show_default=True, help="Pool this many document tokens into one."
+    "--pool-factor", type=NUMBER, default=1.0, show_default=True, help="Pool this many document tokens into one."
 )
 @click.option(
     "--mode", type=click.Choice(["late", "keyword", "hybrid"]), default="late", show_default=True, help="How to search."
 )
-@click.option("-k", type=int, default=100, show_default=True, help="Depth of the run.")
+@click.option("-k", type=COUNT, default=100, show_default=True, help="Depth of the run.")
 @click.option("--exact", is_flag=True, help="Score every document; nothing is left to probing.")
 @click.option(
-    "--recall", type=float, metavar="R", help="Probe as much as finds this share of the exact top 10, such as 0.99."
+    "--recall", type=NUMBER, metavar="R", help="Probe as much as finds this share of the exact top 10, such as 0.99."
 )
-@click.option("--nprobe", type=int, metavar="N", help="Centroids that each query token looks into.  [default: 16]")
+@click.option("--nprobe", type=COUNT, metavar="N", help="Centroids that each query token looks into.  [default: 16]")
 @click.option(
     "--candidates",
-    type=int,
+    type=COUNT,
     metavar="N",
     help="Documents looked at closely; an eighth is scored in full.  [default: what comes near enough]",
 )
 @click.option(
     "--measures",
+    type=TEXT,
     default="nDCG@10 RR@10 R@100 Success@5",
     show_default=True,
     help="Measures, as ir-measures spells them.",
 )
-@click.option(
-    "--run-out", type=click.Path(path_type=Path, allow_dash=True), help="Write the TREC run here; - is stdout."
-)
-@click.option("--compare", type=click.Path(path_type=Path), help="A TREC run to compare with, query by query.")
+@click.option("--run-out", type=PATH_OR_DASH, help="Write the TREC run here; - is stdout.")
+@click.option("--compare", type=PATH, help="A TREC run to compare with, query by query.")
 @click.option(
     "--against",
+    type=NAME,
     multiple=True,
     metavar="SYSTEM",
     help="Judge this too, in the same table: bm25, keyword, dense:MODEL, late:MODEL. Repeatable.",
 )
-@click.option("--report", type=click.Path(path_type=Path), help="Write a page with charts to this folder.")
-@click.option("--threads", type=int, default=None, help="Queries searched at a time.  [default: all cores]")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+@click.option("--report", type=PATH, help="Write a page with charts to this folder.")
+@click.option("--threads", type=COUNT, default=None, help="Queries searched at a time.  [default: all cores]")
+@json_option
 def evaluate(
     run_out: Path | None,
     compare: Path | None,
@@ -84,11 +87,11 @@ def evaluate(
     as_json: bool,
     **asked: Any,
 ) -> None:
-    """Judge a model on DATASET through an index, by language: a BEIR folder, or irds:ID.
+    """Judge a model on DATASET through an index, by language.
 
-    The index is made for the occasion, compressed as `polyvec index` would; --index takes one that is there.
-    Known to ir_datasets (these need the network once): irds:beir/scifact/test, irds:miracl/de/dev, irds:mmarco/v2/fr/dev/small,
-    irds:lotte/lifestyle/test/search, irds:msmarco-passage/dev/small.
+    DATASET is a BEIR folder, or irds:ID. The index is made for the occasion, compressed as `polyvec index` would;
+    --index takes one that is there. Known to ir_datasets (these need the network once): irds:beir/scifact/test,
+    irds:miracl/de/dev, irds:mmarco/v2/fr/dev/small, irds:lotte/lifestyle/test/search, irds:msmarco-passage/dev/small.
     """
     from polyvec.data import write_run
     from polyvec.evaluation.dataset import load_dataset
@@ -96,21 +99,23 @@ def evaluate(
 
     job = _job(**asked)
     data = load_dataset(job.dataset, split=job.split)
+    _check_outputs(run_out, report, data, [job.dataset, job.index, compare, job.model])
+    theirs = None if compare is None else _read_values(data, compare, job.measures)
     with counting(data.name) as progress:
         result, others = _judged(job, data, against, progress)
     if run_out is not None:
-        write_run(run_out, result.run, tag="polyvec")
+        with utf8_stdout():
+            write_run(run_out, result.run, tag="polyvec")
     rivals = [
         (name, values, compare_measures(result.per_query, values, job.measures)) for name, values in others.items()
     ]
-    if compare is not None:
-        values = _read_values(data, compare, job.measures)
-        rivals.append((compare.name, values, compare_measures(result.per_query, values, job.measures)))
+    if compare is not None and theirs is not None:
+        rivals.append((compare.name, theirs, compare_measures(result.per_query, theirs, job.measures)))
     if report is not None:
         from polyvec.evaluation.report import write_report
 
         page = write_report(report, data, result, rivals)
-        messages.print(f"[cyan]i[/] report: {page}")
+        messages.print(line(("i", "cyan"), " report: ", page), soft_wrap=True)
     if as_json:
         shown = {name: {m: one.to_dict() for m, one in found.items()} for name, _, found in rivals}
         if compare is not None:
@@ -137,7 +142,33 @@ def _read_values(data: Dataset, run: Path, measures: Sequence[str]) -> PerQuery:
     from polyvec.data import read_run
     from polyvec.evaluation.measures import compute_measures
 
-    return compute_measures(data.qrels, read_run(run), measures)
+    found = read_run(run)
+    absent = data.qrels.keys() - found.keys()
+    if len(absent) == len(data.qrels):
+        raise InputError(f"{run} has none of the {len(data.qrels):,} judged queries, {min(absent)!r} among them.")
+    if absent:
+        messages.print(
+            f"[yellow]![/] {run} lacks {len(absent):,} of {len(data.qrels):,} judged queries; they count 0",
+            highlight=False,
+        )
+    return compute_measures(data.qrels, found, measures)
+
+
+def _check_outputs(
+    run_out: Path | None, report: Path | None, data: Dataset, inputs: Sequence[str | Path | None]
+) -> None:
+    """Refuse what cannot be written before anything is encoded."""
+    from polyvec.atomic import check_destination_folder
+    from polyvec.data import check_run_target
+
+    if run_out is not None:
+        judged = (document_id for grades in data.qrels.values() for document_id in grades)
+        check_run_target(run_out, "polyvec", inputs=inputs, ids=chain((query.id for query in data.queries), judged))
+    if report is not None:
+        from polyvec.evaluation.report import pyplot
+
+        check_destination_folder(report)
+        pyplot()  # names the package where matplotlib is not installed
 
 
 def job_of(words: Sequence[str]) -> Job:
@@ -184,7 +215,7 @@ def _job(
 def counting(name: str) -> Iterator[Callable[[str, int], None]]:
     """A line that counts what is being done, with its rate."""
     with progress_bar("") as bar:
-        task = bar.add_task(name, total=None, done="", rate="")
+        task = bar.add_task(printable(name), total=None, done="", rate="")
         state: dict[str, Any] = {"what": "", "count": 0, "started": time.monotonic()}
 
         def report(what: str, n: int) -> None:
@@ -199,28 +230,29 @@ def counting(name: str) -> Iterator[Callable[[str, int], None]]:
 
 def _print_result(result: EvaluationResult, rivals: Sequence[tuple[str, PerQuery, dict[str, Comparison]]]) -> None:
     names = list(result.measures)
-    table = Table(title=f"{result.dataset}, {result.model}", title_justify="left", box=None, padding=(0, 2))
+    table = Table(title=printable(f"{result.dataset}, {result.model}"), title_justify="left", box=None, padding=(0, 2))
     table.add_column("queries in", style="magenta")
     for name in names:
         table.add_column(name, justify="right")
     for lang, row in result.by_lang.items():
-        table.add_row(lang, *(f"{row[name]:.4f}" for name in names))
+        table.add_row(printable(lang), *(f"{row[name]:.4f}" for name in names))
     if len(result.by_lang) > 1:
         table.add_row("macro average", *(f"{result.macro[name]:.4f}" for name in names), style="bold")
     table.add_row("all queries", *(f"{result.measures[name]:.4f}" for name in names), style="bold")
     for system, _, found in rivals:
-        table.add_row(f"all queries, {system}", *(f"{found[name].theirs:.4f}" for name in names))
+        table.add_row(printable(f"all queries, {system}"), *(f"{found[name].theirs:.4f}" for name in names))
     console.print(table)
     seconds = result.seconds
     console.print(
-        f"  [dim]{result.queries:,} queries, {result.documents:,} documents, {result.tokens:,} token vectors, "
+        f"  {result.queries:,} queries, {result.documents:,} documents, {result.tokens:,} token vectors, "
         f"{human_bytes(result.index_bytes)}, {result.bytes_per_token:.1f} bytes a token; encode {seconds['encode']:.1f} s, "
-        f"index {seconds['index']:.1f} s, search {seconds['search']:.1f} s[/]",
+        f"index {seconds['index']:.1f} s, search {seconds['search']:.1f} s",
+        style="dim",
         soft_wrap=True,
     )
     for system, _, found in rivals:
-        console.print(f"  less {system}: mean difference, its 95 % interval, and p of a paired randomisation test")
+        console.print(
+            line(f"  less {system}: mean difference, its 95 % interval, and p of a paired randomisation test")
+        )
         for name, one in found.items():
-            console.print(
-                f"    {name}: {one.difference:+.4f} [{one.low:+.4f}, {one.high:+.4f}], p = {one.p:.4f}", markup=False
-            )
+            console.print(f"    {name}: {one.difference:+.4f} [{one.low:+.4f}, {one.high:+.4f}], p = {one.p:.4f}")

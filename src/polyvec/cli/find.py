@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Iterator
@@ -11,31 +10,42 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from polyvec.cli.options import (
+    COUNT,
+    NAME,
+    NUMBER,
+    PATH,
+    PATH_OR_DASH,
+    TEXT,
+    dim_option,
+    index_argument,
+    json_option,
+    model_option,
+)
 from polyvec.cli.render import messages, print_explanation, print_hits, print_json
+from polyvec.cli.streams import utf8_stdout
 from polyvec.errors import InputError
 
 if TYPE_CHECKING:
     from polyvec.collection import Index
     from polyvec.data import Query
+    from polyvec.explain import Explanation
     from polyvec.search import Hit, SearchOptions
 
 _BATCH = 64  # queries encoded together when many are given
-_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, one line a query.")
 
 
 @click.command()
-@click.argument("index_path", metavar="INDEX", type=click.Path(path_type=Path))
-@click.argument("query", metavar="QUERY", required=False)
-@click.option("-k", type=int, default=None, help="Hits a query.  [default: 10]")
+@index_argument
+@click.argument("query", metavar="QUERY", type=TEXT, required=False)
+@click.option("-k", type=COUNT, default=None, help="Hits a query.  [default: 10]")
 @click.option(
     "--queries",
-    type=click.Path(path_type=Path, allow_dash=True),
-    help="Many queries: .jsonl, .tsv or .txt, one a line; - reads stdin.",
+    type=PATH_OR_DASH,
+    help="Many queries: .jsonl, .csv, .tsv, .txt (one a line) or .parquet; - reads stdin.",
 )
-@click.option(
-    "--run", "run_path", type=click.Path(path_type=Path, allow_dash=True), help="Write a TREC run; - is stdout."
-)
-@click.option("--tag", default="polyvec", show_default=True, help="Name of the system in the TREC run.")
+@click.option("--run", "run_path", type=PATH_OR_DASH, help="Write a TREC run; - is stdout.")
+@click.option("--tag", type=TEXT, default="polyvec", show_default=True, help="Name of the system in the TREC run.")
 @click.option(
     "--mode",
     type=click.Choice(["late", "keyword", "hybrid"]),
@@ -45,26 +55,30 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON,
 )
 @click.option("--fusion", type=click.Choice(["rank", "weight"]), help="How hybrid fuses.  [default: weight]")
 @click.option(
-    "--weight", type=float, metavar="W", help="Share of MaxSim in hybrid, 0 to 1.  [default: 0.7; 0.5 by rank]"
+    "--weight", type=NUMBER, metavar="W", help="Share of MaxSim in hybrid, 0 to 1.  [default: 0.8; 0.5 by rank]"
 )
-@click.option("--min-score", type=float, metavar="S", help="Leave out hits whose normalised score, 0 to 1, is below.")
+@click.option("--min-score", type=NUMBER, metavar="S", help="Leave out hits whose normalised score, 0 to 1, is below.")
 @click.option(
-    "--filter", "condition", metavar="JSON", help='Metadata filter, \'{"lang": "de", "year": {"$gte": 2000}}\'.'
+    "--filter",
+    "condition",
+    metavar="JSON",
+    type=TEXT,
+    help='Metadata filter, \'{"lang": "de", "year": {"$gte": 2000}}\'.',
 )
 @click.option("--explain", is_flag=True, help="Show which query token met which document token.")
 @click.option("--exact", is_flag=True, help="Score every document; nothing is left to probing.")
 @click.option(
-    "--recall", type=float, metavar="R", help="Probe as much as finds this share of the exact top 10, such as 0.99."
+    "--recall", type=NUMBER, metavar="R", help="Probe as much as finds this share of the exact top 10, such as 0.99."
 )
-@click.option("--nprobe", type=int, metavar="N", help="Centroids that each query token looks into.  [default: 16]")
+@click.option("--nprobe", type=COUNT, metavar="N", help="Centroids that each query token looks into.  [default: 16]")
 @click.option(
     "--candidates",
-    type=int,
+    type=COUNT,
     metavar="N",
     help="Documents looked at closely; an eighth is scored in full.  [default: what comes near enough]",
 )
-@click.option("--threads", type=int, default=None, help="Threads to search with.  [default: all cores]")
-@_json_option
+@click.option("--threads", type=COUNT, default=None, help="Threads to search with.  [default: all cores]")
+@json_option
 def search(
     index_path: Path,
     query: str | None,
@@ -85,14 +99,17 @@ def search(
     threads: int | None,
     as_json: bool,
 ) -> None:
-    """Search INDEX for QUERY, in any language the model knows; matching words are marked by strength.
+    """Search INDEX for QUERY, in any language the model knows.
 
-    Without QUERY, questions are read from --queries or from stdin.
+    Matching words are marked by strength; --json prints one line a query. Without QUERY, questions are read from
+    --queries or from stdin.
     """
     from polyvec.collection import Index
-    from polyvec.data import write_run
+    from polyvec.data import check_run_target, write_run
     from polyvec.index.options import SearchOptions
 
+    if run_path is not None:
+        check_run_target(run_path, tag, inputs=[index_path, queries])
     wanted = _wanted(query, queries)
     knobs: dict[str, Any] = {
         "mode": mode,
@@ -109,14 +126,15 @@ def search(
         answers = _answers(index, wanted, k=k, options=options, filter=_filter(condition), threads=threads)
         if run_path is not None:
             results = ((asked.id, [(hit.id, hit.score) for hit in hits]) for asked, hits, _ in answers)
-            write_run(run_path, results, tag=tag)
+            with utf8_stdout():
+                write_run(run_path, results, tag=tag)
             return
         for asked, hits, seconds in answers:
             if as_json:
                 print_json(_answer_json(asked, hits, seconds, explain))
                 continue
             marked = explain or mode != "keyword"  # keywords need no model, so none is loaded to mark them
-            explanations = [hit.explain() if hit.text and marked else None for hit in hits]
+            explanations = [_explained(hit, explain) if hit.text and marked else None for hit in hits]
             print_hits(asked.text, hits, explanations, seconds)
             if explain:
                 for explanation in filter(None, explanations[:1]):
@@ -124,19 +142,15 @@ def search(
 
 
 @click.command()
-@click.argument("arguments", metavar="[QUERY] DOCS", nargs=-1, required=True)
-@click.option("-k", type=int, default=10, show_default=True, help="How many to keep a query.")
-@click.option(
-    "--run", "run_path", type=click.Path(path_type=Path), help="A TREC run to rerank, with --queries and --run-out."
-)
-@click.option("--queries", type=click.Path(path_type=Path), help="The queries of the run: .jsonl or .tsv.")
-@click.option(
-    "--run-out", type=click.Path(path_type=Path, allow_dash=True), help="Where the new run goes; - is stdout."
-)
-@click.option("--tag", default="polyvec", show_default=True, help="Name of the system in the new run.")
-@click.option("--model", metavar="M", help="Checkpoint folder or hub name. Default: the model that ships with polyvec.")
-@click.option("--dim", type=int, metavar="D", help="Which Matryoshka head to use.")
-@_json_option
+@click.argument("arguments", metavar="[QUERY] DOCS", type=NAME, nargs=-1, required=True)
+@click.option("-k", type=COUNT, default=10, show_default=True, help="How many to keep a query.")
+@click.option("--run", "run_path", type=PATH, help="A TREC run to rerank, with --queries and --run-out.")
+@click.option("--queries", type=PATH, help="The queries of the run: .jsonl or .tsv.")
+@click.option("--run-out", type=PATH_OR_DASH, help="Where the new run goes; - is stdout.")
+@click.option("--tag", type=TEXT, default="polyvec", show_default=True, help="Name of the system in the new run.")
+@model_option
+@dim_option
+@json_option
 def rerank(
     arguments: tuple[str, ...],
     k: int,
@@ -148,11 +162,12 @@ def rerank(
     dim: int | None,
     as_json: bool,
 ) -> None:
-    """Order the documents of DOCS by their score with QUERY, or those of a TREC run by their scores with its queries.
+    """Order the documents of DOCS by their score with QUERY.
 
-    DOCS is any kind that `polyvec index` takes; - is JSON lines on stdin.
+    With --run: the documents of a TREC run by their scores with its queries. DOCS is any kind that `polyvec index`
+    takes; - is JSON lines on stdin.
     """
-    from polyvec.data import read_documents, read_queries, read_run, write_run
+    from polyvec.data import check_run_target, read_documents, read_queries, read_run, write_run
     from polyvec.encoder import Encoder
     from polyvec.reranking import rerank as rerank_documents
     from polyvec.reranking import rerank_run
@@ -160,16 +175,19 @@ def rerank(
     expected = 1 if run_path is not None else 2
     if len(arguments) != expected or len({run_path is None, queries is None, run_out is None}) != 1:
         raise InputError("Give either QUERY and DOCS, or DOCS with --run, --queries and --run-out.")
+    if run_out is not None:
+        check_run_target(run_out, tag, inputs=[arguments[-1], run_path, queries])
     documents = read_documents(arguments[-1])
     encoder = Encoder(model, dim=dim)
     if run_path is not None and queries is not None and run_out is not None:
         results = rerank_run(read_run(run_path), list(read_queries(queries)), documents, encoder=encoder, k=k)
-        write_run(run_out, results, tag=tag)
+        with utf8_stdout():
+            write_run(run_out, results, tag=tag)
         return
-    items = [{**d.metadata, "id": d.id, "text": d.text} for d in documents]
+    query, given = arguments[0], list(documents)
     started = time.perf_counter()
-    query = arguments[0]
-    hits = rerank_documents(query, items, encoder=encoder, k=k)
+    query = str(TEXT.convert(query, None, click.get_current_context()))
+    hits = rerank_documents(query, given, encoder=encoder, k=k)
     seconds = time.perf_counter() - started
     if as_json:
         print_json({"query": query, "hits": [hit.to_dict() for hit in hits], "seconds": round(seconds, 4)})
@@ -180,10 +198,19 @@ def rerank(
 def _filter(condition: str | None) -> Any:
     if condition is None:
         return None
+    from polyvec.data import parse_json
+
+    return parse_json(condition, f"--filter {condition[:80]}")
+
+
+def _explained(hit: Hit, wanted: bool) -> Explanation | None:
+    """Why a hit was found; None where that cannot be said and was not asked for, so that it is shown without marks."""
     try:
-        return json.loads(condition)
-    except ValueError as error:
-        raise InputError(f"--filter {condition}: not valid JSON ({error}).") from error
+        return hit.explain()
+    except InputError:
+        if wanted:
+            raise
+        return None
 
 
 def _wanted(query: str | None, queries: Path | None) -> Iterator[Query]:
@@ -194,7 +221,7 @@ def _wanted(query: str | None, queries: Path | None) -> Iterator[Query]:
     if query is not None:
         return iter([Query("1", query, None, {})])
     if queries is None and sys.stdin.isatty():
-        messages.print("[dim]Type a question and press Enter; Ctrl-D ends.[/]")
+        messages.print("Type a question and press Enter; Ctrl-D ends.", style="dim")
     return iter(read_queries(queries if queries is not None else Path("-")))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,28 +11,32 @@ from typing import Any
 import click
 from rich.table import Table
 
-from polyvec.cli.render import console, human_bytes, messages, print_json, progress_bar
+from polyvec.cli.lines import printable
+from polyvec.cli.options import COUNT, TEXT, dim_option, docs_argument, index_argument, json_option, model_option
+from polyvec.cli.render import console, human_bytes, line, messages, print_done, print_json, progress_bar
+from polyvec.cli.streams import stdin_lines
 from polyvec.index.writer import AddReport, Existing
 
-_index_argument = click.argument("index_path", metavar="INDEX", type=click.Path(path_type=Path))
-_docs_argument = click.argument("docs", metavar="DOCS", type=click.Path(path_type=Path, allow_dash=True))
-_json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+_strings_option = click.option("--strings", is_flag=True, help="Keep numbers and true/false in CSV and TSV as text.")
 
 
 @click.command()
-@_docs_argument
-@_index_argument
-@click.option("--model", metavar="M", help="Checkpoint folder or hub name. Default: the model that ships with polyvec.")
-@click.option("--dim", type=int, metavar="D", help="Which Matryoshka head to use. Default: the model's own.")
+@docs_argument
+@index_argument
+@model_option
+@dim_option
 @click.option(
-    "--nbits", type=int, default=None, metavar="B", help="Bits a dimension: 1, 2, 4, 8, or 16 for fp16.  [default: 4]"
+    "--nbits", type=COUNT, default=None, metavar="B", help="Bits a dimension: 1, 2, 4, 8, or 16 for fp16.  [default: 4]"
 )
-@_json_option
-def index(docs: Path, index_path: Path, model: str | None, dim: int | None, nbits: int | None, as_json: bool) -> None:
+@_strings_option
+@json_option
+def index(
+    docs: Path, index_path: Path, model: str | None, dim: int | None, nbits: int | None, strings: bool, as_json: bool
+) -> None:
     """Index documents: DOCS to a new INDEX.
 
-    DOCS is a .jsonl (also .gz, .zst), .csv, .tsv or .parquet file, a folder of .txt and .md files, a BEIR folder, or - for
-    JSON lines on stdin. An interrupted run is resumed by the same command.
+    DOCS is a .jsonl, .ndjson, .csv, .tsv (each also .gz, .zst) or .parquet file, a folder of .txt and .md files, a BEIR
+    folder, or - for JSON lines on stdin. An interrupted run is resumed by the same command.
     """
     from polyvec.building import build_index
     from polyvec.collection import DEFAULT_NBITS
@@ -42,7 +45,9 @@ def index(docs: Path, index_path: Path, model: str | None, dim: int | None, nbit
 
     started = time.perf_counter()
     with _counting("encoding", docs) as (progress, on_bytes):
-        documents = read_documents(docs, progress=on_bytes)  # looks whether there is anything before the model loads
+        documents = read_documents(
+            docs, progress=on_bytes, typed=not strings
+        )  # looks whether there is anything before the model loads
         encoder = Encoder(model, dim=dim)
         built, report = build_index(
             documents,
@@ -59,64 +64,68 @@ def index(docs: Path, index_path: Path, model: str | None, dim: int | None, nbit
         print_json({**_report(report), **info, "seconds": round(seconds, 3)})
         return
     plural = "" if info["documents"] == 1 else "s"
-    console.print(
-        f"[bold green]✓[/] {info['documents']:,} document{plural}, {info['tokens']:,} token vectors, "
-        f"{human_bytes(info['size_bytes'])} in [bold]{index_path}[/] [dim]({seconds:.1f} s, model {info['model']})[/]",
-        soft_wrap=True,
+    print_done(
+        f"{info['documents']:,} document{plural}, {info['tokens']:,} token vectors, {human_bytes(info['size_bytes'])} in ",
+        (index_path, "bold"),
+        (f" ({seconds:.1f} s, model {info['model']})", "dim"),
     )
     _say_report(report, encoder.document_length)
 
 
 def _changing(name: str, existing: Existing, text: str) -> click.Command:
     @click.command(name, help=text)
-    @_index_argument
-    @_docs_argument
-    @_json_option
-    def command(index_path: Path, docs: Path, as_json: bool) -> None:
+    @index_argument
+    @docs_argument
+    @_strings_option
+    @json_option
+    def command(index_path: Path, docs: Path, strings: bool, as_json: bool) -> None:
         from polyvec.collection import Index
         from polyvec.data import read_documents
 
         with Index.open(index_path) as opened, _counting("encoding", docs) as (progress, on_bytes):
-            documents = read_documents(docs, progress=on_bytes)
+            documents = read_documents(docs, progress=on_bytes, typed=not strings)
             report = opened.add(documents, existing=existing, progress=progress)
             limit = opened.encoder.document_length
         if as_json:
             print_json(_report(report))
             return
         replaced = f", {report.replaced:,} replaced" if existing == "replace" else ""
-        console.print(f"[bold green]✓[/] {report.added:,} added{replaced}, {report.tokens:,} token vectors")
+        print_done(f"{report.added:,} added{replaced}, {report.tokens:,} token vectors")
         _say_report(report, limit)
 
     return command
 
 
 add = _changing("add", "error", "Add the documents of DOCS to INDEX. An id that is there already is an error.")
-update = _changing("update", "replace", "Replace documents of INDEX by those of DOCS with the same ids; add new ones.")
+update = _changing("update", "replace", "Replace documents of INDEX by id, and add new ones, from DOCS.")
 
 
 @click.command()
-@_index_argument
-@click.argument("ids", metavar="ID...", nargs=-1, required=True)
-@_json_option
+@index_argument
+@click.argument("ids", metavar="ID...", type=TEXT, nargs=-1, required=True)
+@json_option
 def delete(index_path: Path, ids: tuple[str, ...], as_json: bool) -> None:
-    """Delete documents of INDEX by ID; `-` reads ids from stdin, one a line. `compact` then erases them from disk."""
+    """Delete documents of INDEX by ID; - reads ids from stdin.
+
+    On stdin stands one id a line, in UTF-8; empty lines are passed over. `polyvec compact` then erases the documents from disk.
+    """
     from polyvec.collection import Index
 
-    wanted = sys.stdin.read().splitlines() if ids == ("-",) else list(ids)
+    wanted = list(stdin_lines()) if ids == ("-",) else list(ids)
     with Index.open(index_path) as opened:
         deleted = opened.delete(wanted)
     if as_json:
         print_json({"deleted": deleted, "unknown": len(set(wanted)) - deleted})
         return
-    console.print(f"[bold green]✓[/] {deleted:,} deleted, {len(set(wanted)) - deleted:,} not found")
+    print_done(f"{deleted:,} deleted, {len(set(wanted)) - deleted:,} not found")
 
 
 @click.command()
-@_index_argument
+@index_argument
 @click.option("--retrain", is_flag=True, help="Fit the codec anew to what INDEX holds by now.")
-@_json_option
+@json_option
 def compact(index_path: Path, retrain: bool, as_json: bool) -> None:
-    """Merge the segments of INDEX and erase deleted documents from disk."""
+    """Merge the segments of INDEX, and erase deleted documents."""
     from polyvec.collection import Index
 
     with Index.open(index_path) as opened:
@@ -126,12 +135,12 @@ def compact(index_path: Path, retrain: bool, as_json: bool) -> None:
     if as_json:
         print_json({"size_bytes_before": before, "size_bytes": after})
         return
-    console.print(f"[bold green]✓[/] {human_bytes(before)} before, {human_bytes(after)} now")
+    print_done(f"{human_bytes(before)} before, {human_bytes(after)} now")
 
 
 @click.command()
-@_index_argument
-@_json_option
+@index_argument
+@json_option
 def info(index_path: Path, as_json: bool) -> None:
     """Show what INDEX holds: counts, sizes, languages, model."""
     from polyvec.collection import Index
@@ -145,15 +154,18 @@ def info(index_path: Path, as_json: bool) -> None:
     table.add_column(style="cyan")
     table.add_column()
     for name, value in facts.items():
-        table.add_row(name.replace("_", " "), _shown(name, value))
+        table.add_row(name.replace("_", " "), printable(_shown(name, value)))
     console.print(table)
 
 
 @click.command()
-@_index_argument
-@_json_option
+@index_argument
+@json_option
 def verify(index_path: Path, as_json: bool) -> None:
-    """Read every checksum of INDEX and check its files against its catalog; exit 1 if anything is wrong."""
+    """Read every checksum of INDEX, and check its catalog.
+
+    The catalog is held against the files. Exit 1 if anything is wrong.
+    """
     from polyvec.collection import Index
 
     with Index.open(index_path) as opened:
@@ -162,21 +174,21 @@ def verify(index_path: Path, as_json: bool) -> None:
         print_json({"ok": not problems, "problems": problems})
     elif problems:
         for problem in problems:
-            console.print(f"[bold red]✗[/] {problem}")
+            console.print(line(("✗ ", "bold red"), problem), soft_wrap=True)
     else:
-        console.print("[bold green]✓[/] every checksum is right")
+        print_done("every checksum is right")
     if problems:
         raise click.exceptions.Exit(1)
 
 
 @click.command()
-@_index_argument
-@_json_option
+@index_argument
+@json_option
 def repair(index_path: Path, as_json: bool) -> None:
-    """Make a damaged INDEX sound: unreadable token vectors are made anew from the stored texts.
+    """Make a damaged INDEX sound, from the texts that it stores.
 
-    Documents that were added as vectors only cannot be made anew; their ids are reported. A damaged catalog.sqlite cannot be
-    repaired.
+    Unreadable token vectors are made anew. Documents that were added as vectors only cannot be made anew; their ids
+    are reported. A damaged catalog.sqlite cannot be repaired.
     """
     from polyvec.repairing import repair_index
 
@@ -187,11 +199,10 @@ def repair(index_path: Path, as_json: bool) -> None:
         print_json({"actions": report.actions, "encoded": report.encoded, "lost": report.lost})
         return
     for action in report.actions:
-        console.print(f"[yellow]![/] {action}", soft_wrap=True)
+        console.print(line(("! ", "yellow"), action), soft_wrap=True)
     for document_id in report.lost:
-        console.print(f"[bold red]✗[/] {document_id} is lost: only its vectors were stored")
-    done = f"{report.encoded:,} documents encoded again" if report.actions else "nothing was wrong"
-    console.print(f"[bold green]✓[/] {done}")
+        console.print(line(("✗ ", "bold red"), f"{document_id} is lost: only its vectors were stored"), soft_wrap=True)
+    print_done(f"{report.encoded:,} documents encoded again" if report.actions else "nothing was wrong")
 
 
 @contextmanager
@@ -226,12 +237,14 @@ def _report(report: AddReport) -> dict[str, int]:
 
 def _say_report(report: AddReport, limit: int) -> None:
     if report.skipped:
-        messages.print(f"[cyan]i[/] {report.skipped:,} documents were stored by an earlier run", highlight=False)
+        messages.print(line(("i ", "cyan"), f"{report.skipped:,} documents were stored by an earlier run"))
     if report.truncated:
         messages.print(
-            f"[yellow]![/] {report.truncated:,} documents are longer than {limit} tokens: the rest of their text was not "
-            "encoded and cannot be found",
-            highlight=False,
+            line(
+                ("! ", "yellow"),
+                f"{report.truncated:,} documents are longer than {limit} tokens: the rest of their text was not encoded and "
+                "cannot be found",
+            )
         )
 
 

@@ -7,25 +7,32 @@ from pathlib import Path
 
 import click
 from rich.table import Table
-from rich.text import Text
 
-from polyvec.cli.render import console, human_bytes, print_json, progress_bar
-
-_json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
-_dim_option = click.option(
-    "--dim", type=int, metavar="D", help="Which Matryoshka head to use. Default: the model's own."
+from polyvec.cli.lines import printable
+from polyvec.cli.options import (
+    COUNT,
+    EXISTING_PATH,
+    NAME,
+    NUMBER,
+    PATH,
+    PATH_OR_DASH,
+    dim_option,
+    json_option,
+    model_option,
 )
+from polyvec.cli.render import console, human_bytes, line, print_done, print_json, progress_bar
 
 
 @click.command()
-@click.argument("checkpoint", metavar="[CHECKPOINT]", required=False)
-@_dim_option
+@click.argument("checkpoint", metavar="[CHECKPOINT]", type=NAME, required=False)
+@dim_option
 @click.option("--backend", type=click.Choice(["torch", "onnx", "openvino"]), default="torch", show_default=True)
-@_json_option
+@json_option
 def doctor(checkpoint: str | None, dim: int | None, backend: str, as_json: bool) -> int:
-    """Show what a checkpoint says about itself, and test that it loads as that.
+    """Show what a checkpoint says of itself, and test it.
 
-    CHECKPOINT is a folder or a hub name; without it, the default model. Exit 1 where a test fails.
+    It must load as what it says. CHECKPOINT is a folder or a hub name; without it, the default model. Exit 1 where a
+    test fails.
     """
     from polyvec.encoder import Encoder
     from polyvec.encoder.doctor import examine
@@ -38,19 +45,19 @@ def doctor(checkpoint: str | None, dim: int | None, backend: str, as_json: bool)
     facts.add_column(style="cyan", no_wrap=True)
     facts.add_column(overflow="fold")
     for fact in report.facts:
-        facts.add_row(fact.what, Text.assemble(fact.value, (f"  {fact.source}", "dim")))
+        facts.add_row(printable(fact.what), line(fact.value, (f"  {fact.source}", "dim")))
     console.print(facts)
     for note in report.unusual:
-        console.print(Text.assemble(("! ", "bold yellow"), note))
+        console.print(line(("! ", "bold yellow"), note))
     for check in report.checks:
         mark = ("✓ ", "bold green") if check.ok else ("✗ ", "bold red")
-        console.print(Text.assemble(mark, check.what, (f"  {check.detail}", "dim")))
+        console.print(line(mark, check.what, (f"  {check.detail}", "dim")))
     return 0 if report.ok else 1
 
 
 @click.command()
-@click.argument("checkpoint", metavar="CHECKPOINT")
-@click.argument("out", metavar="OUT", type=click.Path(path_type=Path))
+@click.argument("checkpoint", metavar="CHECKPOINT", type=NAME)
+@click.argument("out", metavar="OUT", type=PATH)
 @click.option(
     "--to",
     "layout",
@@ -60,13 +67,11 @@ def doctor(checkpoint: str | None, dim: int | None, backend: str, as_json: bool)
     help="native: sentence-transformers' own. packed: native at a quarter of its size. pylate: PyLate's. "
     "rotary: BERT or XLM-R with rotary positions.",
 )
-@_dim_option
-@click.option(
-    "--tokenizer", type=click.Path(path_type=Path, exists=True), help="rotary: take this folder's vocabulary."
-)
-@click.option("--rotary-base", type=float, default=10000.0, show_default=True, help="rotary: base of the wavelengths.")
-@click.option("--max-length", type=int, default=8192, show_default=True, help="rotary: tokens the model shall take.")
-@_json_option
+@dim_option
+@click.option("--tokenizer", type=EXISTING_PATH, help="rotary: take this folder's vocabulary.")
+@click.option("--rotary-base", type=NUMBER, default=10000.0, show_default=True, help="rotary: base of the wavelengths.")
+@click.option("--max-length", type=COUNT, default=8192, show_default=True, help="rotary: tokens the model shall take.")
+@json_option
 def convert(
     checkpoint: str,
     out: Path,
@@ -78,6 +83,9 @@ def convert(
     as_json: bool,
 ) -> None:
     """Write CHECKPOINT to the new folder OUT in another layout."""
+    from polyvec.atomic import check_new_folder
+
+    check_new_folder(out)
     if layout == "rotary":
         from polyvec.encoder.checkpoint import locate
         from polyvec.encoder.rotary import convert_to_rotary
@@ -108,26 +116,27 @@ def convert(
     if as_json:
         print_json(result)
     else:
-        console.print(f"[bold green]✓[/] {layout} folder in [bold]{out}[/] [dim]({detail})[/]", soft_wrap=True)
+        print_done(f"{layout} folder in ", (out, "bold"), (f" ({detail})", "dim"))
 
 
 @click.command()
-@click.argument("source", metavar="TEXTS", type=click.Path(path_type=Path, allow_dash=True))
-@click.argument("out", metavar="OUT", type=click.Path(path_type=Path))
+@click.argument("source", metavar="TEXTS", type=PATH_OR_DASH)
+@click.argument("out", metavar="OUT", type=PATH)
 @click.option("--queries", is_flag=True, help="TEXTS are queries, not documents.")
-@click.option("--model", metavar="M", help="Checkpoint folder or hub name. Default: the model that ships with polyvec.")
-@_dim_option
+@model_option
+@dim_option
 @click.option(
-    "--pool-factor", type=float, default=1.0, show_default=True, help="Keep about 1/F of a document's vectors."
+    "--pool-factor", type=NUMBER, default=1.0, show_default=True, help="Keep about 1/F of a document's vectors."
 )
-@_json_option
+@json_option
 def encode(
     source: Path, out: Path, queries: bool, model: str | None, dim: int | None, pool_factor: float, as_json: bool
 ) -> None:
-    """Turn TEXTS into token vectors in the file OUT (.npz or .safetensors).
+    """Turn TEXTS into token vectors in the file OUT.
 
-    TEXTS is what `polyvec index` takes, or with --queries what `polyvec search` takes. OUT holds `vectors` (tokens x
-    dim, float32), `doclens` (vectors of each text), `token_ids`, and the texts' `ids`.
+    OUT is a .npz or .safetensors file. TEXTS is what `polyvec index` takes, or with --queries what `polyvec search`
+    takes. OUT holds `vectors` (tokens x dim, float32), `doclens` (vectors of each text), `token_ids`, and the texts'
+    `ids`.
     """
     from polyvec.encoder import Encoder
     from polyvec.encoder.vectors_file import check_target, write_vectors
@@ -155,7 +164,7 @@ def encode(
         print_json({**result, "size_bytes": out.stat().st_size})
         return
     size = human_bytes(out.stat().st_size)
-    console.print(f"[bold green]✓[/] {written.texts:,} texts, {written.vectors:,} vectors, {size} in [bold]{out}[/]")
+    print_done(f"{written.texts:,} texts, {written.vectors:,} vectors, {size} in ", (out, "bold"))
 
 
 def _ids_and_texts(source: Path, queries: bool) -> tuple[list[str], Iterable[str]]:

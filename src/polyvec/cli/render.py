@@ -1,4 +1,7 @@
-"""How results look in a terminal: hits with marked words, progress bars, sizes."""
+"""How results look in a terminal: hits with marked words, progress bars, sizes.
+
+What users and documents wrote is printed as it stands: no markup, no emoji codes, no control characters.
+"""
 
 from __future__ import annotations
 
@@ -7,35 +10,102 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleDimensions
 from rich.padding import Padding
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
+from polyvec.cli.lines import flowing, is_shown, printable
+from polyvec.cli.streams import stdout_is_closed, writing_to
 from polyvec.explain import Explanation, Highlight
 from polyvec.search import Hit
 
 _SNIPPET = 420  # characters of a text shown in a list of hits
+_NAME, _TAG = 200, 20  # characters shown of a title or an id, and of a language
+_NARROWEST, _WIDEST = 20, 500  # columns that lines are laid out for, whatever the terminal says
 _STRONG, _MEDIUM, _WEAK = 0.85, 0.72, 0.6  # strength from which a word is marked so
 
-console = Console(highlight=False)
-messages = Console(stderr=True, highlight=False)
+
+class _Terminal(Console):
+    """A console that takes every string literally and fails as the stream below fails."""
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, highlight=False, markup=False, emoji=False)
+
+    @property
+    def size(self) -> ConsoleDimensions:
+        width, height = super().size
+        return ConsoleDimensions(min(max(width, _NARROWEST), _WIDEST), height)
+
+    @size.setter
+    def size(self, new_size: tuple[int, int]) -> None:
+        self._width, self._height = new_size
+
+    def on_broken_pipe(self) -> None:
+        raise  # noqa: PLE0704  # called where the error is being handled; main() ends the command
+
+
+class _Results(_Terminal):
+    def print(self, *objects: Any, **settings: Any) -> None:
+        with writing_to("stdout"):
+            super().print(*objects, **settings)
+
+
+class _Messages(_Terminal):
+    """Notes beside the results: where they cannot be shown, the work goes on."""
+
+    def __init__(self) -> None:
+        super().__init__(stderr=True)
+
+    def print(self, *objects: Any, **settings: Any) -> None:
+        try:
+            super().print(*objects, **settings)
+        except OSError:
+            self.quiet = True
+
+
+console = _Results()
+messages = _Messages()
+
+
+def line(*parts: Any) -> Text:
+    """One line of values, each plain or as (value, style), made printable."""
+    text = Text()
+    for part in parts:
+        value, style = part if isinstance(part, tuple) else (part, None)
+        text.append(printable(value), style=style)
+    return text
+
+
+def print_done(*parts: Any) -> None:
+    """Say that the work is done. A caller who closed stdout does not want to know."""
+    if not stdout_is_closed():
+        console.print(line(("✓ ", "bold green"), *parts), soft_wrap=True)
 
 
 def print_json(value: Any) -> None:
-    """One JSON value on one line of stdout."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+    """One JSON value on one line of stdout. Characters that act on a terminal, or that its encoding lacks, are escaped."""
+    text = json.dumps(value, ensure_ascii=False)
+    if not text.isprintable():
+        text = "".join(char if is_shown(char) else json.dumps(char)[1:-1] for char in text)
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(value)
+    with writing_to("stdout"):
+        sys.stdout.write(text + "\n")
 
 
 def progress_bar(unit: str) -> Progress:
     """A progress bar on stderr with a share, a rate in units a second, and the time left; silent where nobody watches."""
     return Progress(
-        SpinnerColumn(),
-        TextColumn("[bold]{task.description}"),
+        SpinnerColumn("line" if messages.options.ascii_only else "dots"),
+        TextColumn("{task.description}", style="bold", markup=False),
         BarColumn(),
         TaskProgressColumn(),
-        TextColumn(f"[cyan]{{task.fields[done]}} {unit}[/] [dim]{{task.fields[rate]}}[/]"),
+        TextColumn(f"{{task.fields[done]}} {unit}", style="cyan", markup=False),
+        TextColumn("{task.fields[rate]}", style="dim", markup=False),
         TimeRemainingColumn(),
         console=messages,
         disable=not messages.is_terminal,
@@ -54,16 +124,19 @@ def human_bytes(size: float) -> str:
 
 def print_hits(query: str, hits: Sequence[Hit], explanations: Sequence[Explanation | None], seconds: float) -> None:
     """A list of hits: rank, score, language, title, id, then the text with the matching words marked by strength."""
-    console.print(Text.assemble(("? ", "bold cyan"), (query, "bold")))
+    console.print(line(("? ", "bold cyan"), (printable(query, _SNIPPET), "bold")))
     if not hits:
         console.print(Text("  no hits", style="dim"))
     for hit, explanation in zip(hits, explanations, strict=True):
-        head = Text.assemble(
+        title = "" if hit.title in (None, "") else printable(hit.title, _NAME)
+        name = printable(hit.id, _NAME)
+        head = line(
             (f"{hit.rank:>3}  ", "bold green"),
             (f"{hit.score:8.3f}  ", "green"),
-            (f"{hit.lang or '--'}  ", "magenta"),
-            (hit.title or hit.id, "bold"),
-            (f"   {hit.id}" if hit.title else "", "dim"),
+            (printable(hit.lang or "--", _TAG), "magenta"),
+            "  ",
+            (title or name, "bold"),
+            (f"   {name}" if title else "", "dim"),
             (_ranks(hit), "dim"),
         )
         console.print(head)
@@ -98,10 +171,10 @@ def marked_text(explanation: Explanation, *, skip: int = 0, limit: int = _SNIPPE
     for mark in highlights:
         if mark.start < position or mark.end > end:
             continue
-        text.append(_flat(whole[position : mark.start]))
-        text.append(_flat(whole[mark.start : mark.end]), style=_mark_style(mark.strength))
+        text.append(flowing(whole[position : mark.start]))
+        text.append(flowing(whole[mark.start : mark.end]), style=_mark_style(mark.strength))
         position = mark.end
-    text.append(_flat(whole[position:end]))
+    text.append(flowing(whole[position:end]))
     if end < len(whole):
         text.append(" …", style="dim")
     return text
@@ -116,8 +189,8 @@ def print_explanation(explanation: Explanation) -> None:
     table.add_column("", justify="left")
     for match in explanation.matches:
         table.add_row(
-            _flat(match.query_token) or Text("(special)", style="dim"),
-            _flat(match.document_token) or Text("(special)", style="dim"),
+            printable(match.query_token) or Text("(special)", style="dim"),
+            printable(match.document_token) or Text("(special)", style="dim"),
             f"{match.similarity:.3f}",
             Text("█" * max(0, round(16 * match.similarity)), style=_mark_colour(match.similarity)),
         )
@@ -147,9 +220,4 @@ def _best_window(highlights: Sequence[Highlight], skip: int, length: int, limit:
 
 
 def _cut(text: str, limit: int) -> str:
-    return _flat(text[:limit]) + (" …" if len(text) > limit else "")
-
-
-def _flat(text: str) -> str:
-    """One line, without control characters that would move a terminal's cursor."""
-    return "".join(char if char.isprintable() else " " for char in text)
+    return flowing(text[:limit]) + (" …" if len(text) > limit else "")

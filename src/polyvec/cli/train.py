@@ -10,10 +10,8 @@ from pathlib import Path
 
 import click
 
-from polyvec.cli.render import console, print_json, progress_bar
-
-_json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
-_path = click.Path(path_type=Path)
+from polyvec.cli.options import COUNT, NAME, NUMBER, PATH, json_option
+from polyvec.cli.render import console, line, print_done, print_json, progress_bar
 
 
 @contextmanager
@@ -33,15 +31,15 @@ def _counted(what: str, unit: str, total: int | None) -> Iterator[Callable[[int]
 
 
 @click.command()
-@click.argument("recipe", metavar="RECIPE.toml", type=_path)
+@click.argument("recipe", metavar="RECIPE.toml", type=PATH)
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint of the same recipe.")
-@click.option("--threads", type=int, help="Threads to compute with. Default: all cores.")
-@_json_option
+@click.option("--threads", type=COUNT, help="Threads to compute with. Default: all cores.")
+@json_option
 def train(recipe: Path, resume: bool, threads: int | None, as_json: bool) -> None:
-    """Run one training stage as RECIPE.toml says: start, mlm, shrink, transfer, pairs or distill.
+    """Run one training stage as RECIPE.toml says.
 
-    Interrupt it when you like: --resume goes on with the same batches. Several GPUs or processes:
-    torchrun -m polyvec train RECIPE.toml.
+    The stages: start, mlm, shrink, transfer, pairs, distill. Interrupt it when you like: --resume goes on with the
+    same batches. Several GPUs or processes: torchrun -m polyvec train RECIPE.toml.
     """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     if threads is not None:
@@ -61,7 +59,7 @@ def train(recipe: Path, resume: bool, threads: int | None, as_json: bool) -> Non
             done = step
             shown = [f"{name} {values[name]:.4f}" for name in ("loss", "nDCG@10") if name in values]
             if shown and not as_json:
-                console.print(f"[dim]step[/dim] {step} [dim]of[/dim] {steps}  {'  '.join(shown)}", highlight=False)
+                console.print(line(("step ", "dim"), step, (" of ", "dim"), f"{steps}  {'  '.join(shown)}"))
 
         result = run(recipe, resume=resume, told=told)
     if not result:  # one of several processes, and not the one that writes
@@ -69,24 +67,26 @@ def train(recipe: Path, resume: bool, threads: int | None, as_json: bool) -> Non
     if as_json:
         print_json(result)
     else:
-        console.print(f"[bold green]✓[/bold green] {settings.output} is written.", highlight=False)
+        print_done(f"{settings.output} is written.")
 
 
 @click.command()
-@click.argument("data", metavar="DATA", type=_path)
-@click.argument("out", metavar="OUT.jsonl", type=_path)
-@click.option("--model", help="Model that finds the negatives: a folder or a hub name. Default: the one that ships.")
-@click.option("--negatives", type=int, default=7, show_default=True, help="Hard negatives a question, at most.")
-@click.option("--first-rank", type=int, default=1, show_default=True, help="First rank that negatives may come from.")
-@click.option("--last-rank", type=int, default=100, show_default=True, help="Last rank that negatives may come from.")
+@click.argument("data", metavar="DATA", type=PATH)
+@click.argument("out", metavar="OUT.jsonl", type=PATH)
+@click.option(
+    "--model", type=NAME, help="Model that finds the negatives: a folder or a hub name. Default: the one that ships."
+)
+@click.option("--negatives", type=COUNT, default=7, show_default=True, help="Hard negatives a question, at most.")
+@click.option("--first-rank", type=COUNT, default=1, show_default=True, help="First rank that negatives may come from.")
+@click.option("--last-rank", type=COUNT, default=100, show_default=True, help="Last rank that negatives may come from.")
 @click.option(
     "--margin",
-    type=float,
+    type=NUMBER,
     default=0.95,
     show_default=True,
     help="Drop a candidate that scores more than this share of the true passage.",
 )
-@_json_option
+@json_option
 def mine(
     data: Path,
     out: Path,
@@ -97,10 +97,18 @@ def mine(
     margin: float,
     as_json: bool,
 ) -> None:
-    """Find hard negatives for the questions in DATA (query, document, answer) with our own index."""
+    """Find hard negatives for the questions in DATA.
+
+    They come from an index of the documents in DATA. Rows of DATA have query and document, and answer where it is known.
+    """
+    from polyvec.atomic import check_destination
     from polyvec.encoder import Encoder
+    from polyvec.training.mining import MiningOptions, questions
     from polyvec.training.mining import mine as run
 
+    MiningOptions(negatives=negatives, first_rank=first_rank, last_rank=last_rank, margin=margin)
+    check_destination(out, inputs=[data], new=True)
+    questions(data)  # a wrong row is named before a model loads
     encoder = Encoder(model)
     with _counted("Mining", "texts", None) as bar:
         report = run(
@@ -111,24 +119,31 @@ def mine(
         return
     console.print(
         f"{report.queries} questions, {report.negatives} negatives; {report.holding_answer} candidates held the answer, "
-        f"{report.too_near} scored too near the true passage.",
-        highlight=False,
+        f"{report.too_near} scored too near the true passage."
     )
 
 
 @click.command()
-@click.argument("data", metavar="DATA", type=_path)
-@click.argument("out", metavar="OUT.jsonl", type=_path)
-@click.option("--cross-encoder", "cross", help="A sentence-transformers CrossEncoder: a folder or a hub name.")
-@click.option("--dense", help="A sentence-transformers dense model as teacher, such as all-MiniLM-L6-v2.")
-@click.option("--late", help="A late-interaction model as teacher: a folder, a hub name, or polyvec-mini.")
-@_json_option
+@click.argument("data", metavar="DATA", type=PATH)
+@click.argument("out", metavar="OUT.jsonl", type=PATH)
+@click.option(
+    "--cross-encoder", "cross", type=NAME, help="A sentence-transformers CrossEncoder: a folder or a hub name."
+)
+@click.option("--dense", type=NAME, help="A sentence-transformers dense model as teacher, such as all-MiniLM-L6-v2.")
+@click.option("--late", type=NAME, help="A late-interaction model as teacher: a folder, a hub name, or polyvec-mini.")
+@json_option
 def teach(data: Path, out: Path, cross: str | None, dense: str | None, late: str | None, as_json: bool) -> None:
-    """Score the candidates in DATA (query, documents) with a teacher; run again to go on after an interruption."""
+    """Score the candidates in DATA (query, documents) with a teacher.
+
+    Run it again to go on after an interruption.
+    """
+    from polyvec.atomic import check_destination
     from polyvec.training import teaching
 
     if [cross, dense, late].count(None) != 2:
         raise click.UsageError("Give one teacher: --cross-encoder, --dense or --late.")
+    check_destination(out, inputs=[data], new=True)
+    teaching.check_source(data)  # a wrong row is named before a model loads
     if cross is not None:
         teacher = teaching.cross_encoder(cross)
     elif dense is not None:
@@ -140,4 +155,4 @@ def teach(data: Path, out: Path, cross: str | None, dense: str | None, late: str
     if as_json:
         print_json({"rows": written})
     else:
-        console.print(f"{written} questions scored into {out}.", highlight=False)
+        console.print(line(f"{written} questions scored into {out}."), soft_wrap=True)

@@ -1,18 +1,26 @@
 """One document, and the one place where what a caller hands over becomes a valid one.
 
-Every way in goes through here: files, iterables of dicts, vectors with metadata. Knows nothing about files, models or indexes.
+Every way in goes through here: files, iterables of dicts, vectors with metadata, ids to look for. Knows nothing about files,
+models or indexes.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
+from polyvec.arguments import list_of, shown
+from polyvec.data.metadata import checked_metadata
+from polyvec.data.text import checked_text, lone_surrogate
 from polyvec.errors import InputError
 
+LONGEST_ID = 4096  # bytes of UTF-8, as much as a path may have
+
 _RESERVED = ("_id", "id", "text", "metadata")
+_IDS = "expected a string or a whole number in `id` (or `_id`)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,56 +43,102 @@ def as_documents(items: Iterable[Document | Mapping[str, Any]]) -> Iterator[Docu
 
     Raises InputError naming the entry. Duplicate ids are for whoever stores them to refuse.
     """
-    if isinstance(items, (str, bytes, Mapping)):
-        raise InputError(f"Expected a list of documents, got one {type(items).__name__}. Wrap it in a list.")
+    return _documents(list_of("documents", items))
+
+
+def _documents(items: Iterable[Any]) -> Iterator[Document]:
     for number, item in enumerate(items):
         if isinstance(item, Document):
             yield checked_document(item.id, item.text, item.metadata, f"document {number}")
         elif isinstance(item, Mapping):
             yield document_of(item, f"document {number}")
         else:
-            raise InputError(f"document {number}: got {type(item).__name__}, expected a dict with id and text.")
+            raise InputError(f"document {number}: got {shown(item)}, expected a dict with id and text.")
 
 
 def document_of(row: Mapping[str, Any], where: str) -> Document:
-    identifier = row["_id"] if "_id" in row else row.get("id")
+    """A document from one row of fields. where: the place of the row, for the message.
+
+    `_id` names the document, or `id` where there is none; an `id` beside another `_id` is kept as metadata. The fields of a
+    `metadata` object are metadata like all others, whatever their names. Raises InputError where one field has two values.
+    """
+    identifier, other = row.get("_id"), row.get("id")
+    if identifier is None:
+        identifier, other = other, None
+    metadata = {key: value for key, value in row.items() if key not in _RESERVED}
+    if other is not None and not _same_id(identifier, other):
+        metadata["id"] = other
     nested = row.get("metadata")
-    metadata: dict[str, Any] = {key: value for key, value in row.items() if key not in _RESERVED and value is not None}
     if isinstance(nested, Mapping):
+        for key in metadata.keys() & nested.keys():
+            if not _same(metadata[key], nested[key]):
+                raise InputError(
+                    f"{where}: field {key!r} of document {shown(identifier)} is {shown(metadata[key])} and, inside "
+                    f"`metadata`, {shown(nested[key])}. Give it once."
+                )
         metadata = {**nested, **metadata}
     elif nested is not None:
         metadata["metadata"] = nested
     return checked_document(identifier, row.get("text"), metadata, where)
 
 
-def checked_document(identifier: Any, text: Any, metadata: Mapping[str, Any], where: str) -> Document:
-    if isinstance(identifier, int) and not isinstance(identifier, bool):
-        identifier = str(identifier)
-    if not isinstance(identifier, str) or not identifier.strip():
-        given = "no id" if identifier is None else f"id {identifier!r}"
-        raise InputError(f"{where}: {given}, expected a non-empty string in `id` (or `_id`).")
+def checked_document(identifier: Any, text: Any, metadata: Any, where: str) -> Document:
+    """A document whose parts are what they have to be; metadata is copied. where: its place, for the message."""
+    identifier = checked_id(identifier, where)
     if not isinstance(text, str):
         given = "no text" if text is None else f"text of type {type(text).__name__}"
         raise InputError(f"{where}: {given} in document {identifier!r}, expected a string in `text`.")
+    text = checked_text(text, f"{where}: the text of document {identifier!r}")
+    return Document(identifier, text, checked_metadata(metadata, where, identifier))
+
+
+def checked_id(value: Any, where: str) -> str:
+    """An id as the index keeps it: a string; whole numbers become their decimal digits. where: its place, for the message.
+
+    Raises InputError for another type, a blank one, a NUL, a lone surrogate, and over LONGEST_ID bytes.
+    """
+    if type(value) is str and value.isascii() and 0 < len(value) < LONGEST_ID and "\0" not in value:
+        if value.isspace():
+            raise InputError(f"{where}: id {shown(value)} is blank, {_IDS}.")
+        return value
+    if value is None:
+        raise InputError(f"{where}: no id, {_IDS}.")
+    if isinstance(value, (bool, np.bool_, np.timedelta64)) or not isinstance(value, (str, int, np.integer)):
+        raise InputError(f"{where}: id {shown(value)} is {type(value).__name__}, {_IDS}.")
+    if isinstance(value, str):
+        text = str.__str__(value)
+    else:
+        whole = int(value)
+        text = str(whole) if whole.bit_length() <= 8192 else "9" * (LONGEST_ID + 1)  # longer ones Python does not print
     if not text.strip():
-        raise InputError(
-            f"{where}: the text of document {identifier!r} is empty. Leave the document out, or give it a text."
-        )
-    for name, value in (("id", identifier), ("text", text)):
-        if not _encodable(value):
-            raise InputError(
-                f"{where}: the {name} of document {identifier!a} holds a lone surrogate, which is not Unicode text."
-            )
-    try:
-        json.dumps(metadata, allow_nan=False, ensure_ascii=False).encode("utf-8")
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{where}: metadata of document {identifier!r} is not plain JSON ({error}).") from error
-    return Document(identifier, text, dict(metadata))
+        raise InputError(f"{where}: id {shown(value)} is blank, {_IDS}.")
+    if "\0" in text:
+        raise InputError(f"{where}: id {shown(value)} holds a NUL character. Take it out.")
+    if lone_surrogate(text) is not None:
+        raise InputError(f"{where}: id {shown(value)} holds a lone surrogate, which is not Unicode text.")
+    if len(text.encode("utf-8")) > LONGEST_ID:
+        raise InputError(f"{where}: id {shown(value)} is over {LONGEST_ID} bytes long. Shorten it.")
+    return text
 
 
-def _encodable(text: str) -> bool:
+def checked_ids(what: str, ids: Any) -> Iterator[str]:
+    """Ids to look for, as the index keeps them. what: the name of the list, for the message.
+
+    Raises InputError for one string in place of a list, at once, and for an id that none can be, in its turn.
+    """
+    return (checked_id(value, f"{what}[{place}]") for place, value in enumerate(list_of(what, ids)))
+
+
+def _same_id(one: Any, other: Any) -> bool:
     try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
+        return checked_id(one, "") == checked_id(other, "")
+    except InputError:
         return False
-    return True
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two values of a field are the same, of one type too: 1, 1.0 and True are three values."""
+    try:
+        return type(one) is type(other) and bool(one == other)
+    except ValueError:  # arrays, which no metadata may hold
+        return False

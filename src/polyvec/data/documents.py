@@ -1,222 +1,191 @@
 """Files, folders and streams of any accepted kind -> documents, one at a time.
 
-Knows nothing about models or indexes. Every refusal names the place: file, line, field.
+Knows nothing about models or indexes. Every refusal names the place: file, line, field. docs/files.md states the rules.
 """
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
-import json
-import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import logging
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
+from unicodedata import normalize
 
+from polyvec.arguments import flag, function
 from polyvec.data.document import Document, checked_document, document_of
-from polyvec.errors import InputError, MissingExtraError
+from polyvec.data.files import (
+    MAX_LINE_BYTES,
+    STDIN,
+    Progress,
+    as_path,
+    decoded,
+    kind_of,
+    kinds,
+    named,
+    opened,
+)
+from polyvec.data.json_lines import json_lines
+from polyvec.data.parquet import parquet_rows
+from polyvec.data.tables import table_rows
+from polyvec.errors import InputError
 
-KINDS = ".jsonl .jsonl.gz .jsonl.zst .csv .tsv .parquet, a folder of .txt and .md files, a BEIR folder, or - for stdin"
-_MAX_LINE_BYTES = 256 * 1024 * 1024
+KINDS = (
+    ".jsonl, .ndjson, .csv or .tsv (each also .gz or .zst), .parquet, a folder of .txt and .md files, a BEIR folder, "
+    "or - for JSON lines on stdin"
+)
+_ACCEPTED = kinds(".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
+_NEEDED = (("id", "_id"), ("text",))
 
-Progress = Callable[[int], None]
+log = logging.getLogger(__name__)
 
 
-def read_documents(path: str | Path, *, progress: Progress | None = None) -> Iterator[Document]:
+@dataclass
+class _Empty:
+    """Documents that have neither a text nor a title."""
+
+    count: int = 0
+    first: str = ""
+
+
+def read_documents(
+    path: str | os.PathLike[str], *, progress: Progress | None = None, typed: bool = True, warn: bool = True
+) -> Iterator[Document]:
     """Stream documents from a file, folder or stdin ("-"); the kind follows from the name.
 
-    progress: called with the number of bytes just read. Memory: one document, and the set of ids seen.
-    Raises InputError naming file and line for an unknown kind, a broken file, a missing id or text, an id seen before.
+    A document with a title and no text has its title as text. One with neither is left out; one warning counts them.
+    Memory: one document, and the set of ids seen.
+
+    Args:
+        path: A file, a folder, or "-".
+        progress: Called with the number of bytes just read.
+        typed: Whether numbers and booleans in CSV and TSV become such (`polyvec.data.tables.typed_value`).
+        warn: Whether documents that are left out are counted in a warning.
+
+    Raises:
+        InputError: An unknown kind, a broken file, a missing id or text, an id seen before, or no document at all;
+            the message names file and line.
     """
-    path = Path(path)
-    if str(path) != "-" and not path.exists():
-        raise InputError(f"{path}: no such file or folder. Expected documents as {KINDS}.")
-    return _distinct(path, progress or (lambda n: None))
+    function("progress", progress)
+    place = as_path(path, f"a file or folder of documents: {KINDS}")
+    return _distinct(place, progress or (lambda n: None), flag("typed", typed), flag("warn", warn))
 
 
-def _distinct(path: Path, progress: Progress) -> Iterator[Document]:
+def _distinct(path: Path, progress: Progress, typed: bool, warn: bool) -> Iterator[Document]:
     seen: set[str] = set()
-    for document, where in _read(path, progress):
+    empty = _Empty()
+    for document, where in _read(path, progress, typed):
         if document.id in seen:
             raise InputError(
                 f"{where}: document id {document.id!r} comes twice. Ids name one document each: make them unique."
             )
         seen.add(document.id)
-        yield document
-    if not seen:
-        raise InputError(f"{path}: no documents in it. Expected at least one, as {KINDS}.")
-
-
-def _read(path: Path, progress: Progress) -> Iterator[tuple[Document, str]]:
-    name = path.name.lower()
-    if str(path) == "-":
-        yield from _rows_as_documents(json_lines(sys.stdin.buffer, "stdin", progress))
-    elif path.is_dir():
-        corpus = next(
-            (path / f"corpus.jsonl{end}" for end in ("", ".gz", ".zst") if (path / f"corpus.jsonl{end}").exists()), None
-        )
-        yield from _read(corpus, progress) if corpus is not None else _read_folder(path, progress)
-    elif name.endswith((".jsonl", ".jsonl.gz", ".jsonl.zst", ".ndjson")):
-        with open_bytes(path) as stream:
-            yield from _rows_as_documents(json_lines(stream, str(path), progress))
-    elif name.endswith((".csv", ".tsv")):
-        yield from _rows_as_documents(_table_rows(path, "\t" if name.endswith(".tsv") else ",", progress))
-    elif name.endswith(".parquet"):
-        yield from _rows_as_documents(_parquet_rows(path))
-    else:
-        raise InputError(f"{path}: unknown kind of file {path.suffix or name!r}. Expected {KINDS}.")
-
-
-def open_bytes(path: Path) -> BinaryIO:
-    """Open a file for reading, decompressing .gz and .zst on the way."""
-    if path.suffix == ".gz":
-        return gzip.open(path, "rb")  # type: ignore[return-value]
-    if path.suffix == ".zst":
-        return io.BufferedReader(_Zstandard(path.open("rb")), 1 << 20)
-    return path.open("rb")
-
-
-class _Zstandard(io.RawIOBase):
-    """Decompresses frame after frame, and refuses an end in the middle of one, which zstandard's own reader lets pass."""
-
-    def __init__(self, raw: BinaryIO) -> None:
-        import zstandard
-
-        self._raw = raw
-        self._new = zstandard.ZstdDecompressor().decompressobj
-        self._frame = self._new()
-        self._ready = memoryview(b"")
-        self._inside = False
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        while not len(self._ready):
-            data = (self._frame.unused_data if self._frame.eof else b"") or self._raw.read(1 << 17)
-            if not data:
-                if self._inside:
-                    raise EOFError("the last frame is not complete")
-                return 0
-            if self._frame.eof:
-                self._frame = self._new()
-            self._ready = memoryview(self._frame.decompress(data))
-            self._inside = not self._frame.eof
-        count = min(len(buffer), len(self._ready))
-        buffer[:count] = self._ready[:count]
-        self._ready = self._ready[count:]
-        return count
-
-    def close(self) -> None:
-        self._raw.close()
-        super().close()
-
-
-def json_lines(stream: BinaryIO, name: str, progress: Progress) -> Iterator[tuple[dict[str, Any], str]]:
-    """Stream the objects of JSON lines with their place, "name:line"; blank lines are passed over."""
-    for number, line in enumerate(_lines(stream, name), start=1):
-        progress(len(line))
-        where = f"{name}:{number}"
-        text = decoded(line, where)
-        if not text.strip():
+        if document.text:
+            yield document
             continue
-        try:
-            row = json.loads(text)
-        except ValueError as error:
-            raise InputError(f"{where}: not valid JSON ({error}). Expected one object a line.") from error
-        if not isinstance(row, dict):
-            raise InputError(f"{where}: got a JSON {type(row).__name__}, expected an object with id and text.")
-        yield row, where
+        empty.count += 1
+        empty.first = empty.first or repr(document.id)
+    if len(seen) == empty.count:
+        what = f"every document is empty; the text of document {empty.first} is empty" if seen else "no documents in it"
+        raise InputError(f"{named(path)}: {what}. Expected at least one with a text, as {KINDS}.")
+    if empty.count and warn:
+        log.warning(
+            "%s: %s of %s documents have neither text nor title and are left out, %s first.",
+            named(path), f"{empty.count:,}", f"{len(seen):,}", empty.first,
+        )  # fmt: skip
 
 
-def decoded(line: bytes, where: str) -> str:
-    """UTF-8 to text, without a byte order mark. Raises InputError with the byte offset of what is broken."""
-    try:
-        return line.decode("utf-8-sig" if where.endswith(":1") else "utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{where}: broken UTF-8 at byte {error.start} of the line (0x{line[error.start]:02x}). Convert the file to UTF-8."
-        ) from error
-
-
-def _lines(stream: BinaryIO, name: str) -> Iterator[bytes]:
-    number = 0
-    while True:
-        number += 1
-        try:
-            line = stream.readline(_MAX_LINE_BYTES + 1)
-        except Exception as error:  # gzip, zlib and zstandard each have an error class of their own
-            raise InputError(
-                f"{name}:{number}: cannot be decompressed ({error}). The file is damaged or cut short."
-            ) from error
-        if not line:
+def _read(path: Path, progress: Progress, typed: bool) -> Iterator[tuple[Document, str]]:
+    """Documents and their places; those to be left out have an empty text."""
+    if str(path) != STDIN and path.is_dir():
+        corpus = beir_file(path, "corpus")
+        if corpus is None:
+            yield from _read_folder(path, progress)
             return
-        if len(line) > _MAX_LINE_BYTES:
-            raise InputError(
-                f"{name}:{number}: a line of over {_MAX_LINE_BYTES // 2**20} MB. Expected one document a line."
-            )
-        yield line
+        path = corpus
+    kind = "json lines" if str(path) == STDIN else kind_of(path, _ACCEPTED, KINDS)
+    if kind == "parquet":
+        rows = parquet_rows(path, _NEEDED)
+        yield from _documents((_without_empty_cells(row), where) for row, where in rows)
+        return
+    name = "stdin" if str(path) == STDIN else named(path)
+    with opened(path) as stream:
+        if kind == "json lines":
+            yield from _documents(json_lines(stream, name, progress))
+        else:
+            yield from _documents(table_rows(stream, name, kind, _NEEDED, typed=typed, progress=progress))
 
 
-def _rows_as_documents(rows: Iterable[tuple[Mapping[str, Any], str]]) -> Iterator[tuple[Document, str]]:
+def beir_file(folder: Path, what: str) -> Path | None:
+    """corpus.jsonl or queries.jsonl of a BEIR folder, plain or compressed; None where there is none."""
+    for ending in ("", ".gz", ".zst"):
+        path = folder / f"{what}.jsonl{ending}"
+        if path.is_file():
+            return path
+    return None
+
+
+def _without_empty_cells(row: dict[str, Any]) -> dict[str, Any]:
+    """A null in a table says that this row has no such field; a null text is an empty one."""
+    return {key: value for key, value in row.items() if value is not None or key == "text"}
+
+
+def _documents(rows: Iterable[tuple[Mapping[str, Any], str]]) -> Iterator[tuple[Document, str]]:
     for row, where in rows:
-        yield document_of(row, where), where
-
-
-def _table_rows(path: Path, delimiter: str, progress: Progress) -> Iterator[tuple[dict[str, Any], str]]:
-    csv.field_size_limit(_MAX_LINE_BYTES)
-    with path.open("rb") as raw:
-        try:
-            reader = csv.DictReader(
-                io.TextIOWrapper(raw, encoding="utf-8-sig", newline=""), delimiter=delimiter, strict=True
-            )
-            columns = reader.fieldnames or []
-            if columns and ("text" not in columns or not {"id", "_id"} & set(columns)):
-                raise InputError(f"{path}:1: columns {', '.join(columns)}; expected a header with id and text.")
-            at = 0
-            for row in reader:
-                where = f"{path}:{reader.line_num}"
-                if None in row or None in row.values():
-                    raise InputError(
-                        f"{where}: another number of fields than the header's {len(columns)}. Quote fields that hold {delimiter!r}."
-                    )
-                now = raw.tell()
-                progress(now - at)
-                at = now
-                yield {key: value for key, value in row.items() if value != ""}, where
-        except UnicodeDecodeError as error:
-            raise InputError(
-                f"{path}: broken UTF-8 ({error.reason} at byte {error.start} of a block). Convert the file to UTF-8."
-            ) from error
-        except csv.Error as error:
-            raise InputError(f"{path}: not a valid table ({error}).") from error
-
-
-def _parquet_rows(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise MissingExtraError(
-            f"{path}: reading parquet needs pyarrow. Run: pip install 'polyvec[parquet]'"
-        ) from error
-    try:
-        number = 0
-        for batch in pyarrow.parquet.ParquetFile(path).iter_batches(batch_size=1024):
-            for row in batch.to_pylist():
-                number += 1
-                yield row, f"{path}:row {number}"
-    except (pyarrow.ArrowException, OSError) as error:
-        raise InputError(f"{path}: not a readable parquet file ({error}).") from error
+        text = row.get("text", 0)
+        if text is not None and not (isinstance(text, str) and not text.strip()):
+            yield document_of(row, where), where
+            continue
+        whole = document_of({**row, "text": "-"}, where)  # everything but the text is checked
+        title = whole.metadata.get("title")
+        if isinstance(title, str) and title.strip():
+            rest = {key: value for key, value in whole.metadata.items() if key != "title"}
+            yield checked_document(whole.id, title, rest, where), where
+        else:
+            yield Document(whole.id, "", {}), where
 
 
 def _read_folder(folder: Path, progress: Progress) -> Iterator[tuple[Document, str]]:
-    """Each .txt and .md file below a folder: its id is the relative path, its title the first heading or the file's name."""
-    for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in (".txt", ".md") and p.is_file()):
-        data = path.read_bytes()
+    """Each .txt and .md file below a folder: its id is the relative path, its title the first heading or the file's name.
+
+    Hidden files and folders, whose names begin with a dot, are passed over; links to folders are not followed.
+    """
+    for path in sorted(_text_files(folder)):
+        where = named(path)
+        data = _bytes(path)
         progress(len(data))
-        text = decoded(data, f"{path}:1")
-        heading = next((line.lstrip("# ").strip() for line in text.splitlines() if line.startswith("# ")), "")
+        text = decoded(data, where, first=True).replace("\r\n", "\n").replace("\r", "\n")
+        heading = next((line.lstrip("# ").strip() for line in text.split("\n") if line.startswith("# ")), "")
         title = heading if path.suffix.lower() == ".md" and heading else path.stem
-        yield checked_document(path.relative_to(folder).as_posix(), text, {"title": title}, str(path)), str(path)
+        identifier = normalize("NFC", path.relative_to(folder).as_posix())
+        if not text.strip():
+            text, title = "-", ""
+        document = checked_document(identifier, text, {"title": title}, where)
+        yield document if title else Document(document.id, "", {}), where
+
+
+def _text_files(folder: Path) -> Iterator[Path]:
+    def refuse(error: OSError) -> None:
+        raise InputError(f"{named(error.filename)}: cannot be read ({error.strerror}).") from error
+
+    for place, folders, names in os.walk(folder, onerror=refuse):
+        linked = [name for name in folders if not name.startswith(".") and Path(place, name).is_symlink()]
+        if linked:
+            log.warning("%s: a link to a folder, which is not followed.", named(Path(place, linked[0])))
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in names:
+            path = Path(place, name)
+            if not name.startswith(".") and path.suffix.lower() in (".txt", ".md") and path.is_file():
+                yield path
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        if path.stat().st_size > MAX_LINE_BYTES:
+            raise InputError(
+                f"{named(path)}: a file of over {MAX_LINE_BYTES // 2**20} MB. Expected one document a file."
+            )
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{named(path)}: cannot be read ({error.strerror}).") from error

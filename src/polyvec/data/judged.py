@@ -1,158 +1,195 @@
-"""Queries, judgements and runs <-> files."""
+"""Judgements and runs <-> files."""
 
 from __future__ import annotations
 
-import sys
+import math
+import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, TextIO
 
-from polyvec.data.documents import decoded, json_lines, open_bytes
+from polyvec.atomic import STDOUT, check_destination, written
+from polyvec.data.files import as_path, named, opened, text_lines
 from polyvec.errors import InputError
 
 Qrels = dict[str, dict[str, int]]
 Run = dict[str, dict[str, float]]
+Ranking = tuple[str, Iterable[tuple[str, float]]]  # a query's id, and documents with scores, best first
+
+_SPACES = re.compile(r"[ \t\v\f]+")
+_GRADE = re.compile(r"[+-]?[0-9]{1,9}(?:\.0+)?")
+_RANK = re.compile(r"[+-]?[0-9]{1,12}")
+_SCORE = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_COLUMN_NAME = re.compile(r"[^\W\d][\w .-]+")
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
-    """A question with an id, and its language where that is known."""
+def read_qrels(path: str | os.PathLike[str]) -> Qrels:
+    """Judgements: query, document and grade a line (BEIR), or query, 0, document and grade (TREC).
 
-    id: str
-    text: str
-    lang: str | None = None
-    metadata: dict[str, Any] = field(default_factory=dict)
+    A file whose name ends in .tsv, or whose first line holds two or three tabs, is split at tabs and at nothing else, so ids may
+    hold spaces. Others are split at spaces and tabs. The first line is a header where its last field is a name. A grade is a
+    whole number; 1.0 counts as 1. The same judgement may come again, another grade for it may not.
 
+    Args:
+        path: The file; .gz and .zst are decompressed.
 
-def read_queries(path: str | Path) -> Iterator[Query]:
-    """Stream queries from .jsonl (BEIR), .tsv (id, tab, text), or one a line (.txt and stdin; the id is the line number).
-
-    Raises InputError naming the line for a missing id or text, or an id seen before.
+    Raises:
+        InputError: A line of another form, a second grade for a document, or a file without judgements.
     """
-    path = Path(path)
-    if str(path) != "-" and not path.is_file():
-        raise InputError(f"{path}: no such file. Expected queries as .jsonl, .tsv or .txt, or - for stdin.")
-    seen: set[str] = set()
-    for query, where in _read_queries(path):
-        if query.id in seen:
-            raise InputError(f"{where}: query id {query.id!r} comes twice. Make ids unique.")
-        seen.add(query.id)
-        yield query
-
-
-def _read_queries(path: Path) -> Iterator[tuple[Query, str]]:
-    with _open(path) as stream:
-        name = "stdin" if str(path) == "-" else str(path)
-        if path.name.lower().endswith((".jsonl", ".jsonl.gz", ".jsonl.zst")):
-            for row, where in json_lines(stream, name, lambda n: None):
-                yield _query_of(row, where), where
-            return
-        for number, line in enumerate(stream, start=1):
-            where = f"{name}:{number}"
-            text = decoded(line, where).rstrip("\r\n")
-            if not text.strip():
-                continue
-            if path.suffix.lower() != ".tsv":
-                yield Query(str(number), text), where
-                continue
-            query_id, tab, rest = text.partition("\t")
-            if not tab or not query_id.strip() or not rest.strip():
-                raise InputError(f"{where}: {text[:60]!r}, expected an id, a tab and the query's text.")
-            yield Query(query_id, rest), where
-
-
-def _query_of(row: dict[str, Any], where: str) -> Query:
-    query_id, text = row.get("_id", row.get("id")), row.get("text")
-    if isinstance(query_id, int) and not isinstance(query_id, bool):
-        query_id = str(query_id)
-    if not isinstance(query_id, str) or not query_id or not isinstance(text, str) or not text.strip():
-        raise InputError(f"{where}: a query needs a non-empty `_id` and `text`, got {query_id!r} and {text!r}.")
-    rest = {key: value for key, value in row.items() if key not in ("_id", "id", "text", "lang")}
-    lang = row.get("lang")
-    return Query(query_id, text, lang if isinstance(lang, str) else None, rest)
-
-
-def read_qrels(path: str | Path) -> Qrels:
-    """Judgements from a BEIR .tsv (header; query, document, grade) or TREC qrels (query, 0, document, grade)."""
+    place = as_path(path, "a file of judgements")
     qrels: Qrels = {}
-    for fields, where in _fields(Path(path)):
-        if len(fields) == 3 and where.endswith(":1") and not _is_int(fields[2]):
-            continue  # BEIR's header
-        if len(fields) not in (3, 4) or not _is_int(fields[-1]):
+    width = 0
+    for number, (fields, where) in enumerate(
+        _fields(place, (3, 4), tabs=".tsv" in map(str.lower, place.suffixes[-2:]))
+    ):
+        if number == 0 and len(fields) in (3, 4) and _is_name(fields[-1]):
+            continue
+        width = width or len(fields)
+        if len(fields) not in (3, 4) or len(fields) != width or not _GRADE.fullmatch(fields[-1].strip()):
             raise InputError(
-                f"{where}: {' '.join(fields)[:60]!r}, expected `query document grade` or `query 0 document grade`."
+                f"{where}: {' '.join(fields)[:60]!r}, expected `query document grade` or `query 0 document grade`, alike in all "
+                "lines, with a whole number as grade."
             )
-        qrels.setdefault(fields[0], {})[fields[-2]] = int(fields[-1])
+        query_id, document_id, grade = fields[0], fields[-2], int(float(fields[-1]))
+        if not query_id.strip() or not document_id.strip():
+            raise InputError(f"{where}: an empty id. Expected a query, a document and a grade.")
+        before = qrels.setdefault(query_id, {}).setdefault(document_id, grade)
+        if before != grade:
+            raise InputError(
+                f"{where}: document {document_id!r} of query {query_id!r} has grade {grade} here and {before} before. Keep one."
+            )
     if not qrels:
-        raise InputError(f"{path}: no judgements in it.")
+        raise InputError(f"{named(place)}: no judgements in it. Expected a query, a document and a grade a line.")
     return qrels
 
 
-def read_run(path: str | Path) -> Run:
-    """A TREC run (query, Q0, document, rank, score, tag) as scores by query and document, in the file's order."""
+def read_run(path: str | os.PathLike[str]) -> Run:
+    """A TREC run (query, Q0, document, rank, score, tag) as scores by query and document, in the file's order.
+
+    Raises:
+        InputError: A line of another form, a score that is no finite number, a document twice for one query.
+    """
+    place = as_path(path, "a TREC run")
     run: Run = {}
-    for fields, where in _fields(Path(path)):
-        try:
-            query_id, _, document_id, _, score, _ = fields
-            run.setdefault(query_id, {})[document_id] = float(score)
-        except ValueError as error:
-            raise InputError(f"{where}: expected six fields, `query Q0 document rank score tag`.") from error
+    for fields, where in _fields(place, (6,), tabs=False):
+        if len(fields) != 6:
+            raise InputError(f"{where}: {len(fields)} fields, expected six fields, `query Q0 document rank score tag`.")
+        query_id, _, document_id, rank, score, _ = fields
+        if not _RANK.fullmatch(rank) or not _SCORE.fullmatch(score) or not math.isfinite(float(score)):
+            raise InputError(
+                f"{where}: expected six fields, `query Q0 document rank score tag`, with a whole number as rank and a finite "
+                f"number as score; got rank {rank[:40]!r} and score {score[:40]!r}."
+            )
+        scores = run.setdefault(query_id, {})
+        if document_id in scores:
+            raise InputError(f"{where}: document {document_id!r} comes twice for query {query_id!r}. Keep one row.")
+        scores[document_id] = float(score)
     return run
 
 
 def write_run(
-    path: str | Path,
-    results: Iterable[tuple[str, Iterable[tuple[str, float]]]] | Mapping[str, Mapping[str, float]],
+    path: str | os.PathLike[str],
+    results: Iterable[Ranking] | Mapping[str, Mapping[str, float]],
     *,
     tag: str,
 ) -> None:
-    """Write a TREC run; "-" is stdout. results: (query id, [(document id, score), ...]) best first, or a Run.
+    """Write a TREC run, whole or not at all; "-" is stdout, which is written query by query.
 
-    Raises InputError for an id with white space in it, which the format cannot hold.
+    Args:
+        path: The file, which is replaced where it exists.
+        results: (query id, [(document id, score), ...]) best first, or a Run.
+        tag: Name of the system, one word.
+
+    Raises:
+        InputError: A tag or an id that the format cannot hold, a score that is not finite, a query or document twice.
+        StorageError: The file cannot be written.
     """
+    check_run_target(path, tag)
     if isinstance(results, Mapping):
         results = [
             (query_id, sorted(scores.items(), key=lambda item: -item[1])) for query_id, scores in results.items()
         ]
-    with _open_text(Path(path)) as stream:
+    seen: set[str] = set()
+    with written(os.fspath(path)) as stream:
         for query_id, ranked in results:
-            for rank, (document_id, score) in enumerate(ranked, start=1):
-                if len(query_id.split()) != 1 or len(document_id.split()) != 1:
-                    raise InputError(
-                        f"ids {query_id!r}, {document_id!r}: a TREC run cannot hold ids with white space. Use --json."
-                    )
-                stream.write(f"{query_id} Q0 {document_id} {rank} {score!r} {tag}\n")
+            if query_id in seen:
+                raise InputError(f"query id {query_id!r} comes twice. A run has each query once.")
+            seen.add(query_id)
+            stream.write("".join(_run_lines(query_id, ranked, tag)))
 
 
-@contextmanager
-def _open(path: Path) -> Iterator[BinaryIO]:
-    if str(path) == "-":
-        yield sys.stdin.buffer
-        return
-    with open_bytes(path) as stream:
-        yield stream
+def check_run_target(
+    path: str | os.PathLike[str], tag: str, *, inputs: Iterable[str | Path | None] = (), ids: Iterable[str] = ()
+) -> None:
+    """Refuse what `write_run` would refuse, before the work.
+
+    Args:
+        path: Where the run shall be.
+        tag: Name of the system.
+        inputs: Files and folders that the command reads.
+        ids: Ids known by now that the run may hold.
+
+    Raises:
+        InputError: The tag or an id is not one word, or the path is an input.
+        StorageError: The file cannot be written.
+    """
+    if not isinstance(tag, str) or not _is_word(tag):
+        raise InputError(f"tag {tag!r}: a TREC run needs one word without white space as the name of the system.")
+    check_run_ids(ids)
+    check_destination(STDOUT if str(path) == STDOUT else Path(path), inputs=inputs)
 
 
-@contextmanager
-def _open_text(path: Path) -> Iterator[TextIO]:
-    if str(path) == "-":
-        yield sys.stdout
-        return
-    with path.open("w", encoding="utf-8") as stream:
-        yield stream
+def check_run_ids(ids: Iterable[str]) -> None:
+    """Raise InputError for an id that a TREC run cannot hold."""
+    for one in ids:
+        if not isinstance(one, str) or not _is_word(one):
+            raise InputError(f"id {one!r}: a TREC run cannot hold ids with white space or none at all. Use --json.")
 
 
-def _fields(path: Path) -> Iterator[tuple[list[str], str]]:
-    if not path.is_file():
-        raise InputError(f"{path}: no such file.")
-    with open_bytes(path) as stream:
-        for number, line in enumerate(stream, start=1):
-            fields = decoded(line, f"{path}:{number}").split()
-            if fields:
-                yield fields, f"{path}:{number}"
+def _run_lines(query_id: str, ranked: Iterable[tuple[str, float]], tag: str) -> Iterator[str]:
+    found: set[str] = set()
+    check_run_ids([query_id])
+    for rank, (document_id, score) in enumerate(ranked, start=1):
+        check_run_ids([document_id])
+        try:
+            value = float(score)
+        except (TypeError, ValueError) as error:
+            raise InputError(
+                f"document {document_id!r} of query {query_id!r} has the score {score!r}, no number."
+            ) from error
+        if not math.isfinite(value):
+            raise InputError(
+                f"document {document_id!r} of query {query_id!r} has the score {value}, which is not finite."
+            )
+        if document_id in found:
+            raise InputError(f"document {document_id!r} comes twice for query {query_id!r}. A run has it once.")
+        found.add(document_id)
+        yield f"{query_id} Q0 {document_id} {rank} {value!r} {tag}\n"
 
 
-def _is_int(text: str) -> bool:
-    return text.lstrip("-").isdigit()
+def _is_word(text: str) -> bool:
+    """Whether a text is one field of a run for every program that reads it, and comes back as it was."""
+    if len(text.split()) != 1 or text.strip() != text or text.startswith("\ufeff") or "\0" in text:
+        return False
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _fields(path: Path, widths: tuple[int, ...], *, tabs: bool) -> Iterator[tuple[list[str], str]]:
+    """The fields of each line that is not empty. tabs: whether the name says already that tabs separate them."""
+    first = True
+    with opened(path) as stream:
+        for line, where in text_lines(stream, named(path)):
+            if not line.strip():
+                continue
+            if first:
+                tabs, first = tabs or line.count("\t") + 1 in widths, False
+            yield (line.split("\t") if tabs else _SPACES.split(line.strip(" \t\v\f"))), where
+
+
+def _is_name(text: str) -> bool:
+    """Whether the last field of a first line is the name of a column: a word, and no number that is none."""
+    return _COLUMN_NAME.fullmatch(text.strip()) is not None and text.strip().lower() not in ("nan", "inf", "infinity")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
-from polyvec.errors import InputError
+from polyvec.data.text import checked_query, checked_text
 
 _WINDOW_TEXTS = 2048
 _WINDOW_BATCHES = 8  # enough to sort by length in; few enough that the first results come soon
@@ -17,19 +17,9 @@ _CHARACTERS_PER_TOKEN = 4  # in Latin script; less in others, where a window the
 
 def checked(texts: Iterable[str], what: str) -> Iterator[str]:
     """The texts as they come. Raises InputError naming the position of one that cannot be encoded."""
+    check = checked_query if what == "query" else checked_text
     for position, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise InputError(f"{what} {position} is {type(text).__name__}, not text: {str(text)[:60]!r}. Give strings.")
-        if not text or text.isspace():
-            raise InputError(f"{what} {position} is empty. Leave it out, or give it a text.")
-        try:
-            text.encode("utf-8")
-        except UnicodeEncodeError as error:
-            raise InputError(
-                f"{what} {position} is not valid Unicode: half a surrogate pair at character {error.start}. "
-                "Read the file with errors='replace', or repair it."
-            ) from error
-        yield text
+        yield check(text, f"{what} {position}")
 
 
 def windows(texts: Iterator[str], batch_tokens: int) -> Iterator[list[str]]:

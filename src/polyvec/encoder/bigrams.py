@@ -3,7 +3,8 @@
 A small model knows few of the words of a hundred languages, and its vectors of those it does not know say little. A hash of two
 neighbouring tokens says which they are in any language, needs no training and no room, and matches rarely by chance, so
 that frequent words weigh little. Feature hashing with random signs: Weinberger et al., 2009. A sentence-transformers module:
-it stands behind the projection, and is saved in and loaded from an ordinary model folder, under this file's import path.
+it stands behind the projection, and is saved in and loaded from an ordinary model folder, which names it by its public
+path, polyvec.modules.HashedBigrams.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ class HashedBigrams(Module):  # type: ignore[misc]  # sentence-transformers has 
     is not positive.
     """
 
+    __module__ = "polyvec.modules"  # what saved folders name, wherever this file lies
     config_keys: ClassVar[list[str]] = ["weight", "special_ids", "weight_at"]
 
     def __init__(self, weight: float, special_ids: Sequence[int], weight_at: Mapping[str, float] | None = None) -> None:

@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from polyvec.arguments import local_path, shown
 from polyvec.errors import InputError, ModelError
 
 logger = logging.getLogger(__name__)
@@ -41,8 +42,11 @@ def locate(model: str | os.PathLike[str] | None, *, backend: str = "torch") -> L
     if model is None:
         return Located(_default_folder(), DEFAULT_NAME, is_default=True)
     if not isinstance(model, (str, os.PathLike)):
-        raise InputError(f"model={model!r}: expected a folder, a Hugging Face name, or None for the default model.")
-    text = os.fspath(model)
+        raise InputError(
+            f"model={shown(model)}: expected a folder, a Hugging Face name, or None for the default model."
+        )
+    text = str(local_path("model", model)) if isinstance(model, os.PathLike) else str.__str__(model)
+    local_path("model", text)
     if text == DEFAULT_NAME:
         return Located(_default_folder(), DEFAULT_NAME)
     if text == ENGLISH_NAME and (packaged := _english_folder()) is not None:

@@ -7,23 +7,23 @@ The native folder opens in stock sentence-transformers; with Matryoshka heads it
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from polyvec.errors import InputError, StorageError
+from polyvec.atomic import staged
+from polyvec.encoder.settings import mask_of
+from polyvec.encoder.strict import quiet
+from polyvec.errors import InputError
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
 
-    from polyvec.encoder.loading import Loaded
+    from polyvec.encoder.loaded import Loaded
 
 
 def save_native(loaded: Loaded, folder: Path) -> None:
     """Write a sentence-transformers folder, whole or not at all. Raises StorageError where something is in the way."""
-    from polyvec.encoder.strict import quiet
-
     with quiet(), staged(folder) as staging:
         loaded.model.save_pretrained(str(staging), create_model_card=False)
         _copy_card(loaded, staging)
@@ -34,8 +34,6 @@ def save_pylate(loaded: Loaded, folder: Path) -> None:
 
     Raises InputError for a pipeline that PyLate's layout cannot say, StorageError where something is in the way.
     """
-    from polyvec.encoder.strict import quiet
-
     dense = _dense_modules(loaded.model)
     with quiet(), staged(folder) as staging:
         loaded.model[0].save(str(staging))
@@ -86,8 +84,6 @@ def _dense_modules(model: MultiVectorEncoder) -> list[Any]:
 
 
 def _pylate_settings(model: MultiVectorEncoder) -> dict[str, Any]:
-    from polyvec.encoder.settings import mask_of
-
     backbone, mask = model[0], mask_of(model)
     expansion = backbone.query_expansion
     if expansion is not None and expansion["strategy"] != "fixed":
@@ -133,28 +129,3 @@ def _copy_card(loaded: Loaded, staging: Path) -> None:
 
 def _write(path: Path, value: Any) -> None:
     path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-class staged:
-    """A folder that is written beside its place and moved there when it is whole."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._staging = folder.with_name(f".{folder.name}.writing-{os.getpid()}")
-
-    def __enter__(self) -> Path:
-        if self._folder.exists() and (not self._folder.is_dir() or any(self._folder.iterdir())):
-            raise StorageError(
-                f"Cannot write {self._folder}: something is there. Choose another path, or delete it first."
-            )
-        try:
-            self._staging.mkdir(parents=True)
-        except OSError as error:
-            raise StorageError(f"Cannot write {self._folder}: {error.strerror}. Check the permissions.") from error
-        return self._staging
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            os.replace(self._staging, self._folder)
-        else:
-            shutil.rmtree(self._staging, ignore_errors=True)

@@ -15,10 +15,19 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 import numpy.typing as npt
 
+from polyvec.arguments import function, list_of, local_path, shown
 from polyvec.encoder.batches import checked, token_batches, windows
 from polyvec.encoder.checkpoint import Located, locate
 from polyvec.encoder.encoded import Encoded
-from polyvec.encoder.options import Augmentation, Backend, EncoderOptions, LongDocuments, Precision, Skiplist
+from polyvec.encoder.options import (
+    Augmentation,
+    Backend,
+    EncoderOptions,
+    LongDocuments,
+    Precision,
+    Skiplist,
+    device_name,
+)
 from polyvec.errors import InputError
 
 if TYPE_CHECKING:
@@ -88,12 +97,17 @@ class Encoder:
 
     def _build(self, model: str | os.PathLike[str] | MultiVectorEncoder | None) -> None:
         from polyvec.encoder.fingerprint import fingerprint
-        from polyvec.encoder.loading import Loaded, check_text_model, load
+        from polyvec.encoder.loaded import Loaded
+        from polyvec.encoder.loading import check_text_model, load
         from polyvec.encoder.precision import weight_dtype
         from polyvec.encoder.settings import apply_options, device_for, layout_of, poolings_of
         from polyvec.encoder.tokens import TextTokenizer
 
         options = self.options
+        if isinstance(model, Encoder):
+            raise InputError(
+                f"model={shown(model)}: an Encoder already. Use it as it is, or give the folder of its model."
+            )
         if options.threads is not None:
             import torch
 
@@ -217,7 +231,11 @@ class Encoder:
         self, texts: Iterable[str], *, progress: Callable[[int], None] | None = None
     ) -> Iterator[Encoded]:
         """Encode a stream of queries in order; memory does not grow with the stream."""
-        for window in windows(checked(texts, "query"), self.options.batch_tokens):
+        function("progress", progress)
+        return self._queries(checked(list_of("texts", texts), "query"), progress)
+
+    def _queries(self, texts: Iterator[str], progress: Callable[[int], None] | None) -> Iterator[Encoded]:
+        for window in windows(texts, self.options.batch_tokens):
             yield from self._run([[piece] for piece in self._tokens.queries(window)], "query", progress)
 
     def encode_documents(
@@ -232,8 +250,16 @@ class Encoder:
         progress: called with the number of documents just encoded · devices: to encode in one process for each of
         these, such as ("cuda:0", "cuda:1"). A warning counts the documents that were cut.
         """
+        function("progress", progress)
+        stream = checked(list_of("texts", texts), "document")
+        if devices is not None:
+            devices = [device_name("devices", device) for device in list_of("devices", devices)]
+        return self._counted(stream, devices, progress)
+
+    def _counted(
+        self, stream: Iterator[str], devices: Sequence[str] | None, progress: Callable[[int], None] | None
+    ) -> Iterator[Encoded]:
         cut = total = 0
-        stream = checked(texts, "document")
         try:
             for encoded in (
                 self._in_processes(stream, devices, progress) if devices else self._documents(stream, progress)
@@ -261,7 +287,8 @@ class Encoder:
         from polyvec.encoder.parallel import encode_in_processes
 
         arithmetic = {name: value for name, value in self.options.given().items() if name in _SHARED}
-        for encoded in encode_in_processes({**self.settings(), **arithmetic}, texts, "document", devices):
+        settings = {**self.settings(), **arithmetic}
+        for encoded in encode_in_processes(Encoder, settings, texts, "document", devices):
             if progress is not None:
                 progress(1)
             yield encoded
@@ -313,7 +340,7 @@ class Encoder:
         """
         from polyvec.encoder.convert import save_native
 
-        save_native(self.loaded, Path(folder))
+        save_native(self.loaded, local_path("folder", folder))
 
 
 def _portable(located: Located) -> str:

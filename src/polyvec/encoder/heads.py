@@ -1,8 +1,8 @@
 """Untied Matryoshka heads: one hidden state a token -> vectors of any of several sizes.
 
 Each size has its own linear layer, trained jointly; slicing one large head is clearly worse. One head is active at a
-time. A sentence-transformers module: it is saved in and loaded from an ordinary model folder, under this file's
-import path.
+time. A sentence-transformers module: it is saved in and loaded from an ordinary model folder, which names it by its
+public path, polyvec.modules.MatryoshkaHeads.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ class MatryoshkaHeads(Module):  # type: ignore[misc]  # sentence-transformers ha
     largest by default. Raises ValueError for sizes that are empty or repeated, or an active size that has no head.
     """
 
+    __module__ = "polyvec.modules"  # what saved folders name, wherever this file lies
     config_keys: ClassVar[list[str]] = ["in_features", "sizes", "active"]
 
     def __init__(self, in_features: int, sizes: Sequence[int], active: int | None = None) -> None:

@@ -9,12 +9,15 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from polyvec.encoder.checkpoint import Located
+from polyvec.encoder.loaded import Kind, Loaded
+from polyvec.encoder.packed import is_packed, unpacked_backbone
+from polyvec.encoder.published import is_jina, load_published
+from polyvec.encoder.strict import assemble, build_encoder, build_transformer, one_line_errors, quiet
 from polyvec.errors import InputError, MissingExtraError, ModelError
 
 if TYPE_CHECKING:
@@ -22,18 +25,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-Kind = Literal["native", "pylate", "stanford", "jina", "plain", "memory"]
 _HEADS_SEED = 0
-
-
-@dataclass(slots=True)
-class Loaded:
-    """A model, who wrote its folder, and what was unusual about it."""
-
-    model: MultiVectorEncoder
-    located: Located
-    kind: Kind
-    unusual: list[str] = field(default_factory=list)
 
 
 def load(
@@ -49,9 +41,6 @@ def load(
     dtype: of the weights in memory · heads: sizes of new, untrained heads for a plain encoder.
     Raises ModelError for a folder that is no checkpoint or whose weights do not fit.
     """
-    from polyvec.encoder.published import load_published
-    from polyvec.encoder.strict import build_encoder, one_line_errors, quiet
-
     if backend != "torch" and find_spec("optimum") is None:
         extra = "polyvec[onnx]" if backend == "onnx" else "sentence-transformers[openvino]"
         raise MissingExtraError(f"backend={backend!r} needs packages that are not installed: pip install '{extra}'.")
@@ -62,15 +51,14 @@ def load(
                 f"heads={tuple(heads)}: {located.name} has a projection already; new heads go on a plain encoder."
             )
         if kind in ("native", "pylate"):
-            model = build_encoder(located.folder, backend=backend, device=device, dtype=dtype)
+            model = _load_native(located.folder, backend=backend, device=device, dtype=dtype)
             return Loaded(model, located, kind)
         if kind in ("stanford", "jina"):
-            is_jina = kind == "jina"
-            if is_jina and backend != "torch":
+            if kind == "jina" and backend != "torch":
                 raise InputError(
                     f"backend={backend!r}: convert {located.name} to a native folder first (polyvec convert)."
                 )
-            model, unusual = load_published(located, jina=is_jina, backend=backend, device=device, dtype=dtype)
+            model, unusual = load_published(located, jina=kind == "jina", backend=backend, device=device, dtype=dtype)
             return Loaded(model, located, kind, unusual)
         return _load_plain(located, heads, backend=backend, device=device, dtype=dtype)
 
@@ -85,8 +73,6 @@ def check_text_model(model: MultiVectorEncoder, name: str) -> None:
 
 def kind_of(folder: Path) -> Kind:
     """Who wrote this folder, from its files. Raises ModelError for a folder that is no checkpoint."""
-    from polyvec.encoder.published import is_jina
-
     config = read_json(folder / "config.json")
     settings = read_json(folder / "config_sentence_transformers.json") or {}
     modules = read_json(folder / "modules.json")
@@ -106,6 +92,16 @@ def kind_of(folder: Path) -> Kind:
     return "stanford" if "HF_ColBERT" in ((config or {}).get("architectures") or []) else "plain"
 
 
+def _load_native(folder: Path, *, backend: str, device: str | None, dtype: str) -> MultiVectorEncoder:
+    """A folder with modules.json; its backbone may be packed."""
+    if not is_packed(folder):
+        return build_encoder(folder, backend=backend, device=device, dtype=dtype)
+    if backend != "torch":
+        raise ModelError(f"backend={backend!r}: {folder.name} is packed; write it unpacked first (Encoder().save).")
+    ready = unpacked_backbone(folder, dtype)
+    return build_encoder(folder, backend=backend, device=device, dtype=dtype, ready=ready)
+
+
 def _load_plain(
     located: Located, heads: Sequence[int] | None, *, backend: str, device: str | None, dtype: str
 ) -> Loaded:
@@ -115,7 +111,6 @@ def _load_plain(
     from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
 
     from polyvec.encoder.heads import MatryoshkaHeads
-    from polyvec.encoder.strict import assemble, build_transformer
 
     transformer = build_transformer(located.folder, backend=backend, dtype=dtype)
     modules: list[Any] = [transformer]

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from typing import Any, Literal
 
+from polyvec.arguments import flag, list_of, number, one_of, shown, whole_number
 from polyvec.errors import InputError
 
 Augmentation = Literal["fixed", "min", "none"]
@@ -24,6 +26,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "precision": ("fp32", "bf16", "fp16", "int8", "auto"),
     "backend": ("torch", "onnx", "openvino"),
 }
+_OPTIONAL_CHOICES = ("query_augmentation", "skiplist")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,24 +52,31 @@ class EncoderOptions:
     batch_tokens: int = 4096  # tokens a forward pass may hold
 
     def __post_init__(self) -> None:
+        keep = partial(object.__setattr__, self)
         for name, allowed in _CHOICES.items():
             value = getattr(self, name)
-            if value is not None and value not in allowed:
-                raise InputError(f"{name}={value!r}: expected one of {', '.join(allowed)}.")
-        for name in ("dim", "query_length", "document_length", "threads", "batch_tokens"):
+            if value is not None or name not in _OPTIONAL_CHOICES:
+                keep(name, one_of(name, value, allowed))
+        for name, counted in (
+            ("dim", "dimensions"), ("query_length", "tokens"), ("document_length", "tokens"), ("threads", ""),
+            ("batch_tokens", "tokens"),
+        ):  # fmt: skip
             value = getattr(self, name)
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-                raise InputError(f"{name}={value!r}: expected a whole number, at least 1.")
-        if isinstance(self.window_overlap, bool) or not isinstance(self.window_overlap, int) or self.window_overlap < 0:
-            raise InputError(f"window_overlap={self.window_overlap!r}: expected a whole number of tokens, at least 0.")
-        if self.bigrams is not None and not 0 <= self.bigrams < float("inf"):
-            raise InputError(f"bigrams={self.bigrams!r}: expected a weight such as 0.65, or 0 for none.")
-        if self.pool_factor < 1:
-            raise InputError(
-                f"pool_factor={self.pool_factor!r}: expected 1 (no pooling) or more; 2 halves the vectors."
-            )
+            if value is not None or name == "batch_tokens":
+                keep(name, whole_number(name, value, of=counted))
+        keep("truncate", flag("truncate", self.truncate))
+        if self.attend_to_mask is not None:
+            keep("attend_to_mask", flag("attend_to_mask", self.attend_to_mask))
+        keep("window_overlap", whole_number("window_overlap", self.window_overlap, least=0, of="tokens"))
+        if self.bigrams is not None:
+            expected = "a weight such as 0.65, or 0 for none"
+            keep("bigrams", number("bigrams", self.bigrams, expected, lambda weight: weight >= 0))
+        pooled = "1 (no pooling) or more; 2 halves the vectors"
+        keep("pool_factor", number("pool_factor", self.pool_factor, pooled, lambda factor: factor >= 1))
         if self.heads is not None:
-            object.__setattr__(self, "heads", _checked_heads(self.heads))
+            keep("heads", _checked_heads(self.heads))
+        if self.device is not None:
+            keep("device", device_name("device", self.device))
         if self.precision == "fp16" and self.device is not None and self.device.startswith("cpu"):
             raise InputError("precision='fp16' is for GPUs; on a CPU choose fp32, bf16, int8 or auto.")
 
@@ -76,10 +86,17 @@ class EncoderOptions:
         return {name: value for name, value in asdict(self).items() if value != defaults[name]}
 
 
+def device_name(name: str, device: Any) -> str:
+    """The name of a device, such as "cpu" or "cuda:1"; whether it is there is known later."""
+    if not isinstance(device, str) or not device.strip():
+        raise InputError(f"{name}={shown(device)}: expected the name of a device, such as cpu or cuda:1.")
+    return str.__str__(device)
+
+
 def _checked_heads(heads: Sequence[int]) -> tuple[int, ...]:
-    sizes = tuple(heads)
-    if not sizes or any(isinstance(size, bool) or not isinstance(size, int) or size < 1 for size in sizes):
-        raise InputError(f"heads={heads!r}: expected vector sizes such as (64, 128).")
+    sizes = tuple(whole_number("heads", size, of="dimensions") for size in list_of("heads", heads, ordered=True))
+    if not sizes:
+        raise InputError(f"heads={shown(heads)}: expected vector sizes such as (64, 128).")
     if len(set(sizes)) != len(sizes):
-        raise InputError(f"heads={heads!r}: each size may be given once.")
+        raise InputError(f"heads={shown(heads)}: each size may be given once.")
     return sizes

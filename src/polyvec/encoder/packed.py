@@ -9,12 +9,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from polyvec.atomic import staged
+from polyvec.encoder.convert import save_native
+from polyvec.encoder.strict import check_keys
 from polyvec.errors import ModelError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from polyvec.encoder.loading import Loaded
+    from polyvec.encoder.loaded import Loaded
 
 _PART = "packed-{:05d}.safetensors"
 _PART_BYTES = 18_000_000
@@ -30,8 +33,6 @@ def is_packed(folder: Path) -> bool:
 def save_packed(loaded: Loaded, folder: Path) -> None:
     """Write a loaded model as a packed folder, whole or not at all. Raises StorageError where something is in the way."""
     from safetensors.torch import save_file
-
-    from polyvec.encoder.convert import save_native, staged
 
     with staged(folder) as staging:
         staging.rmdir()
@@ -97,8 +98,6 @@ def unpacked_backbone(folder: Path, dtype: str) -> tuple[Any, Any]:
     import torch
     from transformers import AutoConfig, AutoModel
     from transformers.initialization import no_init_weights
-
-    from polyvec.encoder.strict import check_keys
 
     config = AutoConfig.from_pretrained(str(folder), local_files_only=True)
     with no_init_weights():

@@ -10,34 +10,49 @@ import logging
 import multiprocessing
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from polyvec.encoder.encoded import Encoded
 from polyvec.errors import ModelError
 
-if TYPE_CHECKING:
-    from polyvec.encoder.encoder import Encoder
-
 _CHUNK_TEXTS = 256
 _AHEAD = 2  # chunks each process may have waiting
-_worker: Encoder | None = None
+_worker: _Encodes | None = None
+
+
+class _Encodes(Protocol):
+    """The two methods of an encoder that a process calls."""
+
+    def encode_queries(self, texts: Iterable[str], /) -> Iterable[Encoded]: ...
+    def encode_documents(self, texts: Iterable[str], /) -> Iterable[Encoded]: ...
 
 
 def encode_in_processes(
-    settings: dict[str, Any], texts: Iterable[str], task: str, devices: Sequence[str]
+    make: Callable[..., _Encodes], settings: dict[str, Any], texts: Iterable[str], task: str, devices: Sequence[str]
 ) -> Iterator[Encoded]:
-    """Encode checked texts in order, one process a device. Raises ModelError where a process dies."""
+    """Encode checked texts in order, one process a device.
+
+    Args:
+        make: Called in every process as make(**settings, device=..., threads=...); a class or function of a module.
+        settings: Keyword arguments of make, the same in every process.
+        texts: Checked texts; read a few chunks ahead.
+        task: "query" or "document".
+        devices: One process is started for each.
+
+    Raises:
+        ModelError: Where a process ends early.
+    """
     context = multiprocessing.get_context("spawn")
     queue = context.Queue()
     for device in devices:
         queue.put(device)
     threads = max(1, (os.cpu_count() or 1) // len(devices)) if all(device == "cpu" for device in devices) else None
     stream, waiting = iter(texts), deque[Future[list[Encoded]]]()
-    with ProcessPoolExecutor(len(devices), context, _start, (settings, threads, queue)) as pool:
+    with ProcessPoolExecutor(len(devices), context, _start, (make, settings, threads, queue)) as pool:
         try:
             while True:
                 while len(waiting) < _AHEAD * len(devices) and (chunk := list(islice(stream, _CHUNK_TEXTS))):
@@ -53,12 +68,10 @@ def encode_in_processes(
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _start(settings: dict[str, Any], threads: int | None, queue: Any) -> None:
-    from polyvec.encoder.encoder import Encoder
-
+def _start(make: Callable[..., _Encodes], settings: dict[str, Any], threads: int | None, queue: Any) -> None:
     global _worker  # noqa: PLW0603 - one model a process
     logging.getLogger("polyvec.encoder").setLevel(logging.ERROR)  # the parent counts what was cut
-    _worker = Encoder(**settings, device=queue.get(), threads=threads)
+    _worker = make(**settings, device=queue.get(), threads=threads)
 
 
 def _encode(chunk: list[str], task: str) -> list[Encoded]:

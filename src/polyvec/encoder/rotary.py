@@ -12,6 +12,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from polyvec.atomic import staged
 from polyvec.encoder.strict import check_keys, one_line_errors, quiet
 from polyvec.errors import InputError, ModelError
 
@@ -56,8 +57,6 @@ def convert_to_rotary(
     the way.
     """
     from transformers import AutoModel, AutoTokenizer
-
-    from polyvec.encoder.convert import staged
 
     with quiet(), one_line_errors(str(source)):
         model = AutoModel.from_pretrained(str(source), local_files_only=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
+from polyvec.encoder.forward import position_offset
 from polyvec.encoder.options import Augmentation, EncoderOptions
 from polyvec.encoder.skiplist import skiplist_pieces
 from polyvec.encoder.tokens import Layout
@@ -17,7 +18,7 @@ from polyvec.errors import InputError, ModelError
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
 
-    from polyvec.encoder.loading import Loaded
+    from polyvec.encoder.loaded import Loaded
 
 logger = logging.getLogger(__name__)
 
@@ -223,8 +224,6 @@ def poolings_of(model: MultiVectorEncoder) -> list[Any]:
 
 def max_length(model: MultiVectorEncoder) -> int:
     """Tokens the model takes: as many as it has positions; where it does not say, what its tokenizer says."""
-    from polyvec.encoder.forward import position_offset
-
     backbone = model[0]
     positions = getattr(backbone.config, "max_position_embeddings", None)
     if isinstance(positions, int) and positions > 0:

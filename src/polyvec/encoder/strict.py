@@ -22,7 +22,13 @@ if TYPE_CHECKING:
 # Parts of published checkpoints that token vectors do not come from.
 _UNUSED = re.compile(r"(^|\.)(pooler|cls|lm_head|head|decoder|classifier|predictions)\.|(^|\.)position_ids$")
 _HEADS = re.compile(r"linear(_\d+)?\.weight$")
-_OWN = frozenset({"polyvec.encoder.heads.MatryoshkaHeads", "polyvec.encoder.bigrams.HashedBigrams"})
+# What modules.json may name of ours: the public path, and the ones that folders saved earlier name.
+_OWN = {
+    "polyvec.modules.MatryoshkaHeads": "polyvec.encoder.heads",
+    "polyvec.modules.HashedBigrams": "polyvec.encoder.bigrams",
+    "polyvec.encoder.heads.MatryoshkaHeads": "polyvec.encoder.heads",
+    "polyvec.encoder.bigrams.HashedBigrams": "polyvec.encoder.bigrams",
+}
 
 
 def check_keys(where: str, missing: Iterable[str], unexpected: Iterable[str]) -> None:
@@ -59,15 +65,16 @@ def build_transformer(
     return module
 
 
-def build_encoder(folder: Path, *, backend: str, device: str | None, dtype: str) -> MultiVectorEncoder:
-    """A MultiVectorEncoder from a folder with modules.json, every weight accounted for."""
+def build_encoder(
+    folder: Path, *, backend: str, device: str | None, dtype: str, ready: tuple[Any, Any] | None = None
+) -> MultiVectorEncoder:
+    """A MultiVectorEncoder from a folder with modules.json, every weight accounted for.
+
+    ready: (config, model) of the backbone where it is made already, as from a packed folder.
+    """
     from sentence_transformers import MultiVectorEncoder
 
-    from polyvec.encoder.packed import is_packed, unpacked_backbone
-
-    if is_packed(folder) and backend != "torch":
-        raise ModelError(f"backend={backend!r}: {folder.name} is packed; write it unpacked first (Encoder().save).")
-    model = _strict_encoder(unpacked_backbone(folder, dtype) if is_packed(folder) else None)(
+    model = _strict_encoder(ready)(
         str(folder),
         device=device,
         local_files_only=True,
@@ -127,8 +134,7 @@ def _strict_encoder(ready: tuple[Any, Any] | None = None) -> Any:
     class StrictEncoder(MultiVectorEncoder):  # type: ignore[misc]
         def _load_module_class_from_ref(self, class_ref: str, *args: Any, **kwargs: Any) -> Any:
             if class_ref in _OWN:  # which needs no trust in the folder
-                module, _, name = class_ref.rpartition(".")
-                return getattr(import_module(module), name)
+                return getattr(import_module(_OWN[class_ref]), class_ref.rpartition(".")[2])
             found = super()._load_module_class_from_ref(class_ref, *args, **kwargs)
             return strict if found is Transformer else found
 

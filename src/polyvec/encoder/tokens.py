@@ -1,11 +1,13 @@
 """Texts -> token ids, character offsets, and which tokens are attended to and kept.
 
 Writes the model's own layout: prompt or marker, text, special tokens, then mask tokens for queries. Knows nothing
-about weights. Offsets always refer to the text as it was given, whatever the tokenizer normalises.
+about weights. Offsets always refer to the text as it was given, whatever the tokenizer normalises. A text never makes
+special tokens: "<mask>" in it is read as the characters that it is.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -70,6 +72,11 @@ class TextTokenizer:
         self._backend = _own_backend(tokenizer)
         self._backend.no_truncation()
         self._backend.no_padding()
+        self._special = _special_tokens(self._backend)
+        self._is_special = np.zeros(max(self._special, default=-1) + 1, dtype=bool)
+        self._is_special[list(self._special)] = True
+        self._unknown = getattr(tokenizer, "unk_token", None)
+        self._plain: Any = None  # made when a text first names a special token
         self._document_skip = np.fromiter(sorted(layout.document_skip), dtype=np.int64)
         self._query_skip = np.fromiter(sorted(layout.query_skip), dtype=np.int64)
 
@@ -78,8 +85,7 @@ class TextTokenizer:
         layout = self.layout
         too_long = 0
         pieces = []
-        for text, encoding in zip(texts, self._encode(texts, layout.query_prompt), strict=True):
-            raw = _Raw.of(encoding, text, len(layout.query_prompt))
+        for raw in self._encode(texts, layout.query_prompt):
             truncated = len(raw.ids) > layout.max_length
             too_long += truncated
             pieces.append(self._query(raw.cut(layout.max_length) if truncated else raw, truncated))
@@ -97,8 +103,7 @@ class TextTokenizer:
         layout = self.layout
         limit = min(layout.document_length, layout.max_length)
         result = []
-        for text, encoding in zip(texts, self._encode(texts, layout.document_prompt), strict=True):
-            raw = _Raw.of(encoding, text, len(layout.document_prompt))
+        for raw in self._encode(texts, layout.document_prompt):
             if len(raw.ids) <= limit:
                 result.append([self._document(raw, None)])
             elif layout.long_documents == "cut":
@@ -109,13 +114,43 @@ class TextTokenizer:
 
     def bare_query(self, text: str) -> Piece:
         """A query without the mask tokens it would be padded with."""
-        (encoding,) = self._encode([text], self.layout.query_prompt)
-        raw = _Raw.of(encoding, text, len(self.layout.query_prompt))
+        (raw,) = self._encode([text], self.layout.query_prompt)
         return Piece(raw.ids, raw.offsets, np.ones(len(raw.ids), dtype=bool), len(raw.ids), False)
 
-    def _encode(self, texts: Sequence[str], prompt: str) -> list[Any]:
-        encodings: list[Any] = self._backend.encode_batch([prompt + text for text in texts] if prompt else list(texts))
-        return encodings
+    def _encode(self, texts: Sequence[str], prompt: str) -> list[_Raw]:
+        encodings = self._backend.encode_batch([prompt + text for text in texts] if prompt else list(texts))
+        result = []
+        for text, encoding in zip(texts, encodings, strict=True):
+            raw = _Raw.of(encoding, text, len(prompt))
+            result.append(self._without_special(text, prompt) if self._names_special(raw, text) else raw)
+        return result
+
+    def _names_special(self, raw: _Raw, text: str) -> bool:
+        """Whether characters of the text became a special token. One for unknown characters is as it should be."""
+        inside = raw.ids < len(self._is_special)
+        inside[inside] = self._is_special[raw.ids[inside]]
+        inside &= raw.offsets[:, 1] > raw.offsets[:, 0]
+        return any(
+            self._special[int(raw.ids[i])] != self._unknown or text[slice(*raw.offsets[i])].strip() == self._unknown
+            for i in np.flatnonzero(inside)
+        )
+
+    def _without_special(self, text: str, prompt: str) -> _Raw:
+        """The text read by a tokenizer that knows no special tokens, after the prompt as the model's own reads it."""
+        if self._plain is None:
+            self._plain = _plain_tokenizer(self._backend)
+        raw = _Raw.of(self._plain.encode(text), text, 0)
+        if not prompt:
+            return raw
+        before = self._backend.encode(prompt + "a")  # a piece that holds the prompt's last space belongs to the text
+        ends = [end for _, end in before.offsets]
+        front = next((i for i, end in enumerate(ends) if end > len(prompt)), len(ends))
+        return _Raw(
+            np.concatenate([np.array(before.ids[:front], dtype=np.int64), raw.ids[raw.head :]]),
+            np.concatenate([np.zeros((front, 2), dtype=np.int32), raw.offsets[raw.head :]]),
+            front,
+            raw.tail,
+        )
 
     def _query(self, raw: _Raw, truncated: bool) -> Piece:
         layout, real = self.layout, len(raw.ids)
@@ -198,6 +233,35 @@ class _Raw:
             keep[len(rows) - self.tail :] = last
             result.append((_Raw(self.ids[rows], self.offsets[rows], self.head, self.tail), keep))
         return result
+
+
+def _special_tokens(backend: Any) -> dict[int, str]:
+    """The special tokens of a `tokenizers.Tokenizer` by id."""
+    return {number: token.content for number, token in backend.get_added_tokens_decoder().items() if token.special}
+
+
+def _plain_tokenizer(backend: Any) -> Any:
+    """The same tokenizer without special tokens in a text.
+
+    `encode_special_tokens` is not enough: a Unigram vocabulary holds "<mask>" as an ordinary piece too. So those pieces get names
+    that no text can spell, since every tokenizer splits or replaces spaces.
+    """
+    from tokenizers import Tokenizer
+
+    description = json.loads(backend.to_str())
+    special = set(_special_tokens(backend).values())
+    description["added_tokens"] = [token for token in description["added_tokens"] if not token["special"]]
+    model = description["model"]
+    if isinstance(model["vocab"], dict):  # here the token for unknown characters is found by its name
+        special -= {model.get("unk_token")}
+        model["vocab"] = {_unspoken(piece, special): number for piece, number in model["vocab"].items()}
+    else:
+        model["vocab"] = [[_unspoken(piece, special), score] for piece, score in model["vocab"]]
+    return Tokenizer.from_str(json.dumps(description))
+
+
+def _unspoken(piece: str, special: set[str]) -> str:
+    return f"special token {piece}" if piece in special else piece
 
 
 def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:

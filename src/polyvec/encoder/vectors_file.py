@@ -6,7 +6,6 @@ Vectors go to a scratch file as they come; the result is put together at the end
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import struct
 import tempfile
@@ -19,8 +18,9 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
+from polyvec.atomic import aside, check_destination
 from polyvec.encoder.encoded import Encoded
-from polyvec.errors import InputError, StorageError
+from polyvec.errors import InputError
 
 _COPY_BYTES = 1 << 22
 
@@ -37,10 +37,7 @@ def check_target(path: Path) -> None:
     """Raise InputError for a name of another kind, StorageError where the file cannot be made."""
     if path.suffix not in (".npz", ".safetensors"):
         raise InputError(f"{path}: expected a name ending in .npz or .safetensors.")
-    if path.exists():
-        raise StorageError(f"{path} exists already. Choose another name, or delete it first.")
-    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
-        raise StorageError(f"Cannot write {path}: its folder is missing or not writable.")
+    check_destination(path, new=True)
 
 
 def write_vectors(path: Path, stream: Iterable[Encoded], ids: list[str], *, dim: int, model: str) -> Written:
@@ -63,13 +60,9 @@ def write_vectors(path: Path, stream: Iterable[Encoded], ids: list[str], *, dim:
             "doclens": np.array(doclens, dtype=np.int64),
             "token_ids": np.concatenate(token_ids) if token_ids else np.zeros(0, dtype=np.int32),
         }
-        staging = path.with_name(f".{path.name}.writing-{os.getpid()}")
-        try:
-            write = _write_npz if path.suffix == ".npz" else _write_safetensors
+        write = _write_npz if path.suffix == ".npz" else _write_safetensors
+        with aside(path) as staging:
             write(staging, scratch, shape, small, ids=ids, model=model)
-            os.replace(staging, path)
-        finally:
-            staging.unlink(missing_ok=True)
     return Written(len(doclens), shape[0])
 
 

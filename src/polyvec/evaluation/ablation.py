@@ -9,6 +9,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from polyvec.atomic import write_text
 from polyvec.errors import InputError
 from polyvec.evaluation.job import Job, Progress, Workshop
 from polyvec.evaluation.report import pyplot, save
@@ -113,8 +114,8 @@ def write_ablation(folder: Path, name: str, rows: Sequence[AblationRow], measure
     """Write ablation.jsonl, ablation.md and three plots to a folder: quality against bytes a token, bytes a document, and time."""
     folder.mkdir(parents=True, exist_ok=True)
     lines = [json.dumps({"dataset": name, "measure": measure, **row.to_dict()}) for row in rows]
-    (folder / "ablation.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    (folder / "ablation.md").write_text(_markdown(rows, measure), encoding="utf-8")
+    write_text(folder / "ablation.jsonl", "\n".join(lines) + "\n")
+    write_text(folder / "ablation.md", _markdown(rows, measure))
     best = {row.label: row for row in sorted(rows, key=lambda row: row.value)}  # by size, the probing that found most
     _draw(folder / "quality-token.png", name, list(best.values()), "index bytes a token", "bytes_per_token", measure)
     _draw(

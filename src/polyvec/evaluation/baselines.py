@@ -1,7 +1,6 @@
 """Other systems' runs on the same dataset: BM25, and any dense sentence-transformers model.
 
-BM25 is bm25s with Lucene's variant, k1 1.2, b .75. Its tokens are lowercased runs of letters, marks and digits; runs of
-scripts that write no spaces (CJK, kana, Thai, Lao, Myanmar, Khmer) become overlapping pairs of characters.
+BM25 is bm25s with Lucene's variant, k1 1.2, b .75. Its tokens are those of keyword search (polyvec.index.keywords).
 """
 
 from __future__ import annotations
@@ -14,8 +13,8 @@ import numpy as np
 from polyvec.data import Run
 from polyvec.errors import InputError, MissingExtraError
 from polyvec.evaluation.dataset import Dataset
-from polyvec.evaluation.evaluation import EvaluationResult, document_languages, tabulate
-from polyvec.index.keywords import tokenize
+from polyvec.evaluation.evaluation import EvaluationResult, tabulate
+from polyvec.index.keywords import counted_tokens
 
 
 def bm25_run(dataset: Dataset, *, k: int = 100) -> Run:
@@ -27,12 +26,12 @@ def bm25_run(dataset: Dataset, *, k: int = 100) -> Run:
     ids, corpus = [], []
     for document in dataset.documents():
         ids.append(document.id)
-        corpus.append(tokenize(document.encoded_text))
+        corpus.append(counted_tokens(document.encoded_text))
     retriever = bm25s.BM25(method="lucene", k1=1.2, b=0.75)
     retriever.index(corpus, show_progress=False)
     run: Run = {}
     for query in dataset.judged_queries():
-        scores = retriever.get_scores(tokenize(query.text))
+        scores = retriever.get_scores(counted_tokens(query.text))
         run[query.id] = _best(ids, scores, k)
     return run
 
@@ -67,11 +66,12 @@ def judge_baseline(dataset: Dataset, baseline: str, *, measures: Sequence[str], 
     kind, _, model = baseline.partition(":")
     if baseline != "bm25" and (kind != "dense" or not model):
         raise InputError(f"baseline {baseline!r}: expected bm25 or dense:MODEL.")
+    languages = dataset.check_judged(dataset.documents())
     started = time.perf_counter()
     run = bm25_run(dataset, k=k) if baseline == "bm25" else dense_run(dataset, model, k=k)
     seconds = round(time.perf_counter() - started, 3)
     count = sum(1 for _ in dataset.documents())
-    table = tabulate(dataset.qrels, run, dataset.queries, document_languages(dataset.documents()), measures)
+    table = tabulate(dataset.qrels, run, dataset.queries, languages, measures)
     return EvaluationResult(
         dataset=dataset.name,
         model=baseline,

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import logging
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from polyvec.data import Document, Qrels, Query, read_documents, read_qrels, read_queries
+from polyvec.data.documents import beir_file
+from polyvec.data.files import as_path
 from polyvec.errors import InputError, MissingExtraError
+
+log = logging.getLogger(__name__)
+
+_SPLIT = re.compile(r"([^.].*)\.tsv(?:\.gz|\.zst)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -19,10 +27,39 @@ class Dataset:
     queries: list[Query]
     qrels: Qrels
     documents: Callable[[], Iterator[Document]]
+    warned: set[str] = field(default_factory=set, repr=False, compare=False)  # of what a warning was given already
 
     def judged_queries(self) -> list[Query]:
         """The queries that have judgements, in the order of the file."""
         return [query for query in self.queries if query.id in self.qrels]
+
+    def check_judged(self, documents: Iterable[Document]) -> dict[str, str]:
+        """Hold the judgements against a collection; returns the languages by id, of the documents that have one.
+
+        Judged documents that are not there, or were left out as empty, count as not found; one warning says how many.
+
+        Raises:
+            InputError: None of the judged documents is there, so the ids are not those of this collection.
+        """
+        judged = {document_id for grades in self.qrels.values() for document_id in grades}
+        absent = set(judged)
+        languages = {}
+        for document in documents:
+            absent.discard(document.id)
+            if lang := document.metadata.get("lang"):
+                languages[document.id] = str(lang)
+        if judged and absent == judged:
+            raise InputError(
+                f"{self.name}: none of the {len(judged):,} judged documents is in the collection, {min(judged)!r} among them. "
+                "Give the collection that the judgements are for, with the same ids."
+            )
+        if absent and "judged" not in self.warned:
+            self.warned.add("judged")
+            log.warning(
+                "%s: %s of %s judged documents are not in the collection or are empty, %r among them. They count as not found.",
+                self.name, f"{len(absent):,}", f"{len(judged):,}", min(absent),
+            )  # fmt: skip
+        return languages
 
 
 def load_dataset(dataset: str | Path, *, split: str | None = None) -> Dataset:
@@ -32,11 +69,8 @@ def load_dataset(dataset: str | Path, *, split: str | None = None) -> Dataset:
     """
     if str(dataset).startswith("irds:"):
         return _from_ir_datasets(str(dataset)[len("irds:") :])
-    folder = Path(dataset)
-    queries_path = next(
-        (folder / f"queries.jsonl{end}" for end in ("", ".gz", ".zst") if (folder / f"queries.jsonl{end}").is_file()),
-        None,
-    )
+    folder = as_path(dataset, "a BEIR folder: corpus.jsonl, queries.jsonl, qrels/<split>.tsv")
+    queries_path = beir_file(folder, "queries")
     if queries_path is None:
         raise InputError(
             f"{folder} is not a BEIR folder: it has no queries.jsonl. Expected corpus.jsonl, queries.jsonl, qrels/<split>.tsv."
@@ -48,11 +82,20 @@ def load_dataset(dataset: str | Path, *, split: str | None = None) -> Dataset:
         raise InputError(
             f"{folder}: the qrels judge {len(unknown)} queries that queries.jsonl does not have, {min(unknown)!r} among them."
         )
-    return Dataset(folder.name, queries, qrels, lambda: read_documents(folder))
+    made: Dataset
+
+    def documents() -> Iterator[Document]:
+        warn = "empty" not in made.warned
+        made.warned.add("empty")
+        return read_documents(folder, warn=warn)
+
+    made = Dataset(folder.resolve().name, queries, qrels, documents)
+    return made
 
 
 def _qrels_file(folder: Path, split: str | None) -> Path:
-    splits = {path.stem: path for path in sorted((folder / "qrels").glob("*.tsv"))}
+    named = ((_SPLIT.fullmatch(path.name), path) for path in sorted((folder / "qrels").glob("*")) if path.is_file())
+    splits = {match[1]: path for match, path in named if match}
     if split is None:
         split = "test" if "test" in splits else next(iter(splits)) if len(splits) == 1 else None
     if split not in splits:
@@ -88,7 +131,8 @@ def _from_ir_datasets(name: str) -> Dataset:
     def documents() -> Iterator[Document]:
         for row in source.docs_iter():
             text = row.default_text()
-            yield Document(str(row.doc_id), text if text.strip() else "-", _language(name))
+            if text.strip():  # an empty one is found by nothing
+                yield Document(str(row.doc_id), text, _language(name))
 
     return Dataset(f"irds:{name}", queries, qrels, documents)
 

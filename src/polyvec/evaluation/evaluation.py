@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import numpy.typing as npt
 
+from polyvec.arguments import function, instance, thread_count, token_encoder
 from polyvec.collection import DEFAULT_NBITS, Index
-from polyvec.data import Document, Qrels, Query, Run
+from polyvec.data import Qrels, Query, Run
 from polyvec.errors import InputError
 from polyvec.evaluation.dataset import Dataset
 from polyvec.evaluation.measures import compute_measures
@@ -85,9 +86,14 @@ def evaluate(
     """
     if (encoder is None) == (index is None):
         raise InputError("evaluate needs either an encoder or an index, and not both.")
+    instance("dataset", dataset, Dataset)
+    instance("options", options, SearchOptions)
+    function("progress", progress)
     if index is not None:
         return evaluate_index(dataset, index, measures=measures, options=options, threads=threads, progress=progress)
+    token_encoder("encoder", encoder)
     assert encoder is not None
+    thread_count(threads, default_threads)
     compute_measures({}, {}, measures)  # a misspelt measure is said before the work
     with tempfile.TemporaryDirectory(prefix="polyvec-evaluate-") as folder:
         made, seconds = build(dataset, encoder, Path(folder) / "index.polyvec", nbits=nbits, progress=progress)
@@ -166,15 +172,18 @@ def evaluate_index(
 ) -> EvaluationResult:
     """Judge an index as it is. settings: how it was made, default its path · seconds: what making it took.
 
-    Raises InputError for a dataset without judgements, and for unknown measures.
+    Raises InputError for a dataset without judgements or whose judged documents the index lacks all, and for unknown measures.
     """
-    queries = dataset.judged_queries()
+    instance("index", index, Index)
+    options = instance("options", options, SearchOptions)
+    function("progress", progress)
+    queries = instance("dataset", dataset, Dataset).judged_queries()
     if not queries:
         raise InputError(f"{dataset.name}: no query has judgements.")
-    if threads is not None and threads < 1:
-        raise InputError(f"threads={threads}: expected at least 1, or None for every processor this process may use.")
+    threads = thread_count(threads, default_threads)
     compute_measures({}, {}, measures)
     spent = seconds or {"encode": 0.0, "index": 0.0}
+    languages = dataset.check_judged(index.documents())
     run, encoding, searching = _searched(index, queries, options, threads, progress or _silent)
     facts = index.info()
     return EvaluationResult(
@@ -186,7 +195,7 @@ def evaluate_index(
             "dim": index.dim,
             "nbits": facts["nbits"],
         },
-        **tabulate(dataset.qrels, run, queries, document_languages(index.documents()), measures),
+        **tabulate(dataset.qrels, run, queries, languages, measures),
         documents=facts["documents"],
         seconds={
             "encode": round(spent["encode"] + encoding, 3),
@@ -216,7 +225,7 @@ def _searched(
     index: Index,
     queries: Sequence[Query],
     options: SearchOptions,
-    threads: int | None,
+    threads: int,
     report: Callable[[str, int], None],
 ) -> tuple[Run, float, float]:
     """The run, the seconds of encoding, the seconds of searching. Each query is searched by one thread of a pool."""
@@ -236,7 +245,7 @@ def _searched(
 
     started = time.perf_counter()
     run: Run = {}
-    with ThreadPoolExecutor(default_threads() if threads is None else threads) as pool:
+    with ThreadPoolExecutor(threads) as pool:
         parts = pool.map(found, range(0, len(queries), _BATCH))
         for query, hits in zip(queries, chain.from_iterable(parts), strict=True):
             run[query.id] = {hit.id: hit.score for hit in hits}
@@ -281,11 +290,6 @@ def _by_pair(
         for lang, ids in _grouped({q: language[q] for q in judged}).items():
             values[f"{lang}-{target}"] = _mean([found[q] for q in ids], measures)
     return dict(sorted(values.items()))
-
-
-def document_languages(documents: Iterator[Document]) -> dict[str, str]:
-    """Languages by id, of the documents that have one."""
-    return {d.id: str(d.metadata["lang"]) for d in documents if d.metadata.get("lang")}
 
 
 def _grouped(language: dict[str, str]) -> dict[str, list[str]]:

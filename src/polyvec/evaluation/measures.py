@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from polyvec.arguments import list_of, shown
 from polyvec.data import Qrels, Run
 from polyvec.errors import InputError, MissingExtraError
 
@@ -16,16 +17,19 @@ def compute_measures(qrels: Qrels, run: Run, measures: Sequence[str]) -> dict[st
     measures: names as ir-measures spells them, such as nDCG@10, RR@10, R@100. Ties in a run rank as trec_eval ranks them.
     Raises InputError for an unknown measure, MissingExtraError where ir-measures is not installed.
     """
+    measures = [name if isinstance(name, str) else shown(name) for name in list_of("measures", measures, ordered=True)]
     try:
         import ir_measures
     except ImportError as error:
         raise MissingExtraError("Measures need ir-measures. Run: pip install 'polyvec[eval]'") from error
-    try:
-        wanted = [ir_measures.parse_measure(name) for name in measures]
-    except (NameError, SyntaxError, ValueError) as error:
-        raise InputError(
-            f"measures {list(measures)}: {error}. Expected names such as nDCG@10, RR@10, R@100."
-        ) from error
+    wanted = []
+    for name in measures:
+        try:
+            wanted.append(ir_measures.parse_measure(name))
+        except (NameError, SyntaxError, ValueError) as error:
+            raise InputError(
+                f"measures: {shown(name)} is none that ir-measures has. Expected names such as nDCG@10, RR@10, R@100."
+            ) from error
     judgements = [
         ir_measures.Qrel(query_id, document_id, grade)
         for query_id, grades in qrels.items()

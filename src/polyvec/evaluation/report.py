@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from polyvec.atomic import aside, write_text
 from polyvec.data import Document
 from polyvec.errors import MissingExtraError
 from polyvec.evaluation.dataset import Dataset
@@ -58,7 +59,7 @@ def write_report(folder: Path, dataset: Dataset, result: EvaluationResult, rival
         _cost(result),
     ]
     page = folder / "index.html"
-    page.write_text(_PAGE.format(title=_text(dataset.name), body="\n".join(parts)), encoding="utf-8")
+    write_text(page, _PAGE.format(title=_text(dataset.name), body="\n".join(parts)))
     return page
 
 
@@ -139,7 +140,8 @@ def save(figure: Any, axes: Any, path: Path) -> Path:
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     figure.tight_layout()
-    figure.savefig(path)
+    with aside(path) as staging:
+        figure.savefig(staging)
     pyplot().close(figure)
     return path
 

@@ -10,22 +10,19 @@ from __future__ import annotations
 import json
 import platform
 import shlex
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import polyvec
+from polyvec.atomic import write_text
+from polyvec.data.files import named
+from polyvec.data.toml_tables import checked_table, read_toml
 from polyvec.errors import InputError, PolyvecError
 from polyvec.evaluation.evaluation import EvaluationResult
 from polyvec.evaluation.job import Job, Progress, Workshop
 from polyvec.evaluation.significance import compare
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 NO_VALUE = "has no value yet: run with --update"
 BASELINE = "BM25"  # the system that others are compared with
@@ -88,16 +85,23 @@ class Outcome:
 
 def read_expected(path: Path) -> ExpectedFile:
     """Read and check the file. Raises InputError for a wrong, missing or unknown key."""
-    try:
-        text = path.read_text(encoding="utf-8")
-        tables = tomllib.loads(text)
-        entries = [Expected(**row) for row in tables["result"]]
-    except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
-        known = ", ".join(field.name for field in fields(Expected))
-        raise InputError(f"{path}: {error}. Expected entries [[result]] with {known}.") from error
+    name = named(path)
+    tables = read_toml(path)
+    known = ", ".join(field.name for field in fields(Expected))
+    rows, about = tables.pop("result", None), tables.pop("about", {})
+    if not isinstance(rows, list) or tables:
+        odd = f"unknown key {min(tables)!r}" if tables else "'result' is missing"
+        raise InputError(f"{name}: {odd}. Expected a table [about], and entries [[result]] with {known}.")
+    entries = [
+        checked_table(Expected, row, f"{name}: result {number}", negative=True)
+        for number, row in enumerate(rows, start=1)
+    ]
+    if not isinstance(about, dict) or not all(isinstance(value, str) for value in about.values()):
+        raise InputError(f"{name}: about = {about!r}: expected a table of strings.")
+    text = path.read_text(encoding="utf-8-sig")
     lines = text.splitlines()
     comment = lines[: next((i for i, line in enumerate(lines) if not line.startswith("#")), len(lines))]
-    return ExpectedFile(comment="\n".join(comment), about=tables.get("about", {}), entries=entries)
+    return ExpectedFile(comment="\n".join(comment), about=about, entries=entries)
 
 
 def rerun(
@@ -142,7 +146,10 @@ def _left_out(entry: Expected, unknown: bool, slow: bool) -> str:
 
 def _prepared(entry: Expected, data: Path | None, job_of: Callable[[list[str]], Job]) -> Job | str:
     """The job, or why there is none."""
-    words = shlex.split(entry.command)
+    try:
+        words = shlex.split(entry.command)
+    except ValueError as error:
+        raise InputError(f"command {entry.command!r}: {error}.") from error
     if words[:2] != ["polyvec", "evaluate"]:
         raise InputError(f"command {entry.command!r}: expected one that begins with `polyvec evaluate`.")
     if any("DATA" in word for word in words):
@@ -220,7 +227,7 @@ def write_expected(path: Path, file: ExpectedFile) -> None:
             if value not in (defaults[name].default, {}) or name == "tolerance"
         ]
         parts.append("\n[[result]]\n" + "\n".join(rows) + "\n")
-    path.write_text("\n".join(part.rstrip("\n") for part in parts) + "\n", encoding="utf-8")
+    write_text(path, "\n".join(part.rstrip("\n") for part in parts) + "\n")
 
 
 def _toml(value: Any) -> str:

@@ -11,14 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from polyvec.errors import IndexCorruptError, IndexMissingError, StorageError
-from polyvec.index.database import META_SCHEMA, clear_errors, connect
+from polyvec.index.database import META_SCHEMA, connect
 from polyvec.index.documents_table import DOCUMENTS_SCHEMA, DocumentsTable, StoredDocument
 from polyvec.index.segments_table import SEGMENTS_SCHEMA, SegmentRecord, SegmentsTable
 
 __all__ = ["CATALOG_FILE", "Catalog", "SegmentRecord", "StoredDocument"]
 
 APPLICATION_ID = 0x504F4C59  # "POLY", in the header of the database file
-CATALOG_VERSION = 1
+CATALOG_VERSION = (
+    2  # 1 analyzed keywords otherwise and had no column `fields`: read, and brought to 2 by the next write
+)
 CATALOG_FILE = "catalog.sqlite"
 
 
@@ -34,16 +36,15 @@ class Catalog(DocumentsTable, SegmentsTable):
         """Make the catalog of a new index in an existing, empty folder and return it open for writing."""
         path = folder / CATALOG_FILE
         connection = connect(path, write=True)
-        with clear_errors(path):
-            connection.execute("BEGIN IMMEDIATE")
-            for schema in (META_SCHEMA, SEGMENTS_SCHEMA, DOCUMENTS_SCHEMA):
-                for statement in schema.split(";\n"):
-                    connection.execute(statement)
-            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            connection.execute(f"PRAGMA user_version = {CATALOG_VERSION}")
-            catalog = cls(connection, path, pinned=False)
-            catalog.set_meta(meta)
-            connection.execute("COMMIT")
+        connection.execute("BEGIN IMMEDIATE")
+        for schema in (META_SCHEMA, SEGMENTS_SCHEMA, DOCUMENTS_SCHEMA):
+            for statement in schema.split(";\n"):
+                connection.execute(statement)
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {CATALOG_VERSION}")
+        catalog = cls(connection, path, pinned=False)
+        catalog.set_meta(meta)
+        connection.execute("COMMIT")
         return catalog
 
     @classmethod
@@ -59,19 +60,22 @@ class Catalog(DocumentsTable, SegmentsTable):
                 f"{folder} is not a polyvec index: {what}. Make one with `polyvec index DOCS {folder}` or Index.create()."
             )
         connection = connect(path, write=write)
-        with clear_errors(path):
-            application = connection.execute("PRAGMA application_id").fetchone()[0]
-            version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if application != APPLICATION_ID:
-            raise IndexCorruptError(f"{path} is not a polyvec catalog (application id {application:#x}).")
-        if version > CATALOG_VERSION:
-            raise StorageError(
-                f"{folder} was written by a newer polyvec (catalog version {version}, this one reads up to "
-                f"{CATALOG_VERSION}). Upgrade polyvec."
-            )
-        catalog = cls(connection, path, pinned=pin and not write)
-        if catalog._pinned:
-            catalog.refresh()
+        try:
+            [(application,)] = connection.execute("PRAGMA application_id")
+            [(version,)] = connection.execute("PRAGMA user_version")
+            if application != APPLICATION_ID:
+                raise IndexCorruptError(f"{path} is not a polyvec catalog (application id {application:#x}).")
+            if version > CATALOG_VERSION:
+                raise StorageError(
+                    f"{folder} was written by a newer polyvec (catalog version {version}, this one reads up to "
+                    f"{CATALOG_VERSION}). Upgrade polyvec."
+                )
+            catalog = cls(connection, path, pinned=pin and not write)
+            if catalog._pinned:
+                catalog.refresh()
+        except BaseException:
+            connection.close()
+            raise
         return catalog
 
     def next_row(self) -> int:
@@ -93,7 +97,7 @@ class Catalog(DocumentsTable, SegmentsTable):
 
         Where another reader still looks at the log, it is emptied when the last such reader has gone on.
         """
-        with self._lock, clear_errors(self.path):
+        with self._lock:
             self._connection.execute("INSERT INTO keywords (keywords) VALUES ('optimize')")  # drops deleted terms
             self._connection.execute("VACUUM")
             self._connection.execute("PRAGMA busy_timeout = 100")

@@ -1,6 +1,6 @@
 """One connection to an SQLite file: pinned to the state of one moment to read, or with durable transactions to write.
 
-Knows only one table, of settings. Errors of SQLite come out as polyvec's own, with the file in the message.
+Knows only one table, of settings.
 """
 
 from __future__ import annotations
@@ -9,12 +9,13 @@ import json
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from polyvec.errors import IndexCorruptError, StorageError
+from polyvec.errors import IndexLockedError, PolyvecError
+from polyvec.index.connection import Connection, Place
 
 META_SCHEMA = "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID"
 
@@ -22,30 +23,36 @@ META_SCHEMA = "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WIT
 class Database:
     """Safe to share between threads: one statement at a time.
 
-    Raises IndexCorruptError where the file is no database, StorageError for a full disk or a closed connection.
+    Raises what `Connection` raises.
     """
 
-    def __init__(self, connection: sqlite3.Connection, path: Path, *, pinned: bool) -> None:
-        self.committing = (
-            False  # whether a transaction that failed did so in its last step: it may come back after a crash
-        )
+    def __init__(self, connection: Connection, path: Path, *, pinned: bool) -> None:
+        # Whether the last transaction came as far as its commit: even where an error followed, it may be there, or come back after
+        # a crash.
+        self.may_be_committed = False
+        self.on_commit: Callable[[], None] = _nothing  # called before each commit and again after it, whatever happens
         self._connection = connection
         self._pinned = pinned
         self._lock = threading.RLock()
+        self._writing = False
         self.path = path
+
+    @property
+    def place(self) -> Place:
+        """Which file this is, wherever it may be moved."""
+        return self._connection.place
 
     def close(self) -> None:
         """Close the connection; safe to call twice."""
-        with self._lock:
-            self._connection.close()
+        self._connection.close()
 
     def refresh(self) -> None:
         """Move a pinned reader on to the newest committed state."""
-        with self._lock, clear_errors(self.path):
+        with self._lock:
             if self._connection.in_transaction:
                 self._connection.execute("COMMIT")
             self._connection.execute("BEGIN")
-            self._connection.execute("SELECT count(*) FROM meta").fetchone()  # the first read pins the snapshot
+            self._connection.execute("SELECT count(*) FROM meta")  # the first read pins the snapshot
 
     @contextmanager
     def unpinned(self) -> Iterator[None]:
@@ -60,19 +67,40 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Commit everything inside at once, durably, or nothing of it."""
-        with self._lock, clear_errors(self.path):
-            self._connection.execute("BEGIN IMMEDIATE")
-            self.committing = False
+        """Commit everything inside at once, durably, or nothing of it. What is raised inside comes out as it is.
+
+        Raises IndexLockedError inside another transaction of this connection.
+        """
+        with self._lock:
+            if self._writing:
+                raise IndexLockedError(f"{self.path}: a transaction is under way already. Let it end first.")
+            process = os.getpid()
             try:
-                yield
-                self.committing = True
-                self._connection.execute("COMMIT")
-                self.committing = False
-            except BaseException:
-                if self._connection.in_transaction:
+                self._writing = True
+                if self._connection.in_transaction:  # left by an interrupt that came while another was given up
                     self._connection.execute("ROLLBACK")
+                self._connection.execute("BEGIN IMMEDIATE")
+                self.may_be_committed = False
+                yield
+                self._commit()
+            except BaseException:
+                if process == os.getpid() and self._connection.in_transaction:
+                    with suppress(
+                        PolyvecError
+                    ):  # the first error is the one to hear of; the next transaction tries again
+                        self._connection.execute("ROLLBACK")
                 raise
+            finally:
+                self._writing = False
+
+    def _commit(self) -> None:
+        """Say that something changes before it does and after it has: an interrupt may come between."""
+        self.may_be_committed = True
+        self.on_commit()
+        try:
+            self._connection.execute("COMMIT")
+        finally:
+            self.on_commit()
 
     def meta(self) -> dict[str, Any]:
         """Every setting of the index, decoded."""
@@ -92,7 +120,7 @@ class Database:
 
     def checkpoint(self) -> None:
         """Copy the log into the database as far as readers allow, without waiting for them."""
-        with self._lock, clear_errors(self.path):
+        with self._lock:
             self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     def changes(self) -> int:
@@ -104,36 +132,30 @@ class Database:
         return [f"{self.path}: {line}" for (line,) in self._rows("PRAGMA integrity_check") if line != "ok"]
 
     def _rows(self, query: str, parameters: Sequence[Any] = ()) -> list[Any]:
-        with self._lock, clear_errors(self.path):
-            return self._connection.execute(query, parameters).fetchall()
+        with self._lock:
+            return self._connection.execute(query, parameters)
 
 
-def connect(path: Path, *, write: bool) -> sqlite3.Connection:
+def connect(path: Path, *, write: bool) -> Connection:
     """A connection without transactions of its own. write: durable commits, and deleted bytes overwritten."""
-    with clear_errors(path):
-        if write or os.access(path.parent, os.W_OK):
-            connection = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
-        else:  # a reader on a read-only disk: without a log there is nothing to wait for
-            log = path.with_name(path.name + "-wal")
-            mode = "mode=ro" if log.exists() else "mode=ro&immutable=1"
-            uri = f"{path.resolve().as_uri()}?{mode}"
-            connection = sqlite3.connect(uri, uri=True, timeout=30, isolation_level=None, check_same_thread=False)
-        if write:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("PRAGMA secure_delete = ON")
-            connection.execute("PRAGMA foreign_keys = ON")
+    connection = Connection(path, lambda: _opened(path, write=write), write=write)
+    if write:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA secure_delete = ON")
+        connection.execute("PRAGMA foreign_keys = ON")
     return connection
 
 
-@contextmanager
-def clear_errors(path: Path) -> Iterator[None]:
-    """Turn SQLite's errors into ours, with the file in the message."""
-    try:
-        yield
-    except sqlite3.ProgrammingError as error:
-        raise StorageError(f"{path}: the index is closed ({error}).") from error
-    except sqlite3.OperationalError as error:
-        raise StorageError(f"{path}: {error}. Check free space and write permission of the folder.") from error
-    except sqlite3.DatabaseError as error:
-        raise IndexCorruptError(f"{path} is damaged: {error}.") from error
+def _opened(path: Path, *, write: bool) -> sqlite3.Connection:
+    if write or os.access(path.parent, os.W_OK):
+        return sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
+    # a reader on a read-only disk: without a log there is nothing to wait for
+    log = path.with_name(path.name + "-wal")
+    mode = "mode=ro" if log.exists() else "mode=ro&immutable=1"
+    uri = f"{path.resolve().as_uri()}?{mode}"
+    return sqlite3.connect(uri, uri=True, timeout=30, isolation_level=None, check_same_thread=False)
+
+
+def _nothing() -> None:
+    pass

@@ -59,12 +59,15 @@ class BlockWriter:
 
     def __init__(self, path: Path, version: int = 1) -> None:
         self.path, self._version = path, version
-        self._temporary = path.with_name(path.name + ".tmp")
+        self._process = os.getpid()  # whose file this is: a forked child neither writes to it nor removes it
+        self._temporary = path.with_name(f"{path.name}.{self._process}.tmp")
         self._blocks: list[Block] = []
         self._open: Block | None = None
         try:
-            self._file = self._temporary.open("wb")
-            self._file.write(bytes(PAGE))
+            self._file = self._temporary.open(
+                "wb", buffering=0
+            )  # nothing is left in memory that a forked child could write
+            self._write(bytes(PAGE))
         except OSError as error:
             raise StorageError(f"Cannot write {self._temporary}: {error.strerror}.") from error
 
@@ -72,7 +75,7 @@ class BlockWriter:
         """Start a block of `columns` columns (0: one-dimensional); `append` then adds rows to it."""
         self._end()
         offset = -(-self._file.tell() // ALIGNMENT) * ALIGNMENT
-        self._file.write(bytes(offset - self._file.tell()))
+        self._write(bytes(offset - self._file.tell()))
         self._open = Block(name, np.dtype(dtype).newbyteorder("<"), 0, offset, 0, columns, 0)
 
     def append(self, array: npt.NDArray[Any]) -> None:
@@ -82,7 +85,7 @@ class BlockWriter:
             raise ValueError(f"rows of shape {array.shape} do not fit the open block {block}")
         data = np.ascontiguousarray(array, dtype=block.dtype).data.cast("B")
         try:
-            self._file.write(data)
+            self._write(data)
         except OSError as error:
             raise StorageError(f"Cannot write {self.path}: {error.strerror}. Free some space and try again.") from error
         self._open = Block(
@@ -118,8 +121,7 @@ class BlockWriter:
             checksum = zlib.crc32(page)
             _HEADER.pack_into(page, 0, MAGIC, self._version, len(self._blocks), size, checksum)
             self._file.seek(0)
-            self._file.write(page)
-            self._file.flush()
+            self._write(page)
             os.fsync(self._file.fileno())
             self._file.close()
             os.replace(self._temporary, self.path)
@@ -130,10 +132,18 @@ class BlockWriter:
         return size, f"{checksum:08x}"
 
     def abort(self) -> None:
-        """Remove what was written; safe to call twice."""
+        """Remove what was written; safe to call twice, and in a forked child, where it removes nothing."""
         with contextlib.suppress(OSError):  # what could not be written is not wanted any more
             self._file.close()
-        self._temporary.unlink(missing_ok=True)
+        if self._process == os.getpid():
+            with contextlib.suppress(OSError):  # the next writer removes it
+                self._temporary.unlink(missing_ok=True)
+
+    def _write(self, data: bytes | bytearray | memoryview) -> None:
+        """Write all of it; the system may take it in parts."""
+        rest = memoryview(data)
+        while rest:
+            rest = rest[self._file.write(rest) :]
 
     def _end(self) -> None:
         if self._open is not None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 
 from polyvec.errors import IndexLockedError, StorageError
+from polyvec.index.forks import ForkAware, forks_held_off, notice_fork, watch_forks
 
 LOCK_FILE = "writer.lock"
 
@@ -21,32 +22,44 @@ if sys.platform == "win32":
         os.lseek(descriptor, 4096, os.SEEK_SET)  # past the name, so that others can still read it
         msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
 
+    def _unlock(descriptor: int) -> None:
+        os.lseek(descriptor, 4096, os.SEEK_SET)
+        msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
+
 else:
     import fcntl
 
     def _try_lock(descriptor: int) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
+    def _unlock(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
 
-class WriterLock:
-    """Held from creation to close(). Raises IndexLockedError naming the holder when somebody else writes."""
+
+class WriterLock(ForkAware):
+    """Held from creation to close(), by this process alone: a forked child does not hold it.
+
+    Raises IndexLockedError naming the holder when somebody else writes.
+    """
 
     def __init__(self, folder: Path) -> None:
-        path = folder / LOCK_FILE
-        try:
-            self._descriptor: int | None = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        except OSError as error:
-            raise StorageError(
-                f"Cannot write to {folder}: {error.strerror}. Check the folder's permissions."
-            ) from error
+        self._path = folder / LOCK_FILE
+        self._descriptor: int | None = None
+        watch_forks(self)
+        with forks_held_off():  # a child must know of each descriptor that it inherits
+            try:
+                self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
+            except OSError as error:
+                raise StorageError(
+                    f"Cannot write to {folder}: {error.strerror}. Check the folder's permissions."
+                ) from error
         try:
             _try_lock(self._descriptor)
         except OSError as error:
             holder = (
                 os.pread(self._descriptor, 200, 0).decode("utf-8", "replace").strip() if hasattr(os, "pread") else ""
             )
-            os.close(self._descriptor)
-            self._descriptor = None
+            self.after_fork_in_child()
             raise IndexLockedError(
                 f"{folder} is being written by {holder or 'another process'}. Wait until it is done, or stop it."
             ) from error
@@ -56,13 +69,33 @@ class WriterLock:
             os.lseek(self._descriptor, 0, os.SEEK_SET)
             os.write(self._descriptor, f"process {os.getpid()} on {socket.gethostname()} since {now}\n".encode())
 
+    @property
+    def held(self) -> bool:
+        """Whether nobody else can take it: it has not been closed, and the file at its path is still the one that is locked."""
+        if self._descriptor is None:
+            return False
+        try:
+            own, there = os.fstat(self._descriptor), os.stat(self._path)
+        except OSError:
+            return False
+        return (own.st_dev, own.st_ino) == (there.st_dev, there.st_ino)
+
     def close(self) -> None:
-        """Let the next writer in."""
-        if self._descriptor is not None:
+        """Let the next writer in, whatever processes have been forked from this one; safe to call twice."""
+        notice_fork()
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
             with contextlib.suppress(OSError):
-                os.truncate(self._descriptor, 0)
-            os.close(self._descriptor)
-            self._descriptor = None
+                os.truncate(descriptor, 0)
+            with contextlib.suppress(OSError):
+                _unlock(descriptor)
+            os.close(descriptor)
+
+    def after_fork_in_child(self) -> None:
+        """Close the file without unlocking it: the parent goes on holding the lock."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
 
     def __enter__(self) -> WriterLock:
         return self

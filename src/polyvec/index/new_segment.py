@@ -6,6 +6,7 @@ The file is durable before the transaction that lists it commits. Knows nothing 
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from polyvec.errors import StorageError
 from polyvec.index.catalog import Catalog, SegmentRecord
 from polyvec.index.codec import Codec
 from polyvec.index.coded_segment import CodedSegmentWriter
@@ -33,6 +35,7 @@ class NewSegment:
         self._catalog, self._dim = catalog, dim
         self._listed, self.codec = listed, codec
         self._number, self.path = unused_file(folder, int(catalog.meta()["next_segment"]), "seg")
+        self._process, self._placed = os.getpid(), False  # whether the file has got its name, or is about to
         self.replaced: list[SegmentRecord] = []
         self._rows: list[npt.NDArray[np.int64]] = []
         self._writer: SegmentWriter | CodedSegmentWriter | None = None
@@ -56,9 +59,17 @@ class NewSegment:
         self._rows.append(np.arange(first_row, first_row + len(doclens), dtype=np.int64))
 
     def list(self) -> None:
-        """Make the file durable and live, in place of those it replaces; call inside a transaction."""
+        """Make the file durable and live, in place of those it replaces; call inside a transaction.
+
+        Raises StorageError where somebody else has put a file of that name there.
+        """
         info = None
         if self._writer is not None:
+            if self.path.exists():
+                raise StorageError(
+                    f"{self.path} is there already, and this writer did not make it. Remove it, then try again."
+                )
+            self._placed = True
             info = self._writer.finish()
             self._writer = None
         self._catalog.remove_segments(self.replaced)
@@ -68,11 +79,16 @@ class NewSegment:
         self._catalog.set_meta({"next_segment": self._number + 1})
 
     def abort(self) -> None:
-        """Remove the file, unless a commit that failed lists it: that commit may yet come back from SQLite's log."""
+        """Remove the file, unless a commit may list it: one that failed can yet come back from SQLite's log.
+
+        A forked child removes nothing: the file is its parent's.
+        """
+        if self._process != os.getpid():
+            return
         if self._writer is not None:
             self._writer.abort()
             self._writer = None
-        if not self._catalog.committing:
+        if self._placed and not self._catalog.may_be_committed:
             with contextlib.suppress(OSError):
                 self.path.unlink(missing_ok=True)
 
@@ -85,7 +101,7 @@ class NewSegment:
 def unused_file(folder: Path, number: int, ending: str) -> tuple[int, Path]:
     """The first number from `number` on that no file in the folder of segments has, and the path of a file with it."""
     segments = folder / SEGMENT_FOLDER
-    taken = {path.name.split(".")[0] for path in segments.iterdir()}
+    taken = {name.split(".")[0] for name in os.listdir(segments)}
     while f"{number:08d}" in taken:
         number += 1
     return number, segments / f"{number:08d}.{ending}"

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Literal, get_args
 
-from polyvec.errors import InputError
+from polyvec.arguments import flag, number, one_of, shown, whole_number
+from polyvec.data.document import checked_ids
+from polyvec.errors import FilterError, InputError
 
 Mode = Literal["late", "keyword", "hybrid"]
 Fusion = Literal["rank", "weight"]
@@ -22,10 +25,10 @@ class SearchOptions:
     k: int = 10  # hits to return
     mode: Mode = "late"  # late: MaxSim · keyword: BM25 · hybrid: both, fused
     fusion: Fusion = (
-        "weight"  # of hybrid: weight: scores, each scaled to [0, 1] among the candidates · rank: reciprocal ranks
+        "weight"  # of hybrid: weight: scores, each as a share of what the query could reach · rank: reciprocal ranks
     )
     weight: float | None = (
-        None  # share of MaxSim in hybrid, from 0 to 1, keywords have the rest; None: 0.7, or 0.5 by rank
+        None  # share of MaxSim in hybrid, from 0 to 1, keywords have the rest; None: 0.8, or 0.5 by rank
     )
     min_score: float | None = None  # hits whose normalised score, in [0, 1], is below are left out; not for keyword
     exact: bool = False  # score every document that may be returned; no probing
@@ -37,37 +40,40 @@ class SearchOptions:
         None  # share of the exact top 10 wanted, below 1: sets nprobe and candidates from the index's own measurement
     )
 
+    filter: Mapping[str, Any] | None = field(default=None, hash=False)  # on metadata, see polyvec.index.filters
+    subset: Sequence[str] | None = field(default=None, hash=False)  # ids to choose from; unknown ones are passed over
+
     def __post_init__(self) -> None:
-        if self.mode not in get_args(Mode):
-            raise InputError(f"mode={self.mode!r}: expected one of {', '.join(get_args(Mode))}.")
-        if self.fusion not in get_args(Fusion):
-            raise InputError(f"fusion={self.fusion!r}: expected one of {', '.join(get_args(Fusion))}.")
+        keep = partial(object.__setattr__, self)
+        keep("mode", one_of("mode", self.mode, get_args(Mode)))
+        keep("fusion", one_of("fusion", self.fusion, get_args(Fusion)))
+        keep("exact", flag("exact", self.exact))
         for name in ("weight", "min_score"):
-            value = getattr(self, name)
-            if value is not None and not _is_share(value):
-                raise InputError(f"{name}={value!r}: expected a number from 0 to 1.")
+            if (value := getattr(self, name)) is not None:
+                keep(name, number(name, value, "a number from 0 to 1", lambda share: 0 <= share <= 1))
         if self.min_score is not None and self.mode == "keyword":
             raise InputError(
-                "min_score is a share of the highest possible MaxSim, and mode='keyword' has none: BM25 knows no highest "
-                "score. Use mode='late' or 'hybrid', or leave min_score out."
+                "min_score is a share of the highest possible MaxSim, and BM25 has no upper bound. Use mode='late' or 'hybrid', "
+                "or leave min_score out."
             )
-        if not isinstance(self.exact, bool):
-            raise InputError(f"exact={self.exact!r}: expected True or False.")
-        for name, what in (("k", "hits"), ("nprobe", "centroids"), ("candidates", "documents")):
+        for name, counted in (("k", "hits"), ("nprobe", "centroids"), ("candidates", "documents")):
             value = getattr(self, name)
-            if not _counts(value) and not (name == "candidates" and value is None):
-                raise InputError(f"{name}={value!r}: expected a whole number of {what}, at least 1.")
-        if self.recall is not None and not (isinstance(self.recall, float) and 0 < self.recall < 1):
-            raise InputError(
-                f"recall={self.recall!r}: expected a share between 0 and 1, such as 0.99; all of it is exact=True."
-            )
+            if value is not None or name != "candidates":
+                keep(name, whole_number(name, value, of=counted))
+        if self.recall is not None:
+            expected = "a share between 0 and 1, such as 0.99; all of it is exact=True"
+            keep("recall", number("recall", self.recall, expected, lambda share: 0 < share < 1))
+        if self.filter is not None and not isinstance(self.filter, Mapping):
+            raise FilterError(f"filter={shown(self.filter)}: expected an object such as {{'lang': 'de'}}.")
+        if self.subset is not None:
+            keep("subset", tuple(checked_ids("subset", self.subset)))
 
     @property
     def share_of_late(self) -> float:
         """What MaxSim has in a fused score."""
         if self.weight is not None:
             return self.weight
-        return 0.7 if self.fusion == "weight" else 0.5
+        return 0.8 if self.fusion == "weight" else 0.5
 
     @property
     def looked(self) -> int:
@@ -101,11 +107,3 @@ def with_recall(options: SearchOptions, curve: Sequence[Mapping[str, Any]]) -> S
         if entry["recall"] >= options.recall:
             return replace(options, nprobe=entry["nprobe"], candidates=entry["candidates"])
     return replace(options, exact=True)
-
-
-def _is_share(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 1
-
-
-def _counts(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1

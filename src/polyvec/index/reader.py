@@ -34,11 +34,7 @@ class _LiveSegment:
     segment: Segment | CodedSegment
     rows: npt.NDArray[np.int64]  # row of each position, ascending
     alive: npt.NDArray[np.int64] | None  # positions not deleted; None: all of them
-
-    @property
-    def n_dead(self) -> int:
-        """Documents of the segment that are deleted."""
-        return 0 if self.alive is None else len(self.rows) - len(self.alive)
+    deleted: str  # the rows that are not alive, as the catalog tells them
 
 
 @dataclass
@@ -63,12 +59,13 @@ class Snapshot:
         *,
         before: Snapshot | None = None,
         records: Sequence[SegmentRecord] | None = None,
+        meta: dict[str, Any] | None = None,
     ) -> Snapshot:
         """Map every live segment of the state that the catalog is pinned to, or those of `records` alone.
 
-        before: whose open files may be used again.
+        before: whose open files may be used again · meta: of that state, where it has been read already.
         """
-        listed = catalog.meta().get("codec")
+        listed = (catalog.meta() if meta is None else meta).get("codec")
         checksum = "" if listed is None else listed["checksum"]
         codec = None
         if listed is not None:
@@ -95,13 +92,14 @@ class Snapshot:
                     f"{path} is not the file that the catalog lists: {segment.n_documents} documents with checksum "
                     f"{segment.checksum}, expected {record.n_documents} with {record.checksum}."
                 )
-            rows = record.row_numbers()
-            if kept and kept.n_dead == catalog.count_deleted(record.first_row, record.last_row):  # the dead stay dead
+            deleted = catalog.deleted_text(record.first_row, record.last_row)
+            if kept and kept.deleted == deleted and _same_rows(kept.record, record):
                 live.append(kept)
                 continue
-            dead = catalog.deleted_rows(record.first_row, record.last_row)
+            rows = record.row_numbers()
+            dead = np.fromstring(deleted, np.int64, sep=",") if deleted else np.empty(0, np.int64)
             alive = np.flatnonzero(~np.isin(rows, dead)).astype(np.int64) if len(dead) else None
-            live.append(_LiveSegment(record, segment, rows, alive))
+            live.append(_LiveSegment(record, segment, rows, alive, deleted))
         return cls(folder, live, codec, checksum, [] if listed is None else listed.get("curve", []))
 
     def search(
@@ -187,6 +185,14 @@ def _mask(positions: Int64 | None, documents: int) -> npt.NDArray[np.uint8] | No
     mask = np.zeros(documents, np.uint8)
     mask[positions] = 1
     return mask
+
+
+def _same_rows(one: SegmentRecord, other: SegmentRecord) -> bool:
+    if (one.first_row, one.last_row) != (other.first_row, other.last_row):
+        return False
+    return one.rows is other.rows or (
+        one.rows is not None and other.rows is not None and np.array_equal(one.rows, other.rows)
+    )
 
 
 def _existing(path: Path) -> Path:

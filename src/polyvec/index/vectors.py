@@ -1,27 +1,78 @@
-"""Token vectors as a caller hands them over -> checked, contiguous float32."""
+"""Token vectors as a caller or a model hands them over -> checked, contiguous float32 unit rows.
+
+The one place where vectors become valid: those of documents and of queries, given as arrays or made by an encoder.
+"""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from polyvec.arguments import list_of, real_array
 from polyvec.errors import InputError
 
+UNIT_WITHIN = 1e-3  # of 1, for a squared length: what rounding a unit row to float16 can change it by
 
-def checked_vectors(array: npt.ArrayLike, *, dim: int, name: str) -> npt.NDArray[np.float32]:
-    """(t, dim) C-contiguous float32, t >= 1, finite.
 
-    Any real dtype and layout is taken. Raises InputError naming the array for a wrong shape, no rows, NaN or infinity.
+def checked_vectors(array: Any, *, dim: int, name: str) -> npt.NDArray[np.float32]:
+    """(t, dim) C-contiguous float32 unit rows, t >= 1.
+
+    Any real dtype and layout is taken, nested lists and torch tensors too. Rows are scaled to length 1, as MaxSim and the codec
+    expect them. A row that has that length already, to the precision of float16, stays the same to the bit: so those of models,
+    and vectors that were rounded when they were stored.
+
+    Raises InputError naming the array and the row for a wrong shape, no rows, NaN, infinity, values beyond float32, and a row
+    of zeros, which has no direction.
     """
-    vectors = np.asarray(array)
-    if vectors.ndim != 2 or vectors.shape[1] != dim:
-        raise InputError(f"{name}: shape {vectors.shape}, expected (tokens, {dim}).")
-    if not len(vectors):
+    given = array if type(array) is np.ndarray and array.dtype.kind == "f" else real_array(name, array)
+    if given.ndim != 2 or given.shape[1] != dim:
+        hint = " One document or query is one array of rows." if given.ndim == 1 else ""
+        raise InputError(f"{name}: shape {given.shape}, expected (tokens, {dim}).{hint}")
+    if not len(given):
         raise InputError(f"{name}: no token vectors, expected at least one row.")
-    if vectors.dtype.kind not in "fiu":
-        raise InputError(f"{name}: dtype {vectors.dtype}, expected numbers.")
-    vectors = np.ascontiguousarray(vectors, dtype=np.float32)
-    if not np.isfinite(vectors).all():
-        row = int(np.flatnonzero(~np.isfinite(vectors).all(axis=1))[0])
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):  # what becomes infinite is refused below
+        vectors: npt.NDArray[np.float32] = np.ascontiguousarray(given, dtype=np.float32)
+        lengths = np.einsum("ij,ij->i", vectors, vectors)  # squared
+        far = np.abs(lengths - 1)
+        if far.max() <= UNIT_WITHIN:  # false where one is NaN
+            return vectors
+        return _unit_rows(vectors, given, far > UNIT_WITHIN, name)
+
+
+def _unit_rows(
+    vectors: npt.NDArray[np.float32], given: npt.NDArray[Any], scaled: npt.NDArray[np.bool_], name: str
+) -> npt.NDArray[np.float32]:
+    """Some rows scaled to length 1, in float64."""
+    finite = np.isfinite(vectors).all(axis=1)
+    if not finite.all():
+        row = int(np.flatnonzero(~finite)[0])
+        if np.isfinite(given[row]).all():
+            raise InputError(f"{name}: row {row} has values beyond float32. Scale it to length 1.")
         raise InputError(f"{name}: NaN or infinity in row {row}. Every value must be a finite float32.")
-    return vectors
+    wide = vectors[scaled].astype(np.float64)
+    lengths = np.sqrt(np.einsum("ij,ij->i", wide, wide))
+    if not lengths.all():
+        row = int(np.flatnonzero(scaled)[np.flatnonzero(lengths == 0)[0]])
+        raise InputError(f"{name}: row {row} is all zeros, which has no direction. Leave it out.")
+    unit: npt.NDArray[np.float32] = vectors.copy()
+    unit[scaled] = wide / lengths[:, None]
+    return unit
+
+
+def query_arrays(query: Any) -> tuple[list[Any], bool]:
+    """The queries in what a caller asks with, each still to be checked, and whether it is a single one.
+
+    An array or tensor of two dimensions is one query, one of three dimensions or a list holds several.
+    Raises InputError for anything else, such as a string or a dict.
+    """
+    if not hasattr(query, "ndim"):
+        return list(list_of("query vectors", query)), False
+    if query.ndim == 2:
+        return [query], True
+    if query.ndim == 3:
+        return list(query), False
+    raise InputError(
+        f"query: shape {tuple(query.shape)}, expected (tokens, dim) for one query, (queries, tokens, dim) for several."
+    )

@@ -5,14 +5,18 @@ A view joins the catalog and the segments of that moment. Knows nothing about mo
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
-from polyvec.errors import IndexCorruptError, StorageError
+from polyvec.errors import IndexCorruptError, PolyvecError, StorageError
 from polyvec.index.catalog import Catalog
+from polyvec.index.forks import ForkAware, watch_forks
+from polyvec.index.place import check_place
 from polyvec.index.reader import Snapshot
 
 _MOST_ATTEMPTS = 50
@@ -21,9 +25,9 @@ _MOST_ATTEMPTS = 50
 class View:
     """The catalog and the segments of one moment; kept open while somebody uses it, closed after `retire` when nobody does."""
 
-    def __init__(self, catalog: Catalog, snapshot: Snapshot) -> None:
-        self.catalog, self.snapshot = catalog, snapshot
-        self.meta = catalog.meta()
+    def __init__(self, catalog: Catalog, snapshot: Snapshot, meta: dict[str, Any]) -> None:
+        self.catalog, self.snapshot, self.meta = catalog, snapshot, meta
+        self._process = os.getpid()  # in a forked child, a lock may be held for ever and the catalog is the parent's
         self._lock = threading.Lock()
         self._users = 0
         self._retired = False
@@ -36,6 +40,8 @@ class View:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        if self._process != os.getpid():
+            return
         with self._lock:
             self._users -= 1
             done = self._retired and not self._users
@@ -44,6 +50,8 @@ class View:
 
     def retire(self) -> None:
         """Close the catalog, now or when its last user has gone; safe to call twice."""
+        if self._process != os.getpid():
+            return
         with self._lock:
             self._retired = True
             done = not self._users
@@ -52,21 +60,24 @@ class View:
 
 
 def open_view(path: Path, *, before: View | None = None) -> View:
-    """The newest committed state. before: whose open files are used again where they still count.
+    """The newest committed state. before: of the same index, whose open files are used again where they still count.
 
     A writer may retire files between reading the catalog and mapping them: then the newer state is opened instead.
     Raises IndexMissingError, IndexCorruptError, StorageError.
     """
+    if before is not None:
+        check_place(path, before.catalog.place)
     catalog = Catalog.open(path)
     try:
         for _ in range(_MOST_ATTEMPTS):
-            files = [record.file for record in catalog.segments()]
+            meta, records = catalog.meta(), catalog.segments()
             try:
                 known = None if before is None else before.snapshot
-                return View(catalog, Snapshot.open(path, catalog, int(catalog.meta()["dim"]), before=known))
+                snapshot = Snapshot.open(path, catalog, int(meta["dim"]), before=known, records=records, meta=meta)
+                return View(catalog, snapshot, meta)
             except IndexCorruptError:
                 catalog.refresh()
-                if files == [record.file for record in catalog.segments()]:
+                if [record.file for record in records] == [record.file for record in catalog.segments()]:
                     raise
         raise StorageError(f"{path}: a writer changes it faster than it can be opened. Try again.")
     except BaseException:
@@ -74,23 +85,38 @@ def open_view(path: Path, *, before: View | None = None) -> View:
         raise
 
 
-class Views:
+class Views(ForkAware):
     """The view that reads begin with: the newest committed state when opened, moved on by `refresh`; shared between threads.
 
-    Raises IndexMissingError, IndexCorruptError, StorageError.
+    A forked child reads the newest state of the moment of the fork. Raises IndexMissingError, IndexCorruptError, StorageError.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.RLock()  # held while the view changes hands
-        self._closed = self._stale = False
+        self._closed = self._stale = self._reopen_watch = False
         self._watch: Catalog | None = None
         self.view = open_view(path)
+        watch_forks(self)
+
+    def after_fork_in_child(self) -> None:
+        """The connections are the parent's."""
+        self._lock = threading.RLock()
+        self._stale = True
+        self._reopen_watch = self._watch is not None
+        self._watch = None
+
+    def begin_in_child(self) -> None:
+        """Pin the present state: later, the parent may have let go of it, and somebody else may have written."""
+        if not self._closed:
+            with suppress(PolyvecError):  # said by the next read, which tries again
+                self.refresh()
 
     def follow(self) -> None:
         """From now on, look at the newest committed state each time somebody asks for the current view."""
         self._watch = Catalog.open(self._path, pin=False)
         self._seen = self._watch.changes()
+        self._reopen_watch = False
         self.refresh()  # nothing is missed between the state that is open and the number that is watched
 
     def close(self) -> None:
@@ -101,24 +127,34 @@ class Views:
                 self._watch.close()
             self.view.retire()
 
+    @property
+    def closed(self) -> bool:
+        return self._closed
+
     def refresh(self) -> None:
         """Move on to the newest committed state. Reads under way keep theirs."""
         with self._lock:
-            self._check_open()
+            self.check_open()
             before = self.view
-            self.view = open_view(self._path, before=before)
-            self._stale = False
+            self._stale = False  # before the state is looked at: a commit may come in between
+            try:
+                self.view = open_view(self._path, before=before)
+            except BaseException:
+                self._stale = True
+                raise
             before.retire()
 
     def outdate(self) -> None:
-        """Say that a commit was made: the next reader moves on to it."""
+        """Say that a commit is made: the next reader moves on to it."""
         self._stale = True
 
     @contextmanager
     def current(self) -> Iterator[View]:
         """The view to read, kept open."""
         with self._lock:
-            self._check_open()
+            self.check_open()
+            if self._reopen_watch:
+                self.follow()
             if self._watch is not None and (now := self._watch.changes()) != self._seen:
                 self._seen, self._stale = now, True
             if self._stale:
@@ -143,6 +179,7 @@ class Views:
             writing.checkpoint()
             self.view.catalog.refresh()  # the same state, now read from the database itself
 
-    def _check_open(self) -> None:
+    def check_open(self) -> None:
+        """Raise StorageError after close()."""
         if self._closed:
             raise StorageError(f"{self._path}: the index is closed. Open it again with Index.open.")

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -19,13 +21,15 @@ import numpy as np
 import numpy.typing as npt
 
 from polyvec.data import Document
-from polyvec.errors import InputError, PolyvecError
+from polyvec.errors import InputError, PolyvecError, StorageError
 from polyvec.index.catalog import Catalog, SegmentRecord, StoredDocument
 from polyvec.index.codec import Codec
+from polyvec.index.connection import Place
 from polyvec.index.drift import lost_by_coding, with_added
-from polyvec.index.lock import WriterLock
+from polyvec.index.lock import LOCK_FILE, WriterLock
 from polyvec.index.merging import Source
 from polyvec.index.new_segment import NewSegment, unused_file
+from polyvec.index.place import check_place
 from polyvec.index.reader import SEGMENT_FOLDER, Snapshot
 from polyvec.index.tuning import measured_curve
 from polyvec.index.upkeep import BUFFER_TOKENS, absorbed, expected_tokens, merge_due, training_due
@@ -35,6 +39,7 @@ log = logging.getLogger(__name__)
 Existing = Literal["error", "replace", "skip"]
 T = TypeVar("T")
 _CHECK_CHUNK = 256  # ids looked up at once
+_OURS = re.compile(r"\d{8}\.(seg|codec)(\..*|)$|\d{8}\..*tmp$")  # names of files that writers make
 _GRACE_SECONDS = 2.0  # that a replaced file stays for readers which are about to open it
 
 
@@ -54,37 +59,78 @@ class Arrival:
 
 @dataclass
 class AddReport:
-    """What one call did: documents added, replaced and skipped, tokens stored, documents cut at the model's limit."""
+    """What one call did: documents added, replaced and skipped, tokens stored, documents cut at the model's limit.
+
+    deleted: documents of an earlier, interrupted build that did not come again.
+    """
 
     added: int = 0
     replaced: int = 0
     skipped: int = 0
     tokens: int = 0
     truncated: int = 0
+    deleted: int = 0
 
 
 class Writer:
-    """The one writer of an index; holds the lock until close()."""
+    """The one writer of an index; holds the lock until close().
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    place: the catalog that was opened before in this folder; where another lies there now, StorageError is raised.
+    Each change goes through `_transaction`: it is made in the folder that was opened, or not at all, and whatever was
+    remembered is forgotten where it fails.
+    """
+
+    def __init__(
+        self, folder: Path, *, place: Place | None = None, on_commit: Callable[[], None] | None = None
+    ) -> None:
+        self.folder, self._process = folder, os.getpid()
+        if place is not None:
+            check_place(folder, place)
         with contextlib.ExitStack() as held:
             self._lock = WriterLock(folder)
             held.callback(self._lock.close)
             self.catalog = Catalog.open(folder, write=True)
             held.callback(self.catalog.close)
+            self._place = self.catalog.place if place is None else place
+            if on_commit is not None:
+                self.catalog.on_commit = on_commit
+            self._retired: list[tuple[float, str]] = []  # when a file was replaced, and its name
+            self._forget()
             self.swept = self.sweep()  # files that were removed
             held.pop_all()
-        self._in_flight: set[str] = set()
-        self._opened_codec: tuple[str, Codec] | None = None
-        self._snapshot: Snapshot | None = None
-        self._retired: list[tuple[float, str]] = []  # when a file was replaced, and its name
 
     def close(self) -> None:
         """Let go of the catalog and the lock."""
-        self._remove_retired(0)
-        self.catalog.close()
-        self._lock.close()
+        with contextlib.ExitStack() as last:  # each of them, whatever becomes of the others
+            last.callback(self._lock.close)
+            last.callback(self.catalog.close)
+            self._remove_retired(0)
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """`Catalog.transaction` for every change that this writer makes."""
+        try:
+            with self.catalog.transaction():
+                self._check()
+                yield
+        except BaseException:
+            self._forget()
+            raise
+
+    def _check(self) -> None:
+        """Raise StorageError where this writer would write into somebody else's index, or beside somebody else."""
+        check_place(self.folder, self._place)
+        if not self._lock.held:
+            raise StorageError(
+                f"{self.folder}: the lock file {LOCK_FILE} has been removed or replaced, so somebody else may be writing. Close "
+                "this index and open it again."
+            )
+
+    def _forget(self) -> None:
+        """Forget what is known of the index: a transaction that failed may have been the source of it."""
+        self._in_flight: set[str] = set()
+        self._opened_codec: tuple[str, str, Codec] | None = None
+        self._snapshot: Snapshot | None = None
 
     def check(
         self, items: Iterable[T], id_of: Callable[[T], str], existing: Existing, report: AddReport
@@ -122,13 +168,14 @@ class Writer:
         A small stream is written together with the small segments before it, any other as a segment of its own.
         Raises whatever the stream raises, after undoing everything of this call.
         """
-        meta = self.catalog.meta()
-        row = meta["next_row"]
-        new = NewSegment(self.folder, self.catalog, dim, meta.get("codec"), self._codec(meta))
+        new: NewSegment | None = None
         lost = np.zeros(2)
-        self._in_flight.clear()
+        self._in_flight = set()
         try:
-            with self.catalog.transaction():
+            with self._transaction():
+                meta = self.catalog.meta()
+                row = meta["next_row"]
+                new = NewSegment(self.folder, self.catalog, dim, meta.get("codec"), self._codec(meta))
                 batches = _batches(arrivals)
                 ready = list(islice(batches, 2))
                 for number, batch in enumerate(chain(ready, batches)):
@@ -147,15 +194,15 @@ class Writer:
                     report.truncated += sum(arrival.truncated for arrival in batch)
                 if not ready:
                     return
+                self._check()
                 new.list()
                 self.catalog.set_meta({"next_row": row})
                 if new.codec is not None:
                     self.catalog.set_meta({"codec": with_added(meta["codec"], lost)})
         except BaseException:
-            new.abort()
+            if new is not None:
+                new.abort()
             raise
-        finally:
-            self._in_flight.clear()
         self._retire(new.replaced)
 
     def _append(self, new: NewSegment, batch: list[Arrival], row: int) -> npt.NDArray[np.float64]:
@@ -167,14 +214,15 @@ class Writer:
 
     def delete(self, ids: Iterable[str]) -> int:
         """Delete documents by id and commit; ids that are not stored are passed over. Returns how many were deleted."""
-        with self.catalog.transaction():
-            rows = self.catalog.rows_of(ids)
+        wanted = list(ids)
+        with self._transaction():
+            rows = self.catalog.rows_of(wanted)
             self.catalog.delete_rows(rows.values())
         return len(rows)
 
     def set_meta(self, values: dict[str, Any]) -> None:
         """Store settings in a transaction of their own."""
-        with self.catalog.transaction():
+        with self._transaction():
             self.catalog.set_meta(values)
 
     def compact(self, *, dim: int, nbits: int, retrain: bool = False) -> None:
@@ -231,32 +279,37 @@ class Writer:
         train: bits of a new codec to train on them, for which they have to be all there are · expected: how many tokens
         it is made for; None for these alone.
         """
-        source = Source(self._opened(records, dim))
-        meta = self.catalog.meta()
-        listed, codec = meta.get("codec"), self._codec(meta)
-        trained = None
-        if train is not None and source.tokens:
-            codec = source.train(train, source.tokens if expected is None else expected)
-            _, trained = unused_file(self.folder, meta["next_segment"], "codec")
-            size, checksum = codec.save(trained)
-            listed = {
-                "file": trained.name,
-                "checksum": checksum,
-                "size_bytes": size,
-                "error": codec.error,
-                "tokens": source.tokens,
-            }
-        new = NewSegment(self.folder, self.catalog, dim, listed, codec)
+        new: NewSegment | None = None
+        trained: Path | None = None
         try:
-            new.take(records, source, keep_codes=trained is None)
-            with self.catalog.transaction():
+            with self._transaction():
+                source = Source(self._opened(records, dim))
+                meta = self.catalog.meta()
+                listed, codec = meta.get("codec"), self._codec(meta)
+                if train is not None and source.tokens:
+                    codec = source.train(train, source.tokens if expected is None else expected)
+                    self._check()
+                    _, trained = unused_file(self.folder, meta["next_segment"], "codec")
+                    size, checksum = codec.save(trained)
+                    listed = {
+                        "file": trained.name,
+                        "checksum": checksum,
+                        "size_bytes": size,
+                        "error": codec.error,
+                        "tokens": source.tokens,
+                    }
+                new = NewSegment(self.folder, self.catalog, dim, listed, codec)
+                new.take(records, source, keep_codes=trained is None)
+                self._check()
                 new.list()
                 if trained is not None:
                     self.catalog.set_meta({"codec": listed})
         except BaseException:
-            new.abort()
-            if trained is not None and not self.catalog.committing:
-                trained.unlink(missing_ok=True)
+            if new is not None:
+                new.abort()
+            if trained is not None and not self.catalog.may_be_committed and self._process == os.getpid():
+                with contextlib.suppress(OSError):
+                    trained.unlink(missing_ok=True)
             raise
         self._retire(records)
         if trained is not None and meta.get("codec"):
@@ -278,9 +331,10 @@ class Writer:
         listed = meta.get("codec")
         if listed is None:
             return None
-        if self._opened_codec is None or self._opened_codec[0] != listed["file"]:
-            self._opened_codec = (listed["file"], Codec.load(self.folder / SEGMENT_FOLDER / listed["file"]))
-        return self._opened_codec[1]
+        file, checksum = str(listed["file"]), str(listed["checksum"])
+        if self._opened_codec is None or self._opened_codec[:2] != (file, checksum):
+            self._opened_codec = (file, checksum, Codec.load(self.folder / SEGMENT_FOLDER / file))
+        return self._opened_codec[2]
 
     def _retire(self, records: list[SegmentRecord]) -> None:
         """Remember files that no transaction lists any more."""
@@ -289,11 +343,20 @@ class Writer:
     def _remove_retired(self, seconds: float) -> None:
         """Remove files retired so long ago, so that a reader that has just read the list still finds them."""
         before = time.monotonic() - seconds
-        for when, file in self._retired:
-            if when <= before:
+        due = [file for when, file in self._retired if when <= before]
+        if due and self._is_ours():
+            for file in due:
                 with contextlib.suppress(OSError):
                     (self.folder / SEGMENT_FOLDER / file).unlink(missing_ok=True)
         self._retired = [(when, file) for when, file in self._retired if when > before]
+
+    def _is_ours(self) -> bool:
+        """Whether files may be removed: this process is the writer, and the folder is the one that it opened."""
+        try:
+            self._check()
+        except StorageError:
+            return False
+        return self._process == os.getpid()
 
     def sweep(self) -> int:
         """Remove files that no committed transaction lists, as a killed writer leaves them. Returns how many.
@@ -305,12 +368,17 @@ class Writer:
         listed = {record.file for record in self.catalog.segments()}
         if codec := meta.get("codec"):
             listed.add(codec["file"])
-        orphans = [path for path in (self.folder / SEGMENT_FOLDER).iterdir() if path.name not in listed]
+        orphans = [
+            path
+            for path in (self.folder / SEGMENT_FOLDER).iterdir()
+            if path.name not in listed and _OURS.match(path.name)
+        ]
         if orphans:
             self.set_meta({"next_segment": meta["next_segment"] + 1})
-        for path in orphans:
+        for path in orphans if self._is_ours() else []:
             log.debug("sweeping %s", path)
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # the next writer tries again
+                path.unlink(missing_ok=True)
         return len(orphans)
 
 

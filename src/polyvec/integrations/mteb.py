@@ -15,8 +15,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from polyvec.arguments import thread_count, token_encoder
 from polyvec.collection import DEFAULT_NBITS, Index
 from polyvec.data import Document
+from polyvec.provenance import checked_nbits
+from polyvec.scoring import default_threads
 
 if TYPE_CHECKING:
     from mteb.models import ModelMeta
@@ -28,7 +31,9 @@ class PolyvecModel:
     """MTEB's SearchProtocol: `index` builds a polyvec index of a task's corpus in a temporary folder, `search` asks it."""
 
     def __init__(self, encoder: Encoder, *, nbits: int = DEFAULT_NBITS, threads: int | None = None) -> None:
-        self.encoder, self.nbits, self.threads = encoder, nbits, threads
+        token_encoder("encoder", encoder)
+        self.encoder, self.nbits, self.threads = encoder, checked_nbits(nbits), threads
+        thread_count(threads, default_threads)
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._index: Index | None = None
 

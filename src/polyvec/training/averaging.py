@@ -11,7 +11,7 @@ from pathlib import Path
 
 from safetensors.torch import load_file, save_file
 
-from polyvec.encoder.convert import staged
+from polyvec.atomic import staged
 from polyvec.errors import InputError
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from polyvec.atomic import write_text
 from polyvec.training.mixing import Mixture
 from polyvec.training.recipe import Recipe
 
@@ -35,4 +36,4 @@ def write_card(recipe: Recipe, mixture: Mixture, result: dict[str, Any], folder:
         lines += [f"| {entry['step']} | {entry['nDCG@10']:.4f} |" for entry in measured]
     if before.is_file():
         lines += ["", "## Before this stage", "", before.read_text(encoding="utf-8").strip()]
-    (folder / "README.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_text(folder / "README.md", "\n".join(lines) + "\n")

@@ -6,6 +6,7 @@ A candidate is dropped where it holds the answer, scores too near the true passa
 from __future__ import annotations
 
 import json
+import math
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -13,9 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from polyvec.errors import InputError, StorageError
+from polyvec.atomic import check_destination, written
+from polyvec.data.files import named
+from polyvec.errors import InputError
 from polyvec.index.options import SearchOptions
-from polyvec.training.rows import read_rows
+from polyvec.training.rows import PairRow, pair_row, placed, read_rows
 
 if TYPE_CHECKING:
     from polyvec.collection import Index
@@ -32,6 +35,31 @@ class MiningReport:
     too_near: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class MiningOptions:
+    """How negatives are chosen. Raises InputError for numbers that nothing can be done with."""
+
+    negatives: int = 7  # a question, at most
+    first_rank: int = 1  # of the ranking that negatives come from
+    last_rank: int = 100
+    margin: float = (
+        0.95  # a candidate that scores more than this share of the true passage is taken for a false negative
+    )
+
+    def __post_init__(self) -> None:
+        for name in ("negatives", "first_rank", "last_rank"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise InputError(f"{name}={value!r}: expected a whole number, at least 1.")
+        if self.first_rank > self.last_rank:
+            raise InputError(
+                f"ranks {self.first_rank} to {self.last_rank}: expected the first no greater than the last."
+            )
+        margin = self.margin
+        if isinstance(margin, bool) or not isinstance(margin, (int, float)) or not 0 < margin < math.inf:
+            raise InputError(f"margin={margin!r}: expected a finite share above 0, such as 0.95.")
+
+
 def mine(
     source: Path,
     output: Path,
@@ -46,49 +74,40 @@ def mine(
     """Write rows of {query, documents, lang}: the true passage first, then up to `negatives` hard ones, best
     ranked first.
 
-    source: rows of query and document, with answer where it is known · first_rank, last_rank: window of the ranking
-    that negatives come from ·
+    source: rows of query and document, with answer (a string or a list of them) where it is known · first_rank, last_rank:
+    window of the ranking that negatives come from ·
     margin: a candidate that scores more than this share of the true passage's score is taken for a false negative.
-    Raises InputError for a file without questions, StorageError where the output exists.
+    Raises InputError for a file without questions or with wrong rows, StorageError where the output exists or cannot be written.
     """
-    if not 1 <= first_rank <= last_rank:
-        raise InputError(f"ranks {first_rank} to {last_rank}: expected 1 or more, the first no greater than the last.")
-    if output.exists():
-        raise StorageError(f"{output} exists already. Choose another path, or delete it.")
-    rows = _checked(source)
-    passages = list(dict.fromkeys(row["document"] for row in rows))
+    options = MiningOptions(negatives=negatives, first_rank=first_rank, last_rank=last_rank, margin=margin)
+    check_destination(output, inputs=[source], new=True)
+    rows = questions(source)
+    passages = list(dict.fromkeys(row.document for row in rows))
     number = {text: str(i) for i, text in enumerate(passages)}
     true: dict[str, set[str]] = defaultdict(set)
     for row in rows:
-        true[row["query"]].add(number[row["document"]])
+        true[row.query].add(number[row.document])
     counts = {"queries": 0, "negatives": 0, "holding_answer": 0, "too_near": 0}
-    staging = output.with_name(output.name + ".writing")
     with tempfile.TemporaryDirectory() as folder:
         index = _index(Path(folder), passages, encoder, progress)
-        with index, staging.open("w", encoding="utf-8") as file:
+        with index, written(output) as file:
             for row in rows:
-                found = _negatives(index, row, true[row["query"]], number, first_rank, last_rank, margin, counts)[
-                    :negatives
-                ]
+                found = _negatives(index, row, true[row.query], number, options, counts)[: options.negatives]
                 counts["queries"] += 1
                 counts["negatives"] += len(found)
-                documents = [row["document"], *(passages[int(i)] for i in found)]
-                kept = {"query": row["query"], "documents": documents, "lang": row.get("lang", "und")}
+                documents = [row.document, *(passages[int(i)] for i in found)]
+                kept = {"query": row.query, "documents": documents, "lang": row.lang}
                 file.write(json.dumps(kept, ensure_ascii=False) + "\n")
                 if progress is not None:
                     progress(1)
-    staging.replace(output)
     return MiningReport(**counts)
 
 
-def _checked(source: Path) -> list[dict[str, Any]]:
-    rows = []
-    for number, row in enumerate(read_rows(source), start=1):
-        if not row.get("query") or not row.get("document"):
-            raise InputError(f"{source}, row {number}: query or document is missing or empty.")
-        rows.append(row)
+def questions(source: Path) -> list[PairRow]:
+    """Every row of the file, checked. Raises InputError for a wrong row, and for a file without any."""
+    rows = [pair_row(row, place) for row, place in placed(read_rows(source), named(source))]
     if not rows:
-        raise InputError(f"{source} has no rows. Expected JSON lines with query and document.")
+        raise InputError(f"{named(source)} has no rows. Expected rows with query and document.")
     return rows
 
 
@@ -104,28 +123,27 @@ def _index(folder: Path, passages: list[str], encoder: Encoder, progress: Callab
 
 def _negatives(
     index: Index,
-    row: dict[str, Any],
+    row: PairRow,
     true: set[str],
     number: dict[str, str],
-    first_rank: int,
-    last_rank: int,
-    margin: float,
+    options: MiningOptions,
     counts: dict[str, int],
 ) -> list[str]:
-    hits = index.search(row["query"], options=SearchOptions(k=last_rank))
-    own = number[row["document"]]
+    hits = index.search(row.query, options=SearchOptions(k=options.last_rank))
+    own = number[row.document]
     scores = {hit.id: hit.score for hit in hits}
     if own not in scores:  # below the window: whatever is above it is no better than it
-        (alone,) = index.search(row["query"], k=1, subset=[own])
+        (alone,) = index.search(row.query, k=1, subset=[own])
         scores[own] = alone.score
-    answer = str(row.get("answer") or "").strip().casefold()
+    answers = [answer.casefold() for answer in row.answers]
     found = []
-    for hit in hits[first_rank - 1 :]:
+    for hit in hits[options.first_rank - 1 :]:
         if hit.id in true:
             continue
-        if answer and answer in (hit.text or "").casefold():
+        text = (hit.text or "").casefold()
+        if any(answer in text for answer in answers):
             counts["holding_answer"] += 1
-        elif hit.score > margin * scores[own]:
+        elif hit.score > options.margin * scores[own]:
             counts["too_near"] += 1
         else:
             found.append(hit.id)

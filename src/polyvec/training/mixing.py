@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
@@ -18,10 +18,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from polyvec.errors import InputError
+from polyvec.data.files import named
+from polyvec.errors import InputError, PolyvecError
 from polyvec.training.passages import as_joined, as_passages
 from polyvec.training.recipe import TURNS, Batches, Data
-from polyvec.training.rows import language, read_rows
+from polyvec.training.rows import (
+    PairRow,
+    ParallelRow,
+    ScoredRow,
+    TextRow,
+    language,
+    pair_row,
+    parallel_row,
+    placed,
+    read_rows,
+    scored_row,
+    short_language,
+    text_row,
+)
 from polyvec.training.versions import as_versions, asked
 
 if TYPE_CHECKING:
@@ -35,6 +49,7 @@ _FIELDS = {
     "versions": ("query", "document"),
     "scored": ("query", "documents", "scores"),
 }
+_CHECKED = 2  # changes with what is asked of rows, so that none is taken from a cache that asked less
 _POOL = 16  # batches that are sorted by length together
 
 
@@ -56,7 +71,7 @@ class Source:
         self.kind, self.weight, self.name = data.kind, data.weight, data.name or path.name.split(".")[0]
         fields = _FIELDS.get(data.kind, (data.text_field,))
         if not path.is_file():
-            raise InputError(f"{path} is missing. Correct the path in the recipe.")
+            raise InputError(f"{named(path)} is missing. Correct the path in the recipe.")
         self._turns, self._together = data.turns or TURNS.get(data.kind, ()), data.together
         self._rows = _cached(path, data, fields, cache)
         codes = np.array(self._rows["lang"])
@@ -199,9 +214,9 @@ def _cached(path: Path, data: Data, fields: tuple[str, ...], cache: Path) -> Any
     import datasets
 
     if next(iter(read_rows(path)), None) is None:
-        raise InputError(f"{path} has no rows. Expected JSON lines with {', '.join(fields)}.")
+        raise InputError(f"{named(path)} has no rows. Expected rows with {', '.join(fields)}.")
     state = path.stat()
-    stamp = {"data": asdict(data), "fields": fields, "state": f"{state.st_size}-{state.st_mtime_ns}"}
+    stamp = {"data": asdict(data), "state": f"{_CHECKED}-{state.st_size}-{state.st_mtime_ns}"}
     bars = datasets.are_progress_bars_disabled()
     datasets.disable_progress_bars()
     try:
@@ -210,47 +225,65 @@ def _cached(path: Path, data: Data, fields: tuple[str, ...], cache: Path) -> Any
         )
     except datasets.exceptions.DatasetGenerationError as error:
         cause = error.__cause__ or error
-        raise InputError(str(cause)) from error
+        raise cause if isinstance(cause, PolyvecError) else InputError(f"{named(path)}: {cause}") from error
     finally:
         if not bars:
             datasets.enable_progress_bars()
     return rows
 
 
-def _normalised(data: dict[str, Any], fields: tuple[str, ...], state: str) -> Iterator[dict[str, Any]]:
-    path, group = Path(data["path"]), data["group_field"]
-    rows: Iterator[dict[str, Any]] = read_rows(path)
+def _normalised(data: dict[str, Any], state: str) -> Iterator[dict[str, Any]]:
+    """The rows of a file as batches need them. All are checked here, before the first step. state: what the cache goes by."""
+    path, kind, group = Path(data["path"]), data["kind"], data["group_field"]
+    where, rows = named(path), read_rows(path)
     wanted = {language(code) for code in data["languages"]}
-    if data["kind"] == "versions":
-        yield from _stretches(as_versions(rows, data["passage_tokens"], group, str(path), wanted))
-        return
-    if data["kind"] == "passages":
-        turns = data["turns"] or TURNS["passages"]
-        rows, group = as_passages(rows, data["passage_tokens"], group, str(path), turns), "group"
-    elif data["kind"] == "joined":
-        rows, group = as_joined(rows, data["passage_tokens"], group, str(path)), "group"
     given = 0
-    for number, row in enumerate(rows, start=1):
-        missing = [name for name in fields if not row.get(name)]
-        if missing:
-            raise InputError(f"{path}, row {number}: {missing[0]} is missing or empty. Expected {', '.join(fields)}.")
-        if data["kind"] == "scored" and len(row["documents"]) < 2:
-            continue  # nothing to rank: all that mining found was dropped
-        code = language(row.get("lang") or "und")
-        if wanted and code not in wanted:
-            continue
-        longest = max(estimated_tokens(text) for name in fields for text in _texts(row[name]))
-        kept = {"text": row[fields[0]]} if data["kind"] == "text" else {name: row[name] for name in fields}
-        kept |= {"lang": code, "group": str(row.get(group) or "") if group else ""}
-        text = kept["group"] or _side(row[fields[1 % len(fields)]])
-        given += 1
-        yield kept | {"length": longest, "text_id": zlib.crc32(text.encode())}
+    if kind == "versions":
+        for stretch in _stretches(as_versions(rows, data["passage_tokens"], group, where, wanted)):
+            given += 1
+            yield stretch
+    else:
+        if kind == "passages":
+            turns = data["turns"] or TURNS["passages"]
+            rows, kind, group = as_passages(rows, data["passage_tokens"], group, where, turns), "pairs", "group"
+        elif kind == "joined":
+            rows, kind, group = as_joined(rows, data["passage_tokens"], group, where), "parallel", "group"
+        for row, place in placed(rows, where, group):
+            kept = _checked(row, kind, place, data["text_field"], group)
+            code = short_language(kept["lang"], place)
+            if len(kept.get("documents", "ab")) < 2 or (wanted and code not in wanted):
+                continue  # of one document: nothing to rank, all that mining found was dropped
+            given += 1
+            yield kept | {"lang": code}
     if not given:
         asked = f" in {', '.join(data['languages'])}" if wanted else ""
-        few = " with two candidates or more" if data["kind"] == "scored" else ""
+        few = " with two candidates or more" if kind == "scored" else ""
         raise InputError(
-            f"{path} gives no rows{few}{asked}. Change the recipe's languages or kind, or leave the file out."
+            f"{where} gives no rows{few}{asked}. Change the recipe's languages or kind, or leave the file out."
         )
+
+
+def _checked(row: Mapping[str, Any], kind: str, where: str, text_field: str, group: str) -> dict[str, Any]:
+    """The fields of a row, its longest text's estimated tokens, and a number that is equal for equal documents."""
+    checked: TextRow | ParallelRow | PairRow | ScoredRow
+    if kind == "text":
+        checked = text_row(row, where, text_field=text_field, group_field=group)
+    elif kind == "parallel":
+        checked = parallel_row(row, where, group_field=group)
+    elif kind == "pairs":
+        checked = pair_row(row, where, group_field=group)
+    else:
+        checked = scored_row(row, where, group_field=group)
+    names = ("text",) if kind == "text" else _FIELDS[kind]
+    kept = {name: getattr(checked, name) for name in names}
+    texts = [text for name in names if name != "scores" for text in _texts(kept[name])]
+    text = checked.group or _side(kept[names[1 % len(names)]])
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in kept.items()} | {
+        "lang": checked.lang,
+        "group": checked.group,
+        "length": max(map(estimated_tokens, texts)),
+        "text_id": zlib.crc32(text.encode()),
+    }
 
 
 def _stretches(found: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -266,7 +299,5 @@ def _side(value: Any) -> str:
     return str(value if isinstance(value, str) else value[0])
 
 
-def _texts(value: Any) -> list[str]:
-    if isinstance(value, str):
-        return [value]
-    return [item for item in value if isinstance(item, str)] or [""]
+def _texts(value: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else value

@@ -13,8 +13,7 @@ from itertools import groupby
 from typing import Any
 from unicodedata import category
 
-from polyvec.errors import InputError
-from polyvec.training.rows import language
+from polyvec.training.rows import parallel_row, placed, short_language
 
 _BETWEEN = re.compile(r"(?<=[.!?؟…।])\s+|(?<=[。！？])|\n+")
 _SHORTEST = 12  # estimated bytes of meaning: letters of an alphabet count 1, of a dense script 3
@@ -66,12 +65,10 @@ def _passages(
 
 def checked_rows(rows: Iterable[dict[str, Any]], group_field: str, where: str) -> Iterator[dict[str, Any]]:
     """`en`, `text`, `lang` (its short code) and `group` of each row. Raises InputError for a row without the two sides."""
-    for number, row in enumerate(rows, start=1):
-        missing = [name for name in ("en", "text") if not row.get(name)]
-        if missing:
-            raise InputError(f"{where}, row {number}: {missing[0]} is missing or empty. Expected en, text.")
-        group = str(row.get(group_field) or "") if group_field else str(number)
-        yield {"en": row["en"], "text": row["text"], "lang": language(row.get("lang") or "und"), "group": group}
+    for number, (row, place) in enumerate(placed(rows, where, group_field), start=1):
+        checked = parallel_row(row, place, group_field=group_field)
+        group = checked.group if group_field else str(number)
+        yield {"en": checked.en, "text": checked.text, "lang": short_language(checked.lang, place), "group": group}
 
 
 def estimated_windows(

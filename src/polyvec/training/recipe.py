@@ -5,21 +5,16 @@ Paths may hold environment variables (${DATA}) and are relative to the current f
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import re
-import sys
 import typing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from polyvec.data.files import named
+from polyvec.data.toml_tables import checked_table, read_toml
 from polyvec.errors import InputError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 if typing.TYPE_CHECKING:
     from collections.abc import Mapping
@@ -180,17 +175,13 @@ def read_recipe(path: Path) -> Recipe:
     environment variables.
     """
     if not path.is_file():
-        raise InputError(f"There is no recipe {path}.")
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not TOML: {error}.") from error
-    return as_recipe(values, str(path))
+        raise InputError(f"There is no recipe {named(path)}.")
+    return as_recipe(read_toml(path), named(path))
 
 
 def as_recipe(values: Mapping[str, Any], where: str = "recipe") -> Recipe:
     """Check plain values as `read_recipe` does."""
-    recipe: Recipe = _made(Recipe, values, where)
+    recipe: Recipe = checked_table(Recipe, values, where, text=_expanded)
     sizes, weights = recipe.model.heads, recipe.model.head_weights
     if weights and len(weights) != len(sizes):
         raise InputError(
@@ -240,43 +231,17 @@ def _sensible(recipe: Recipe, where: str) -> None:
     for name, number in above_zero.items():
         if number <= 0:
             raise InputError(f"{where}: {name} is {number}: expected more than 0.")
-
-
-def _made(kind: Any, values: Any, where: str) -> Any:
-    """A dataclass from a table, every key checked."""
-    if not isinstance(values, dict):
-        raise InputError(f"{where}: expected a table, not {values!r}.")
-    hints = typing.get_type_hints(kind)
-    known = {one.name: one for one in dataclasses.fields(kind)}
-    unknown = sorted(set(values) - set(known))
-    if unknown:
-        raise InputError(f"{where}: unknown key {unknown[0]!r}. Known: {', '.join(known)}.")
-    for name, one in known.items():
-        needed = one.default is dataclasses.MISSING and one.default_factory is dataclasses.MISSING
-        if needed and name not in values:
-            raise InputError(f"{where}: {name} is missing.")
-    return kind(**{name: _value(hints[name], value, f"{where}: {name}") for name, value in values.items()})
-
-
-def _value(hint: Any, value: Any, where: str) -> Any:
-    origin, inner = typing.get_origin(hint), typing.get_args(hint)
-    if dataclasses.is_dataclass(hint):
-        return _made(hint, value, where)
-    if origin is Literal:
-        if value not in inner:
-            raise InputError(f"{where} = {value!r}: expected one of {', '.join(map(repr, inner))}.")
-        return value
-    if origin is tuple:
-        if not isinstance(value, list):
-            raise InputError(f"{where} = {value!r}: expected a list.")
-        return tuple(_value(inner[0], item, where) for item in value)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if type(value) is not hint:
-        raise InputError(f"{where} = {value!r}: expected {hint.__name__}.")
-    if hint in (int, float) and value < 0:
-        raise InputError(f"{where} = {value!r}: expected a number that is not negative.")
-    return _expanded(value, where) if hint is str else value
+    shares = {
+        "optimiser.warmup": recipe.optimiser.warmup,
+        "objective.masked": recipe.objective.masked,
+        "objective.replaced": recipe.objective.replaced,
+    }
+    for name, share in shares.items():
+        if share > 1:
+            raise InputError(f"{where}: {name} = {share}: expected a share from 0 to 1.")
+    for name, path in {"output": recipe.output, **{f"path of {one.kind}": one.path for one in recipe.data}}.items():
+        if not path.strip():
+            raise InputError(f"{where}: {name} is empty. Name a {'folder' if name == 'output' else 'file'}.")
 
 
 def _expanded(text: str, where: str) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from polyvec.atomic import check_new_folder, write_text
 from polyvec.errors import InputError, MissingExtraError, StorageError
 from polyvec.training.recipe import Recipe, read_recipe
 
@@ -43,6 +44,7 @@ def train(path: Path, *, resume: bool = False, told: Told | None = None) -> dict
 def _trained(recipe: Recipe, *, resume: bool, told: Told | None) -> dict[str, Any]:
     import torch
 
+    from polyvec.evaluation.dataset import load_dataset
     from polyvec.training import trainer
     from polyvec.training.card import write_card
     from polyvec.training.mixing import Mixture
@@ -51,12 +53,16 @@ def _trained(recipe: Recipe, *, resume: bool, told: Told | None) -> dict[str, An
         raise InputError(f"Stage {recipe.stage} needs model.start, the folder of a model. Stage start makes one.")
     torch.manual_seed(recipe.seed)
     output = Path(recipe.output)
+    check_new_folder(output)
+    if recipe.checkpoints.evaluate:  # read now, so that a wrong path does not end the run at its first checkpoint
+        judged = load_dataset(recipe.checkpoints.evaluate)
+        judged.check_judged(judged.documents())
     mixture = Mixture(recipe.data, recipe.batches, seed=recipe.seed, cache=output.with_name(output.name + ".cache"))
     result = trainer.run(recipe, _stage(recipe), mixture, resume=resume, told=told)
     if result:
-        (output / "training.json").write_text(
+        write_text(
+            output / "training.json",
             json.dumps({**_earlier(recipe), recipe.stage: result}, indent=1, ensure_ascii=False) + "\n",
-            encoding="utf-8",
         )
         write_card(recipe, mixture, result, output)
     return result

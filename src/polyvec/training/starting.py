@@ -16,10 +16,23 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from polyvec.atomic import staged
+from polyvec.data.files import named
 from polyvec.errors import InputError
 from polyvec.training.associations import associations, token_matrix
 from polyvec.training.recipe import Data, Recipe
-from polyvec.training.rows import language, read_rows
+from polyvec.training.rows import (
+    PairRow,
+    ParallelRow,
+    TextRow,
+    language,
+    pair_row,
+    parallel_row,
+    placed,
+    read_rows,
+    short_language,
+    text_row,
+)
 from polyvec.training.vocabulary import balanced, kept_vocabulary, save_vocabulary, train_vocabulary
 
 log = logging.getLogger(__name__)
@@ -41,7 +54,6 @@ def start(recipe: Recipe) -> dict[str, Any]:
 
     from polyvec.encoder import Encoder
     from polyvec.encoder.checkpoint import locate
-    from polyvec.encoder.convert import staged
     from polyvec.encoder.heads import MatryoshkaHeads
     from polyvec.encoder.rotary import replace_vocabulary, to_rotary
     from polyvec.encoder.skiplist import skiplist_pieces
@@ -164,31 +176,38 @@ def _texts(recipe: Recipe) -> Iterator[tuple[str, str]]:
     """
     seen: set[str] = set()
     for data in recipe.data:
-        repeated, fresh = {"parallel": ("en", "text"), "pairs": ("document", "query")}.get(
-            data.kind, ("", data.text_field)
-        )
-        for row in _wanted(data, repeated, fresh):
-            code = f"{language(row.get('lang') or 'und')} of {data.path}"
-            yield code, row[fresh]
-            if not repeated:
+        for row in _wanted(data):
+            code = f"{language(row.lang)} of {data.path}"
+            if isinstance(row, PairRow):
+                fresh, repeated, of = row.query, row.document, code
+            elif isinstance(row, ParallelRow):
+                fresh, repeated, of = row.text, row.en, f"en of {data.path}"
+            else:
+                yield code, row.text
                 continue
-            if row[repeated] not in seen:
-                seen.add(row[repeated])
-                yield (f"en of {data.path}" if data.kind == "parallel" else code), row[repeated]
+            yield code, fresh
+            if repeated not in seen:
+                seen.add(repeated)
+                yield of, repeated
 
 
-def _wanted(data: Data, *fields: str) -> Iterator[dict[str, Any]]:
-    """The rows of one file in the languages that the recipe asks for; each must have all `fields`."""
+def _wanted(data: Data) -> Iterator[TextRow | ParallelRow | PairRow]:
+    """The rows of one file in the languages that the recipe asks for."""
     wanted = {language(code) for code in data.languages}
-    number = 0
-    for number, row in enumerate(read_rows(Path(data.path)), start=1):
-        missing = [name for name in fields if name and not row.get(name)]
-        if missing:
-            raise InputError(f"{data.path}, row {number}: {missing[0]} is missing or empty.")
-        if not wanted or language(row.get("lang") or "und") in wanted:
-            yield row
-    if not number:
-        raise InputError(f"{data.path} has no rows. Expected JSON lines with {', '.join(filter(None, fields))}.")
+    where, empty = named(data.path), True
+    for row, place in placed(read_rows(Path(data.path)), where):
+        empty = False
+        found: TextRow | ParallelRow | PairRow
+        if data.kind == "parallel":
+            found = parallel_row(row, place)
+        elif data.kind == "pairs":
+            found = pair_row(row, place)
+        else:
+            found = text_row(row, place, text_field=data.text_field)
+        if not wanted or short_language(found.lang, place) in wanted:
+            yield found
+    if empty:
+        raise InputError(f"{where} has no rows. Expected rows of kind {data.kind}.")
 
 
 def _translate(model: Any, tokenizer: Any, recipe: Recipe) -> tuple[list[str], int]:
@@ -202,7 +221,8 @@ def _translate(model: Any, tokenizer: Any, recipe: Recipe) -> tuple[list[str], i
     sides: list[tuple[Any, Any]] = []
     english: set[str] = set()
     for data in (one for one in recipe.data if one.kind == "parallel"):
-        rows = [(row["text"], row["en"]) for row in _wanted(data, "en", "text") if row["text"] != row["en"]]
+        found = (row for row in _wanted(data) if isinstance(row, ParallelRow))
+        rows = [(row.text, row.en) for row in found if row.text != row.en]
         chosen = generator.permutation(len(rows))[:_PAIRS]
         rows = [rows[i] for i in chosen.tolist()]
         sides.append(

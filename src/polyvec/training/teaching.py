@@ -7,16 +7,20 @@ Written row by row beside the data, so that an interrupted run goes on where it 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from polyvec.atomic import check_destination, publish
+from polyvec.data.files import named
+from polyvec.data.json_lines import parse_json
 from polyvec.errors import InputError, StorageError
-from polyvec.training.rows import read_rows
+from polyvec.training.rows import CandidatesRow, candidates_row, placed, read_rows
 
 _REMEMBERED = 1 << 30  # bytes of passages' vectors that a late-interaction teacher keeps
 
@@ -105,51 +109,70 @@ def teach(
     completed. Raises InputError for rows without candidates or scores that are not finite, StorageError for an output
     that is not of this source.
     """
+    if isinstance(rows_at_once, bool) or not isinstance(rows_at_once, int) or rows_at_once < 1:
+        raise InputError(f"rows_at_once={rows_at_once!r}: expected a whole number, at least 1.")
+    check_destination(output, inputs=[source], new=True)
     partial = output.with_name(output.name + ".partial")
-    if output.exists():
-        raise StorageError(f"{output} exists already. Choose another path, or delete it.")
+    check_destination(partial, inputs=[source])
+    total = check_source(source)
     done = _rows_done(partial, source)
+    if done > total:
+        raise StorageError(f"{partial} has {done} rows, {source} only {total}. Delete it to begin anew.")
+    rows = islice(zip(read_rows(source), _candidates(source), strict=True), done, None)
     written = 0
-    rows = islice(read_rows(source), done, None)
-    with partial.open("a", encoding="utf-8") as file:
-        number = done
+    with partial.open("a", encoding="utf-8", newline="\n") as file:
         while chunk := list(islice(rows, rows_at_once)):
-            pairs = [pair for i, row in enumerate(chunk) for pair in _pairs(row, f"{source}, row {number + i + 1}")]
-            scores = iter(teacher(pairs))
-            for row in chunk:
-                own = [next(scores) for _ in row["documents"]]
+            pairs = [(checked.query_read, text) for _, checked in chunk for text in checked.documents_read]
+            found = list(teacher(pairs))
+            if len(found) != len(pairs):
+                raise InputError(f"The teacher gave {len(found)} scores for {len(pairs)} pairs.")
+            scores = iter(found)
+            for row, checked in chunk:
+                own = [float(next(scores)) for _ in checked.documents]
                 if not np.isfinite(own).all():
-                    raise InputError(f"The teacher's scores of {row['query']!r} are not finite.")
+                    raise InputError(f"The teacher's scores of {checked.query!r} are not finite.")
                 file.write(json.dumps({**row, "scores": own}, ensure_ascii=False) + "\n")
             file.flush()
-            number += len(chunk)
             written += len(chunk)
             if progress is not None:
                 progress(len(chunk))
-    if not number:
-        raise InputError(f"{source} has no rows. Expected JSON lines with query and documents, as polyvec mine writes.")
-    partial.replace(output)
+    publish(partial, output)
     return written
 
 
+def check_source(source: Path) -> int:
+    """How many rows the file has, each of them checked. Raises InputError for a wrong row, and for a file without any."""
+    total = sum(1 for _ in _candidates(source))
+    if not total:
+        raise InputError(
+            f"{named(source)} has no rows. Expected rows with query and documents, as polyvec mine writes."
+        )
+    return total
+
+
+def _candidates(source: Path) -> Iterator[CandidatesRow]:
+    for row, place in placed(read_rows(source), named(source)):
+        yield candidates_row(row, place)
+
+
 def _rows_done(partial: Path, source: Path) -> int:
-    """Whole rows in a partial output; a half-written last line is cut off."""
+    """Whole rows in a partial output; a half-written last line is cut off.
+
+    The first and the last of them must be rows of this source.
+    """
     if not partial.is_file():
         return 0
     data = partial.read_bytes()
     whole = data[: data.rfind(b"\n") + 1]
     if len(whole) != len(data):
-        partial.write_bytes(whole)
+        os.truncate(partial, len(whole))
     lines = whole.splitlines()
-    for line, row in zip(lines[:1], read_rows(source), strict=False):
-        if json.loads(line).get("query") != row.get("query"):
+    for at in sorted({0, len(lines) - 1} if lines else ()):
+        (row,) = list(islice(read_rows(source), at, at + 1)) or [{}]
+        try:
+            kept = parse_json(lines[at].decode("utf-8"), f"{partial}:{at + 1}")
+        except (InputError, UnicodeDecodeError) as error:
+            raise StorageError(f"{partial} is damaged ({error}). Delete it to begin anew.") from error
+        if not isinstance(kept, dict) or any(kept.get(name) != row.get(name) for name in ("query", "documents")):
             raise StorageError(f"{partial} belongs to another source. Delete it to begin anew.")
     return len(lines)
-
-
-def _pairs(row: dict[str, Any], where: str) -> Iterator[tuple[str, str]]:
-    documents = row.get("documents_en") or row.get("documents")
-    query = row.get("query_en") or row.get("query")
-    if not query or not documents or len(documents) != len(row.get("documents") or ()):
-        raise InputError(f"{where}: query or documents are missing, or their English sides are not as many.")
-    return ((query, document) for document in documents)

@@ -1,0 +1,179 @@
+"""One way to check what a caller passes: each function takes an argument's name and value, and returns the value to use.
+
+Every refusal is an InputError of one line: what was given, and what was expected. Knows kinds of values (numbers, lists, paths,
+arrays), and nothing about what they are for.
+"""
+
+from __future__ import annotations
+
+import errno
+import math
+import operator
+import os
+import reprlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from polyvec.errors import InputError
+
+T = TypeVar("T")
+
+LARGEST = 2**31 - 1  # of any count: more than an index can hold, and products with small numbers still fit in 64 bits
+_MOST_THREADS = 4096  # more make no call faster; larger numbers are taken as this one
+
+_short = reprlib.Repr()
+_short.maxstring = _short.maxother = _short.maxlong = 60
+
+
+def shown(value: Any) -> str:
+    """A value as it stands in a message: short, on one line, printable on any terminal."""
+    try:
+        text = _short.repr(value)
+    except Exception:  # a foreign object's own repr may raise anything, and a message is being written
+        text = f"<{type(value).__name__}>"
+    if text.isprintable():
+        return text
+    return " ".join(text.split()).encode("ascii", "backslashreplace").decode("ascii")
+
+
+def one_of(name: str, value: Any, choices: Sequence[str]) -> str:
+    """One of some names, spelled exactly so."""
+    if not isinstance(value, str) or value not in choices:
+        raise InputError(f"{name}={shown(value)}: expected one of {', '.join(choices)}.")
+    return str.__str__(value)
+
+
+def whole_number(name: str, value: Any, *, least: int = 1, most: int = LARGEST, of: str = "") -> int:
+    """A whole number, NumPy's too, but neither True nor a float. of: what it counts, for the message."""
+    number = _index(value)
+    if number is None or not least <= number <= most:
+        what = f" of {of}" if of else ""
+        bound = f", at most {most}" if number is not None and number > most else ""
+        raise InputError(f"{name}={shown(value)}: expected a whole number{what}, at least {least}{bound}.")
+    return number
+
+
+def thread_count(value: Any, every: Callable[[], int]) -> int:
+    """A number of threads, at least 1. every: how many None stands for."""
+    if value is None:
+        return every()
+    number = _index(value)
+    if number is None or number < 1:
+        raise InputError(
+            f"threads={shown(value)}: expected at least 1, or None for every processor this process may use."
+        )
+    return min(number, _MOST_THREADS)
+
+
+def number(name: str, value: Any, expected: str, fits: Callable[[float], bool]) -> float:
+    """A finite number, NumPy's too, for which `fits` holds. expected: which those are, for the message."""
+    if not isinstance(value, (int, float, np.integer, np.floating)) or isinstance(value, bool):
+        raise InputError(f"{name}={shown(value)}: expected {expected}.")
+    try:
+        found = float(value)
+    except OverflowError:  # a whole number beyond every float
+        found = math.inf
+    if not math.isfinite(found) or not fits(found):
+        raise InputError(f"{name}={shown(value)}: expected {expected}.")
+    return found
+
+
+def flag(name: str, value: Any) -> bool:
+    """True or False, NumPy's too, and nothing that merely counts as one of them."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise InputError(f"{name}={shown(value)}: expected True or False.")
+    return bool(value)
+
+
+def list_of(what: str, value: Any, *, ordered: bool = False) -> Iterable[Any]:
+    """Any iterable that is no single thing: neither a string nor a dict. what: "ids", for the message.
+
+    ordered: whether a set is refused too, as its order means nothing.
+    """
+    if isinstance(value, (str, bytes, bytearray, memoryview, Mapping)) or (
+        ordered and isinstance(value, (set, frozenset))
+    ):
+        one = "a set, which has no order" if isinstance(value, (set, frozenset)) else f"one {type(value).__name__}"
+        raise InputError(f"{what}: got {one}, expected a list of {what}. Wrap a single one in a list.")
+    try:
+        iter(value)
+    except TypeError as error:  # numbers, None, arrays and tensors of no dimension
+        raise InputError(f"{what}: got {shown(value)}, expected a list of {what}.") from error
+    return value  # type: ignore[no-any-return]
+
+
+def function(name: str, value: Any) -> None:
+    """Something that can be called, or None."""
+    if value is not None and not callable(value):
+        raise InputError(f"{name}={shown(value)}: expected a function, or None.")
+
+
+def instance(name: str, value: Any, kind: type[T]) -> T:
+    """An object of one class."""
+    if not isinstance(value, kind):
+        raise InputError(f"{name}={shown(value)}: expected {kind.__name__}(...).")
+    return value
+
+
+def token_encoder(name: str, value: Any) -> None:
+    """Something that turns texts into token vectors, as Encoder does."""
+    parts = ("dim", "fingerprint", "encode_queries", "encode_documents")
+    if isinstance(value, type) or not all(hasattr(value, part) for part in parts):
+        raise InputError(f"{name}={shown(value)}: expected an Encoder. Make one with Encoder(model).")
+
+
+def local_path(name: str, value: Any) -> Path:
+    """A path of this machine, as a string or os.PathLike. An empty string does not stand for the current folder."""
+    expected = "expected a path, as a string or a pathlib.Path"
+    if not isinstance(value, (str, os.PathLike)):
+        raise InputError(f"{name}={shown(value)}: {expected}.")
+    text = os.fspath(value)
+    if not isinstance(text, str):
+        raise InputError(f"{name}={shown(value)}: {expected}, not bytes. Decode it with os.fsdecode.")
+    if not text.strip():
+        raise InputError(f"{name}={shown(text)}: {expected}. The current folder is '.'.")
+    try:
+        os.stat(text)
+    except ValueError as error:  # a NUL, or a surrogate that stands for no byte
+        raise InputError(f"{name}={shown(text)}: {expected} that this system can hold ({error}).") from error
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise InputError(f"{name}={shown(text)}: {len(text)} characters are too long for a path here.") from error
+    return Path(text)
+
+
+def real_array(name: str, value: Any) -> npt.NDArray[Any]:
+    """Numbers as a NumPy array: lists, arrays of any real dtype and order, torch tensors on any device."""
+    try:
+        array = np.asarray(_host(value))
+        if np.ma.is_masked(value):
+            raise ValueError("some of its values are masked")
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:  # ragged lists; tensors without data
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(
+            f"{name}: {type(value).__name__} that NumPy cannot read ({reason}). Give an array of numbers."
+        ) from error
+    if array.dtype.kind not in "fiu":
+        raise InputError(f"{name}: dtype {array.dtype}, expected numbers.")
+    return array
+
+
+def _host(value: Any) -> Any:
+    """A torch tensor as one that NumPy can read: without gradients, in main memory, bfloat16 as float32."""
+    if not hasattr(value, "detach"):
+        return value
+    tensor = value.detach().cpu()
+    return tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor
+
+
+def _index(value: Any) -> int | None:
+    if isinstance(value, (bool, np.bool_, np.ndarray)):
+        return None
+    try:
+        return operator.index(value)
+    except TypeError:
+        return None

@@ -1,0 +1,171 @@
+"""What one process has open of an index: the state that it reads, and its writer once it has written.
+
+Every read passes `current`, every change passes `writing`: closed, forked, moved and entered twice are looked after here. Knows
+nothing about models and hits.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import logging
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from polyvec.errors import IndexLockedError, PolyvecError
+from polyvec.index.forks import ForkAware, notice_fork, watch_forks, watched_by_type
+from polyvec.index.place import check_place
+from polyvec.index.views import View, Views
+from polyvec.index.writer import Writer
+
+log = logging.getLogger(__name__)
+
+_LOG_BYTES = 16 << 20  # of SQLite's log, from which it is begun anew when nobody reads an older state
+
+
+class Session(ForkAware):
+    """Safe to share between threads: reads go side by side, changes one after another.
+
+    A forked child reads the newest state of the moment of the fork through a connection of its own, and is another writer.
+    Raises IndexMissingError, IndexCorruptError, StorageError.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.Lock()  # held while writing
+        self._changing: int | None = None  # the thread that writes, while the lock is held
+        self._writer: Writer | None = None
+        self.loading = threading.Lock()  # held while the model of the index is loaded
+        self.views = Views(path)
+        self._place = self.views.view.catalog.place
+        watch_forks(self)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What `meta` says of the index in the state that is read; there even after close()."""
+        return self.views.view.meta
+
+    # -- reading -----------------------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def current(self) -> Iterator[View]:
+        """The state to read, kept open: with what this process wrote here, and with `follow` what anybody did."""
+        self.check_open()
+        with self.views.current() as view:
+            yield view
+
+    def refresh(self) -> None:
+        """Move on to the newest committed state. Reads under way keep theirs."""
+        self.check_open()
+        self.views.refresh()
+
+    def follow(self) -> None:
+        """From now on, every read sees the newest committed state."""
+        self.views.follow()
+
+    def check_open(self) -> None:
+        """Raise StorageError after close()."""
+        notice_fork()
+        self.views.check_open()
+
+    def check_place(self) -> None:
+        """Raise StorageError where the index does not lie any more where it was opened."""
+        check_place(self.path, self._place)
+
+    # -- writing -----------------------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[Writer]:
+        """The writer, for this thread alone. The first call takes the lock, which is kept until close().
+
+        Raises IndexLockedError where another process writes, or where this thread is in the middle of writing already.
+        """
+        self.check_open()
+        self._check_not_changing("a change was asked for")
+        with self._lock:
+            self.check_open()
+            try:
+                self._changing = threading.get_ident()
+                if self._writer is None:
+                    self._writer = Writer(self.path, place=self._place, on_commit=self.views.outdate)
+                yield self._writer
+                self._restart_log(self._writer)
+            finally:
+                self._changing = None
+
+    def vacuum(self) -> None:
+        """`Catalog.vacuum`; call while `writing`."""
+        assert self._writer is not None
+        self.views.vacuum(self._writer.catalog)
+
+    def close(self) -> None:
+        """Let go of files and the writer's lock, after a change by another thread; safe to call twice.
+
+        Raises IndexLockedError in the middle of a change by this thread.
+        """
+        notice_fork()
+        self._check_not_changing("close() was called")
+        with self._lock:
+            self._close()
+
+    def close_unused(self) -> None:
+        """`close`, for an object that nobody holds any more; leaves alone what a thread is still busy with."""
+        notice_fork()
+        if self._lock.acquire(blocking=False):
+            try:
+                self._close()
+            finally:
+                self._lock.release()
+
+    def end_writing(self) -> None:
+        """Let go of the writer's lock when the process ends, unless a thread writes; reads go on."""
+        if self._lock.acquire(blocking=False):
+            try:
+                self._let_writer_go()
+            finally:
+                self._lock.release()
+
+    def after_fork_in_child(self) -> None:
+        """The writer is the parent's; its files are let go of by what holds them."""
+        self._lock, self.loading = threading.Lock(), threading.Lock()
+        self._changing = None
+        self._writer = None
+
+    def _close(self) -> None:
+        with contextlib.ExitStack() as last:  # each of them, whatever becomes of the others
+            last.callback(self.views.close)
+            self._let_writer_go()
+
+    def _let_writer_go(self) -> None:
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.close()
+
+    def _check_not_changing(self, what: str) -> None:
+        if self._lock.locked() and self._changing == threading.get_ident():
+            raise IndexLockedError(
+                f"{self.path}: {what} while this thread is adding to the same index: by the stream of documents, or by what "
+                "is called meanwhile. Do it before or after; reading and searching are fine."
+            )
+
+    def _restart_log(self, writer: Writer) -> None:
+        """Begin SQLite's log anew where it has grown long. What was written is stored, so a failure is not one of the call."""
+        try:
+            if writer.catalog.log_bytes() > _LOG_BYTES:
+                self.views.checkpoint(writer.catalog)
+        except (PolyvecError, OSError) as error:
+            log.warning(
+                "%s: what was written is stored, but SQLite's log could not be begun anew: %s", self.path, error
+            )
+
+
+def _at_exit() -> None:
+    notice_fork()
+    for session in watched_by_type(Session):
+        assert isinstance(session, Session)
+        session.end_writing()
+
+
+atexit.register(_at_exit)
