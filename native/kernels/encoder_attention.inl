@@ -164,7 +164,8 @@ void attend(const AttentionJob& job, std::size_t head, float* memory) {
       }
     }
     for (std::size_t r = 0; r < rows; ++r) {
-      const float share = totals[r] > 0.0f ? 1.0f / totals[r] : 0.0f;
+      const bool sees = !job.window || q + r < n + job.window;  // else no token that is attended stands in its window
+      const float share = sees && totals[r] > 0.0f ? 1.0f / totals[r] : 0.0f;
       for (std::size_t i = 0; i < size; ++i) queries[(q + r) * stride + i] = sums[r * row + i] * share;
     }
   }
