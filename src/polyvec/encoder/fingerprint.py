@@ -22,11 +22,19 @@ def fingerprint(folder: Path | None, model: Any, settings: dict[str, Any]) -> st
     """16 hexadecimal digits. folder: where the weights lie, None for a model that is in memory only."""
     probe = model.tokenizer(PROBE)["input_ids"]
     if folder is not None:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        return fingerprint_of(folder, config, probe, len(model.tokenizer), settings)
+        return fingerprint_of(folder, _config_of(folder), probe, len(model.tokenizer), settings)
     digest = hashlib.sha256()
     _add_memory(digest, model)
     return _finished(digest, model[0].config.to_dict(), probe, len(model.tokenizer), settings)
+
+
+def _config_of(folder: Path) -> dict[str, Any]:
+    """config.json of the backbone, which lies in the folder's root or where modules.json says."""
+    root = folder
+    if (folder / "modules.json").is_file():
+        root = folder / json.loads((folder / "modules.json").read_text(encoding="utf-8"))[0]["path"]
+    found: dict[str, Any] = json.loads((root / "config.json").read_text(encoding="utf-8"))
+    return found
 
 
 def fingerprint_of(

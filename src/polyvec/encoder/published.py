@@ -41,7 +41,7 @@ _shown_licences: set[str] = set()
 
 
 def load_published(
-    located: Located, *, jina: bool, backend: str, device: str | None, dtype: str
+    located: Located, *, jina: bool, device: str | None, dtype: str
 ) -> tuple[MultiVectorEncoder, list[str]]:
     """The model of a Stanford or Jina folder, and what was unusual about it."""
     from sentence_transformers.base.modules import Normalize
@@ -65,7 +65,7 @@ def load_published(
     if jina:
         _tell_licence(located)
     del state
-    transformer = build_transformer(located.folder, backend=backend, dtype=dtype, ready=ready, **knobs)
+    transformer = build_transformer(located.folder, dtype=dtype, ready=ready, **knobs)
     markers = {"query": metadata["query_token_id"], "document": metadata["doc_token_id"]}
     _register_markers(transformer.tokenizer, markers, located.name, transformer.config.vocab_size)
     rule: Skiplist = "stanford" if metadata.get("mask_punctuation", True) else "none"

@@ -13,6 +13,7 @@ from typing import Protocol, overload
 import numpy as np
 import numpy.typing as npt
 
+from polyvec.arguments import function, list_of
 from polyvec.encoder.batches import checked, token_batches, windows
 from polyvec.encoder.encoded import Encoded
 from polyvec.encoder.options import EncoderOptions
@@ -84,7 +85,11 @@ class StreamingEncoder:
 
     def encode_queries(self, texts: Iterable[str], *, progress: Progress | None = None) -> Iterator[Encoded]:
         """Encode a stream of queries in order; memory does not grow with the stream."""
-        for window in windows(checked(texts, "query"), self.options.batch_tokens):
+        function("progress", progress)
+        return self._queries(checked(list_of("texts", texts), "query"), progress)
+
+    def _queries(self, texts: Iterator[str], progress: Progress | None) -> Iterator[Encoded]:
+        for window in windows(texts, self.options.batch_tokens):
             yield from self._run([[piece] for piece in self._tokens.queries(window)], "query", progress)
 
     def encode_documents(self, texts: Iterable[str], *, progress: Progress | None = None) -> Iterator[Encoded]:
@@ -92,7 +97,8 @@ class StreamingEncoder:
 
         progress: called with the number of documents just encoded. A warning counts the documents that were cut.
         """
-        return self._counted(self._documents(checked(texts, "document"), progress))
+        function("progress", progress)
+        return self._counted(self._documents(checked(list_of("texts", texts), "document"), progress))
 
     def _counted(self, stream: Iterator[Encoded]) -> Iterator[Encoded]:
         cut = total = 0

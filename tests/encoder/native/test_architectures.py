@@ -32,16 +32,28 @@ from tests.encoder.checkpoints import (
     write_dense,
 )
 
-TEXTS = ["hello world, what is light?", "plants turn light into sugar. " * 30, "answer", "光合作用 of plants!", "<mask> [MASK] </s>"]
+TEXTS = [
+    "hello world, what is light?",
+    "plants turn light into sugar. " * 30,
+    "answer",
+    "光合作用 of plants!",
+    "<mask> [MASK] </s>",
+]
 SMALL: dict[str, Any] = {"hidden_size": 32, "num_attention_heads": 4, "intermediate_size": 64, "num_hidden_layers": 3}
 CONFIGS: dict[str, Callable[[int], Any]] = {
     "bert": lambda v: BertConfig(vocab_size=v, max_position_embeddings=300, initializer_range=0.2, **SMALL),
-    "roberta": lambda v: RobertaConfig(vocab_size=v, max_position_embeddings=300, pad_token_id=1, initializer_range=0.2, **SMALL),
+    "roberta": lambda v: RobertaConfig(
+        vocab_size=v, max_position_embeddings=300, pad_token_id=1, initializer_range=0.2, **SMALL
+    ),
     "xlm-roberta": lambda v: XLMRobertaConfig(
         vocab_size=v, max_position_embeddings=300, pad_token_id=1, type_vocab_size=1, initializer_range=0.2, **SMALL
     ),
-    "camembert": lambda v: CamembertConfig(vocab_size=v, max_position_embeddings=300, pad_token_id=1, initializer_range=0.2, **SMALL),
-    "rotary": lambda v: JinaEmbeddingsV3Config(vocab_size=v, max_position_embeddings=512, initializer_range=0.2, **SMALL),
+    "camembert": lambda v: CamembertConfig(
+        vocab_size=v, max_position_embeddings=300, pad_token_id=1, initializer_range=0.2, **SMALL
+    ),
+    "rotary": lambda v: JinaEmbeddingsV3Config(
+        vocab_size=v, max_position_embeddings=512, initializer_range=0.2, **SMALL
+    ),
     "modernbert": lambda v: ModernBertConfig(
         vocab_size=v,
         max_position_embeddings=512,

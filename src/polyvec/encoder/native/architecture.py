@@ -88,7 +88,9 @@ class _Reader:
         value = self.config.get(key)
         value = default if value is None else value
         if type(value) is not int or not 1 <= value <= _MOST:
-            raise ModelError(f"{self.name}: config.json says {key}={value!r}, expected a whole number from 1 to {_MOST:,}.")
+            raise ModelError(
+                f"{self.name}: config.json says {key}={value!r}, expected a whole number from 1 to {_MOST:,}."
+            )
         return value
 
     def number(self, key: str, default: float) -> float:
@@ -166,7 +168,9 @@ def _modern(read: _Reader) -> Architecture:
         read.only(key, False)
     layers = read.count("num_hidden_layers", 22)
     every = read.count("global_attn_every_n_layers", 3)
-    kinds = read.config.get("layer_types") or ["sliding_attention" if i % every else "full_attention" for i in range(layers)]
+    kinds = read.config.get("layer_types") or [
+        "sliding_attention" if i % every else "full_attention" for i in range(layers)
+    ]
     if not isinstance(kinds, list) or len(kinds) != layers or not set(kinds) <= _MODERN_BASES.keys():
         raise not_native(read.name, f"layer_types={kinds!r}")
     parameters = read.config.get("rope_parameters") or {}

@@ -37,9 +37,9 @@ class Bigrams:
         parts = _mixed(mixed[:, None] + numbers)
         bits = np.unpackbits(parts.astype("<u8").view(np.uint8), axis=1, count=dim, bitorder="little")
         size = np.float32(1 / dim**0.5)
-        found = np.where(bits, size, -size)
+        found: npt.NDArray[np.float32] = np.where(bits, size, -size).astype(np.float32, copy=False)
         found[special] = 0.0
-        return found.astype(np.float32, copy=False)
+        return found
 
 
 def _mixed(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:

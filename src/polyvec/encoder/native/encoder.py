@@ -22,7 +22,6 @@ from polyvec.encoder.tokens import TextTokenizer
 from polyvec.errors import InputError, ModelError
 from polyvec.scoring import default_threads
 
-
 _ARITHMETIC = frozenset({"precision", "backend", "device", "threads", "batch_tokens"})  # leave vectors as they are
 
 
@@ -32,7 +31,7 @@ class NativeEncoder(StreamingEncoder):
     Args:
         model: None for the default model, a folder, or a Hugging Face name.
         kernel: a name from `polyvec._native.encoder_kernels()`; empty for the best one here, or POLYVEC_KERNEL's.
-        options: the fields of `EncoderOptions`; precision is "fp32", "int8" or "auto".
+        options: how to encode; or its fields, each as an argument. precision is "fp32", "int8" or "auto".
 
     Raises:
         InputError: for an option that the model cannot follow.
@@ -40,20 +39,38 @@ class NativeEncoder(StreamingEncoder):
         ModelError: for a folder that cannot be read as a model.
     """
 
-    def __init__(self, model: str | os.PathLike[str] | None = None, *, kernel: str = "", **options: Any) -> None:
-        self.options = EncoderOptions(**options)
+    def __init__(
+        self,
+        model: str | os.PathLike[str] | None = None,
+        *,
+        kernel: str = "",
+        options: EncoderOptions | None = None,
+        **fields: Any,
+    ) -> None:
+        self.options = EncoderOptions(**fields) if options is None else options
         located = locate(model)
         spec = read_spec(located)
         apply_options(spec, self.options)
         self.layout = layout_of(spec, self.options)
         self.precision = native_precision(self.options.precision, spec)
-        self._forward = native_forward(spec, self.options, int8=self.precision == "int8", kernel=kernel)
+        self._forward: NativeForward = native_forward(spec, self.options, int8=self.precision == "int8", kernel=kernel)
         self._tokens = TextTokenizer(spec.tokenizer, self.layout)
+        self.located = located
         self.name: str = located.name
         self.dim: int = spec.dim
         self.fingerprint: str = native_fingerprint(spec, self)
         self._named = None if located.is_default else _portable(located)
         self.unusual = spec.unusual
+
+    @property
+    def tokens(self) -> TextTokenizer:
+        """The tokenizer with the model's layout."""
+        return self._tokens
+
+    @property
+    def forward(self) -> NativeForward:
+        """The forward pass."""
+        return self._forward
 
     def settings(self) -> dict[str, Any]:
         """Keyword arguments, as plain JSON values, with which an encoder makes the same vectors."""
@@ -69,7 +86,9 @@ def _portable(located: Located) -> str:
 def native_precision(wanted: str, spec: Spec) -> str:
     """The arithmetic of the linear layers: int8 where `auto` is asked for and the weights are int8 as stored."""
     if wanted not in ("fp32", "int8", "auto"):
-        raise InputError(f"precision={wanted!r}: the native encoder computes in fp32 or int8; {wanted} needs backend='torch'.")
+        raise InputError(
+            f"precision={wanted!r}: the native encoder computes in fp32 or int8; {wanted} needs backend='torch'."
+        )
     if wanted == "auto":
         return "int8" if any(weight.packed for weight in spec.weights.values()) else "fp32"
     return wanted
@@ -98,7 +117,9 @@ def native_fingerprint(spec: Spec, encoder: NativeEncoder) -> str:
         "skiplist": sorted(layout.document_skip),
         "long_documents": [layout.long_documents, layout.window_overlap] if layout.long_documents != "cut" else "cut",
         "pooling": [],
-        **({} if bigrams is None else {"bigrams": {"weight": bigrams.weight, "special_ids": list(bigrams.special_ids)}}),
+        **(
+            {} if bigrams is None else {"bigrams": {"weight": bigrams.weight, "special_ids": list(bigrams.special_ids)}}
+        ),
     }
     probe = spec.tokenizer.encode(PROBE)
     return fingerprint_of(spec.located.folder, spec.config, probe, len(spec.tokenizer), settings)

@@ -31,7 +31,9 @@ class NativeForward:
 
     packed = True  # batches hold no padding
 
-    def __init__(self, backbone: Any, architecture: Architecture, bigrams: Bigrams | None, threads: int, name: str) -> None:
+    def __init__(
+        self, backbone: Any, architecture: Architecture, bigrams: Bigrams | None, threads: int, name: str
+    ) -> None:
         self._backbone = backbone
         self._architecture = architecture
         self._bigrams = bigrams
@@ -58,7 +60,9 @@ class NativeForward:
         if self._bigrams is not None:
             vectors = unit(self._bigrams.added(vectors, ids))
         if not np.isfinite(vectors).all():
-            raise ModelError(f"{self._name} made vectors that are not finite: its weights are broken. Download them again.")
+            raise ModelError(
+                f"{self._name} made vectors that are not finite: its weights are broken. Download them again."
+            )
         return np.split(vectors, offsets[1:-1])
 
     def _tables(self, length: int) -> npt.NDArray[np.float32]:
@@ -80,7 +84,9 @@ def unit(rows: Vectors) -> Vectors:
 def rotary_tables(architecture: Architecture, length: int) -> npt.NDArray[np.float32]:
     """(tables, 2, length, size / 2) cosines and sines of every rotary table, in single precision as torch computes them."""
     half = architecture.hidden // architecture.heads // 2
-    tables = np.zeros((len(architecture.rotary_bases), 2, length if architecture.rotary_bases else 0, half), dtype=np.float32)
+    tables = np.zeros(
+        (len(architecture.rotary_bases), 2, length if architecture.rotary_bases else 0, half), dtype=np.float32
+    )
     exponents = np.arange(0, 2 * half, 2, dtype=np.float32) / np.float32(2 * half)
     for table, base in zip(tables, architecture.rotary_bases, strict=True):
         angles = np.arange(length, dtype=np.float32)[:, None] * (np.float32(1) / np.float32(base) ** exponents)

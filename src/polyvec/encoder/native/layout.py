@@ -33,7 +33,9 @@ def apply_options(spec: Spec, options: EncoderOptions) -> None:
     name = spec.located.name
     if options.heads is not None:
         if spec.kind != "plain":
-            raise InputError(f"heads={tuple(options.heads)}: {name} has a projection already; new heads go on a plain encoder.")
+            raise InputError(
+                f"heads={tuple(options.heads)}: {name} has a projection already; new heads go on a plain encoder."
+            )
         raise not_native(name, "heads= (new, untrained heads)")
     if options.dim is not None:
         choose_dim(spec, options.dim, truncate=options.truncate)
@@ -136,8 +138,6 @@ def max_length(spec: Spec) -> int:
     return spec.architecture.max_length
 
 
-
-
 def _skipped(spec: Spec) -> list[int]:
     """Ids of the skiplist's words; those that the vocabulary does not have are left out, as they would drop unknown words."""
     tokenizer, found = spec.tokenizer, []
@@ -169,5 +169,7 @@ def _mask_id(spec: Spec, expansion: dict[str, Any]) -> int:
     else:
         found = tokenizer.mask_token_id if tokenizer.mask_token_id is not None else tokenizer.eos_token_id
     if found is None:
-        raise InputError("This model's tokenizer has no mask token to pad queries with. Give query_augmentation='none'.")
+        raise InputError(
+            "This model's tokenizer has no mask token to pad queries with. Give query_augmentation='none'."
+        )
     return found

@@ -1,4 +1,4 @@
-"""A model folder -> everything that its writer said about it: backbone, projections, markers, lengths, skiplist, padding of queries.
+"""A model folder -> everything its writer said: backbone, projections, markers, lengths, skiplist, padding of queries.
 
 Reads the five kinds of folders that polyvec knows, from their files alone; a caller's options come on top (`layout.py`).
 """
@@ -102,14 +102,18 @@ def _from_modules(located: Located, kind: str) -> Spec:
     folder, name = located.folder, located.name
     settings = read_object(folder / "config_sentence_transformers.json")
     modules = read_json(folder / "modules.json")
-    if not isinstance(modules, list) or not all(isinstance(m, dict) and isinstance(m.get("path"), str) for m in modules):
+    if not isinstance(modules, list) or not all(
+        isinstance(m, dict) and isinstance(m.get("path"), str) for m in modules
+    ):
         raise ModelError(f"{folder / 'modules.json'} is not a list of modules with a path each.")
     types = [str(module.get("type")).rpartition(".")[2] for module in modules]
     if not types or types[0] != "Transformer":
         raise not_native(name, f"a model that begins with {types[0] if types else 'nothing'}")
     root = _inside(folder, modules[0]["path"])
     config = read_object(root / "config.json")
-    spec = Spec(located, kind, config, architecture_of(config, name), read_weights(root, name), FolderTokenizer(root, name))
+    spec = Spec(
+        located, kind, config, architecture_of(config, name), read_weights(root, name), FolderTokenizer(root, name)
+    )
     _read_transformer(spec, root, settings)
     done = False
     for module, type_name in zip(modules[1:], types[1:], strict=True):
@@ -136,7 +140,13 @@ def _read_transformer(spec: Spec, root: Path, settings: dict[str, Any]) -> None:
     own = next((found for file in _TRANSFORMER_FILES if (found := read_object(root / file))), {})
     if own.get("max_seq_length") is not None:
         spec.tokenizer.model_max_length = _length(own["max_seq_length"], "max_seq_length", spec)
-    markers = {"query_prefix", "document_prefix", "do_query_expansion", "attend_to_expansion_tokens", "attend_to_mask_tokens"}
+    markers = {
+        "query_prefix",
+        "document_prefix",
+        "do_query_expansion",
+        "attend_to_expansion_tokens",
+        "attend_to_mask_tokens",
+    }
     markers |= {"query_length", "document_length", "query_expansion", "skiplist_words"}
     said = {key: settings[key] for key in ("document_length", "query_expansion") if settings.get(key) is not None}
     if "query_expansion" not in settings and markers & settings.keys():
@@ -193,7 +203,7 @@ def _dense(folder: Path, config: dict[str, Any], width: int, name: str) -> Head:
         raise not_native(name, f"a projection of {config['module_input_name']}")
     weights = _floats(folder)
     size, residual = config.get("out_features"), bool(config.get("use_residual"))
-    wanted = {"linear.weight": (size, width)}
+    wanted: dict[str, Any] = {"linear.weight": (size, width)}
     if config.get("bias", True):
         wanted["linear.bias"] = (size,)
     if residual and size != width:
@@ -214,7 +224,9 @@ def _matryoshka(folder: Path, config: dict[str, Any], width: int, name: str) -> 
     active = config.get("active") or max(sizes)
     if active not in sizes:
         raise ModelError(f"{folder / 'config.json'}: active={active!r}, expected one of {sizes}.")
-    return Head("MatryoshkaHeads", {size: Projection(weights[f"heads.{size}.weight"]) for size in sorted(sizes)}, active)
+    return Head(
+        "MatryoshkaHeads", {size: Projection(weights[f"heads.{size}.weight"]) for size in sorted(sizes)}, active
+    )
 
 
 def _floats(folder: Path) -> dict[str, Floats]:
@@ -239,7 +251,11 @@ def _bigrams(config: dict[str, Any], folder: Path) -> dict[str, Any]:
         raise ModelError(f"{folder / 'config.json'}: expected positive weights, not {weight!r} and {places!r}.")
     if not isinstance(special, list) or not all(type(number) is int for number in special):
         raise ModelError(f"{folder / 'config.json'}: special_ids={special!r}, expected token numbers.")
-    return {"weight": float(str(weight)), "special_ids": special, "weight_at": {str(k): float(v) for k, v in places.items()}}
+    return {
+        "weight": float(str(weight)),
+        "special_ids": special,
+        "weight_at": {str(k): float(v) for k, v in places.items()},
+    }
 
 
 def _read_prompts(spec: Spec, settings: dict[str, Any]) -> None:
@@ -279,7 +295,9 @@ def _read_published(spec: Spec) -> None:
     said = _metadata(folder, spec.unusual)
     if spec.kind == "jina" and spec.config.get("rotary_emb_base") is None:
         base = spec.architecture.rotary_bases[0]
-        spec.unusual.append(f"config.json does not say rotary_emb_base: {base:g}, the published code's default, is used")
+        spec.unusual.append(
+            f"config.json does not say rotary_emb_base: {base:g}, the published code's default, is used"
+        )
     sizes = {weight.shape[0]: weight.float32() for key, weight in spec.weights.items() if _ROOT_HEAD.match(key)}
     spec.weights = {key: weight for key, weight in spec.weights.items() if not _ROOT_HEAD.match(key)}
     for path in sorted(folder.iterdir()):

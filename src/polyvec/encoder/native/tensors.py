@@ -143,4 +143,5 @@ def _values(data: npt.NDArray[np.uint8], begin: int, dtype: str, shape: tuple[in
     raw = np.asarray(data)[begin + first : begin + end]
     if (begin + first) % kind.itemsize:
         raw = raw.copy()  # values that do not lie on their own boundary cannot be handed to the kernels
-    return raw.view(kind).reshape(shape)
+    values: Array = raw.view(kind).reshape(shape)
+    return values

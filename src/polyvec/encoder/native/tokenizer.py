@@ -41,8 +41,8 @@ class FolderTokenizer:
         self._add_declared(config.get("added_tokens_decoder"))
         self._register([*self._names.values(), *self._more])
         limit = config.get("model_max_length")
-        whole = isinstance(limit, (int, float)) and not isinstance(limit, bool) and 1 <= limit
-        self.model_max_length = int(min(limit, _UNLIMITED)) if whole else _UNLIMITED
+        said = isinstance(limit, (int, float)) and not isinstance(limit, bool) and limit >= 1
+        self.model_max_length: int = int(min(float(str(limit)), _UNLIMITED)) if said else _UNLIMITED
 
     # -- as transformers' tokenizers answer ----------------------------------------------------------------------------
 
@@ -132,7 +132,9 @@ class FolderTokenizer:
 
         known = {token.content for token in self.backend_tokenizer.get_added_tokens_decoder().values() if token.special}
         missing = [token for token in dict.fromkeys(tokens) if token not in known]
-        self.backend_tokenizer.add_special_tokens([AddedToken(token, normalized=False, special=True) for token in missing])
+        self.backend_tokenizer.add_special_tokens(
+            [AddedToken(token, normalized=False, special=True) for token in missing]
+        )
 
 
 def _backend(folder: Path, name: str) -> Tokenizer:

@@ -24,7 +24,9 @@ from polyvec.errors import ModelError
 Floats = npt.NDArray[np.float32]
 
 _SCALE = ".scale"
-_PREFIXES = re.compile(r"^(bert|roberta|camembert|model|encoder_model)\.(?=embeddings\.|encoder\.|layers\.|emb_ln\.|final_norm\.|pooler\.)")
+_PREFIXES = re.compile(
+    r"^(bert|roberta|camembert|model|encoder_model)\.(?=embeddings\.|encoder\.|layers\.|emb_ln\.|final_norm\.|pooler\.)"
+)
 _OLD_NORMS = (("LayerNorm.gamma", "LayerNorm.weight"), ("LayerNorm.beta", "LayerNorm.bias"))
 
 
@@ -37,7 +39,11 @@ class Weight:
     @property
     def shape(self) -> tuple[int, ...]:
         """The shape of the whole."""
-        return (sum(part.shape[0] for part, _ in self.parts), *self.parts[0][0].shape[1:]) if self.parts[0][0].shape else ()
+        return (
+            (sum(part.shape[0] for part, _ in self.parts), *self.parts[0][0].shape[1:])
+            if self.parts[0][0].shape
+            else ()
+        )
 
     @property
     def packed(self) -> bool:
@@ -96,9 +102,11 @@ def _joined_slices(tensors: dict[str, Tensor], folder: Path) -> Iterator[tuple[s
             slices.setdefault(whole, {})[int(start)] = (tensor, _scales(tensors, name, folder))
     for name, parts in slices.items():
         at_row = 0
-        for start, (tensor, _) in sorted(parts.items()):
-            if start != at_row or tensor.shape[1:] != parts[0][0].shape[1:]:
-                raise ModelError(f"{folder} is not whole: rows {at_row} on of {name} are missing. Install polyvec again.")
+        for first, (tensor, _) in sorted(parts.items()):
+            if first != at_row or tensor.shape[1:] != parts[0][0].shape[1:]:
+                raise ModelError(
+                    f"{folder} is not whole: rows {at_row} on of {name} are missing. Install polyvec again."
+                )
             at_row += tensor.shape[0]
         yield name, Weight(tuple(part for _, part in sorted(parts.items())))
 
@@ -209,7 +217,9 @@ class _Taken:
             return None
         self.left.discard(key)
         if weight.shape != shape:
-            raise ModelError(f"The weights of {self.name} do not fit its configuration: {key} is {weight.shape} instead of {shape}.")
+            raise ModelError(
+                f"The weights of {self.name} do not fit its configuration: {key} is {weight.shape} instead of {shape}."
+            )
         if not weight.packed and not weight.parts[0][0].floating:
             raise ModelError(f"The weights of {self.name} cannot be used: {key} is {weight.parts[0][0].dtype}.")
         return weight
@@ -255,7 +265,9 @@ def build_backbone(
         ModelError: for weights that are missing, left over, misshapen or not finite.
     """
     taken = _Taken(weights, name)
-    fused = architecture.family == "rotary" and any(".mixer.Wqkv." in key for key in taken.weights)  # transformers writes both
+    fused = architecture.family == "rotary" and any(
+        ".mixer.Wqkv." in key for key in taken.weights
+    )  # transformers writes both
     names = _NAMES["jina" if fused else architecture.family]
     hidden, feed = architecture.hidden, architecture.feed
     biased = architecture.family != "modernbert"
@@ -279,7 +291,10 @@ def build_backbone(
     for number in range(architecture.layers):
         at = names.layer.format(number)
         qkv = linear([at + key for key in names.qkv], 3 * hidden // len(names.qkv), hidden)
-        out, up = linear([at + names.out], hidden, hidden), linear([at + names.up], feed * (1 + architecture.gated), hidden)
+        out, up = (
+            linear([at + names.out], hidden, hidden),
+            linear([at + names.up], feed * (1 + architecture.gated), hidden),
+        )
         down = linear([at + names.down], hidden, feed)
         first_norm = None if architecture.norm_first and number == 0 else norm(at + names.norms[0])
         place = (architecture.windows[number], architecture.tables[number])
