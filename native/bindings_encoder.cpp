@@ -44,9 +44,9 @@ class LinearWeights {
     }
     std::vector<std::int8_t> codes(n_ * k_);
     for (std::size_t row = 0; row < n_; ++row) {
-      float most = 1e-12f * 127.0f;
-      for (std::size_t i = 0; i < k_; ++i) most = std::max(most, std::fabs(from[row * k_ + i]));
-      scales_[row] = most / 127.0f;
+      float largest = 1e-12f;
+      for (std::size_t i = 0; i < k_; ++i) largest = std::max(largest, std::fabs(from[row * k_ + i]));
+      scales_[row] = largest / 127.0f;
       for (std::size_t i = 0; i < k_; ++i) codes[row * k_ + i] = static_cast<std::int8_t>(std::nearbyint(from[row * k_ + i] / scales_[row]));
     }
     pack(codes.data());

@@ -1,4 +1,5 @@
-// The forward pass with AVX2. Products of two bytes are added in pairs in int16, which 8-bit activations would overflow, so they have 7.
+// The forward pass with AVX2. Its instruction for bytes takes one side without sign and adds pairs of products in int16, which 255 * 127 * 2
+// would overflow. So activations are signed, their signs go over to the weights, and 128 * 127 * 2 fits.
 
 #include "kernels/x86.hpp"
 #include "kernels/encoder.hpp"
@@ -10,8 +11,8 @@ namespace {
 struct Avx2 {
   using fvec = __m256;
   using ivec = __m256i;
-  static constexpr std::size_t lanes = 8, vectors = 2, rows = 6, attention_vectors = 2, attention_rows = 6;
-  static constexpr float levels = 127.0f, zero = 0.0f;
+  static constexpr std::size_t lanes = 8, vectors = 2, rows = 6, int_rows = 4, attention_vectors = 2, attention_rows = 6;
+  static constexpr float levels = 255.0f, zero = 128.0f;
   static fvec set(float value) { return _mm256_set1_ps(value); }
   static fvec load(const float* from) { return _mm256_loadu_ps(from); }
   static void store(float* to, fvec value) { _mm256_storeu_ps(to, value); }
@@ -67,13 +68,13 @@ struct Avx2 {
     return _mm256_set1_epi32(four);
   }
   static ivec dot(ivec sum, ivec activations, ivec weights) {
-    const ivec pairs = _mm256_maddubs_epi16(activations, weights);
+    const ivec pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(activations), _mm256_sign_epi8(weights, activations));
     return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
   }
   static void store_bytes(std::uint8_t* to, fvec values) {
-    const ivec whole = _mm256_cvtps_epi32(values);
+    const ivec whole = _mm256_sub_epi32(_mm256_cvtps_epi32(values), _mm256_set1_epi32(128));
     const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(whole), _mm256_extracti128_si256(whole, 1));
-    _mm_storel_epi64(reinterpret_cast<__m128i*>(to), _mm_packus_epi16(words, words));
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(to), _mm_packs_epi16(words, words));
   }
 };
 

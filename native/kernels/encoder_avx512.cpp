@@ -10,7 +10,7 @@ namespace {
 struct Avx512 {
   using fvec = __m512;
   using ivec = __m512i;
-  static constexpr std::size_t lanes = 16, vectors = 4, rows = 6, attention_vectors = 2, attention_rows = 12;
+  static constexpr std::size_t lanes = 16, vectors = 4, rows = 6, int_rows = 6, attention_vectors = 2, attention_rows = 12;
   static constexpr float levels = 255.0f, zero = 0.0f;
   static fvec set(float value) { return _mm512_set1_ps(value); }
   static fvec load(const float* from) { return _mm512_loadu_ps(from); }

@@ -144,8 +144,8 @@ void int_linear(const LinearJob& job) {
   const std::int8_t* weights = static_cast<const std::int8_t*>(layer.weights);
   const std::size_t count = groups(layer.k), bytes = count * kPanel<I> * 4;
   for (std::size_t first = 0; first < layer.n; first += kPanel<I>, weights += bytes) {
-    in_tiles<I::rows>(job.rows, [&](auto rows, std::size_t row) {
-      alignas(64) std::int32_t sums[I::rows * kPanel<I>];
+    in_tiles<I::int_rows>(job.rows, [&](auto rows, std::size_t row) {
+      alignas(64) std::int32_t sums[I::int_rows * kPanel<I>];
       const std::size_t ahead = row == 0 && first + kPanel<I> < layer.n ? bytes : 0;
       int_tile<I, rows>(x + row * job.stride, job.stride, weights, count, ahead, sums);
       for (std::size_t v = 0; v < I::vectors && first + v * I::lanes < layer.n; ++v) {

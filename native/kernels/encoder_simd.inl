@@ -6,7 +6,7 @@
 //   raised (times 2 to the power of the whole number in the lowest bits of a float)
 //   ivec, int_zero, load_int, store_int, to_float, load_weights (lanes groups of four), spread (four bytes to all lanes),
 //   dot (adds the products of four bytes of activations and four of weights, a lane), store_bytes (rounds levels)
-//   vectors, rows: registers of a tile of a linear layer · attention_vectors, attention_rows: of a tile of attention
+//   vectors, rows, int_rows: registers of a tile of a linear layer, in fp32 and int8 · attention_vectors, attention_rows: of a tile of attention
 //   levels: of a quantized value · zero: the level that is stored as 0
 
 #include <algorithm>

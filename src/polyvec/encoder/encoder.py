@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
 
     from polyvec.encoder.loaded import Loaded
-    from polyvec.encoder.native import NativeEncoder
+    from polyvec.encoder.native.encoder import NativeEncoder
     from polyvec.encoder.precision import Choice
     from polyvec.encoder.with_torch import TorchModel
 
@@ -117,8 +117,8 @@ class Encoder(StreamingEncoder):
         options = self.options
         if options.backend == "torch" or (options.backend == "auto" and _for_torch(options)):
             return None
-        from polyvec.encoder.native import NativeEncoder
         from polyvec.encoder.native.architecture import NotNativeError
+        from polyvec.encoder.native.encoder import NativeEncoder
 
         try:
             return NativeEncoder(model, options=options)

@@ -21,7 +21,7 @@ from transformers import (
 )
 
 from polyvec.encoder import Encoder
-from polyvec.encoder.native import NativeEncoder
+from polyvec.encoder.native.encoder import NativeEncoder
 from tests.encoder.checkpoints import (
     make_jina,
     make_plain,

@@ -1,9 +1,6 @@
 """Text -> token vectors on polyvec's own kernels: no torch, no transformers.
 
-Files in reading order: tensors (safetensors files to arrays) · tokenizer (tokenizer.json) · spec (what a model folder says) ·
-weights (names to layers) · forward (token ids to vectors) · bigrams · encoder (the class a user holds).
+Files in reading order: tensors (safetensors files to arrays) · architecture (config.json to numbers) · tokenizer (tokenizer.json) ·
+weights (names to layers) · spec (what a model folder says) · layout (the caller's options on top) · bigrams · forward (token ids to
+vectors) · encoder (the class a user holds). Import `polyvec.encoder.native.encoder` for that class.
 """
-
-from polyvec.encoder.native.encoder import NativeEncoder
-
-__all__ = ["NativeEncoder"]

@@ -18,6 +18,7 @@ from polyvec.encoder.native.files import read_json, read_object
 from polyvec.encoder.native.tensors import read_tensors
 from polyvec.encoder.native.tokenizer import FolderTokenizer
 from polyvec.encoder.native.weights import Floats, Projection, Weight, read_weights
+from polyvec.encoder.published import tell_licence
 from polyvec.encoder.skiplist import skiplist_pieces
 from polyvec.errors import ModelError
 
@@ -291,6 +292,8 @@ def _register_prefix(tokenizer: FolderTokenizer, prefix: str) -> None:
 
 def _read_published(spec: Spec) -> None:
     """A projection beside the backbone's weights, and settings in artifact.metadata."""
+    if spec.kind == "jina":
+        tell_licence(spec.located)
     folder, name, hidden = spec.located.folder, spec.located.name, spec.architecture.hidden
     said = _metadata(folder, spec.unusual)
     if spec.kind == "jina" and spec.config.get("rotary_emb_base") is None:
