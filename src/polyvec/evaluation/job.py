@@ -13,7 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from polyvec.collection import DEFAULT_NBITS, Index
+from polyvec.collection.index import DEFAULT_NBITS, Index
+from polyvec.encoder import Encoder
 from polyvec.errors import InputError
 from polyvec.evaluation.baselines import judge_baseline
 from polyvec.evaluation.dataset import Dataset, load_dataset
@@ -25,7 +26,7 @@ from polyvec.evaluation.evaluation import (
     evaluate,
     evaluate_index,
 )
-from polyvec.search import SearchOptions
+from polyvec.index.engine.options import SearchOptions
 
 if TYPE_CHECKING:
     from polyvec.evaluation.encodings import Encodings
@@ -87,8 +88,6 @@ def do(job: Job, data: Dataset, progress: Progress | None = None) -> EvaluationR
             return evaluate(
                 data, index=index, measures=job.measures, options=job.options, threads=job.threads, progress=progress
             )
-    from polyvec.encoder import Encoder
-
     return evaluate(
         data,
         encoder=Encoder(job.model, dim=job.dim, pool_factor=job.pool_factor),
