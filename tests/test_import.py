@@ -17,8 +17,8 @@ HEAVY = ("torch", "transformers", "sentence_transformers", "pyarrow", "matplotli
 # bottom-up: a module may import only from those above it
 ORDER = [
     "errors",
-    "atomic",
     "arguments",
+    "atomic",
     "data",
     "scoring",
     "encoder",

@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from polyvec.arguments import LARGEST, instance, list_of, local_path, thread_count, whole_number
 from polyvec.collection import Index
 from polyvec.demo import build_demo_index, load_demo, measure
 from polyvec.errors import InputError
+from polyvec.index.place import absolute
 from polyvec.index.views import open_view
 from polyvec.scoring import available_kernels, default_threads, maxsim_packed
 from polyvec.search import SearchOptions
@@ -143,6 +145,9 @@ def audit(
     The first result is the exact search, then the defaults, recall targets, and a curve of settings, cheapest first.
     Raises InputError where there are no queries or documents.
     """
+    instance("index", index, Index)
+    queries = [instance(f"queries[{i}]", one, AuditQuery) for i, one in enumerate(list_of("queries", queries))]
+    k, threads = whole_number("k", k, of="hits", most=LARGEST - 1), thread_count(threads, default_threads)
     if not queries:
         raise InputError("audit: no queries. Give some, or an index with documents to take them from.")
     facts = index.info()
@@ -153,7 +158,7 @@ def audit(
         "nbits": facts["nbits"],
         "k": k,
         "queries": len(queries),
-        "threads": threads or default_threads(),
+        "threads": threads,
     }
     settings = [("exact", SearchOptions(exact=True)), ("defaults", SearchOptions())]
     settings += [(f"recall={recall}", SearchOptions(recall=recall)) for recall in _RECALLS]
@@ -180,7 +185,8 @@ def _audited(
 
 def stretches(path: Path, *, count: int = _ASKED, seed: int = 0) -> list[AuditQuery]:
     """Queries cut from stored documents: up to 32 token vectors each, as search sees them. Fewer where documents are few."""
-    view = open_view(path)
+    count, seed = whole_number("count", count, of="queries"), whole_number("seed", seed, least=0)
+    view = open_view(absolute(local_path("path", path)))
     try:
         with view:
             segments = view.snapshot.segments

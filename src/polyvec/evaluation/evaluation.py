@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from polyvec.arguments import function, instance, thread_count, token_encoder
+from polyvec.arguments import function, instance, list_of, thread_count, token_encoder
 from polyvec.collection import DEFAULT_NBITS, Index
 from polyvec.data import Qrels, Query, Run
 from polyvec.errors import InputError
 from polyvec.evaluation.dataset import Dataset
 from polyvec.evaluation.measures import compute_measures
+from polyvec.provenance import checked_nbits
 from polyvec.scoring import default_threads
 from polyvec.search import Hit, SearchOptions
 
@@ -94,6 +95,7 @@ def evaluate(
     token_encoder("encoder", encoder)
     assert encoder is not None
     thread_count(threads, default_threads)
+    checked_nbits(nbits)
     compute_measures({}, {}, measures)  # a misspelt measure is said before the work
     with tempfile.TemporaryDirectory(prefix="polyvec-evaluate-") as folder:
         made, seconds = build(dataset, encoder, Path(folder) / "index.polyvec", nbits=nbits, progress=progress)
@@ -260,6 +262,8 @@ def tabulate(
 
     A pair "de-en" judges German queries on their English documents alone: qrels and run without the others.
     """
+    queries = [instance(f"queries[{i}]", query, Query) for i, query in enumerate(list_of("queries", queries))]
+    instance("document_languages", document_languages, dict)
     per_query = compute_measures(qrels, run, measures)
     language = {query.id: query.lang for query in queries if query.lang and query.id in qrels}
     by_lang = {lang: _mean([per_query[q] for q in ids], measures) for lang, ids in _grouped(language).items()}
