@@ -57,6 +57,21 @@ def _deep(levels: int = 5000) -> Any:
     return value
 
 
+class OwnError(Exception):
+    """What a function that a caller hands over raises; it comes out as it is."""
+
+
+def refuses(*_: Any, **__: Any) -> None:
+    raise OwnError
+
+
+class Anything:
+    """A class that can be called with whatever there is."""
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        pass
+
+
 class _Text(str):
     __slots__ = ()
 
@@ -75,7 +90,7 @@ def values(rng: random.Random) -> list[Any]:
         [{"id": "", "text": "z"}], [{"id": "z", "text": "z", "m": math.nan}], [{"id": "z", "text": "z", "m": {1, 2}}],
         [{"id": "z", "text": "z", "m": _deep()}], [{"id": "z", "text": "z", "metadata": {1: 2}}], [{"id": "\ud800",
         "text": "z"}],
-        _deep(), iter([]), iter(["tea"]), (x for x in [None]), range(3), object(), int, len, lambda *_: None,
+        _deep(), iter([]), iter(["tea"]), (x for x in [None]), range(3), object(), Anything, refuses, lambda *_: None,
         NotImplemented, ...,
         np.float32(1), np.int64(3), np.bool_(True), np.str_("tea"), np.float64("nan"), np.datetime64("2020-01-01"),
         one, one[0], np.ones((0, DIM)), np.ones((2, 3)), np.full((2, DIM), np.nan), np.full((2, DIM), 1e38), np.zeros((2, DIM)),

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from polyvec.arguments import function, instance, list_of, thread_count, token_encoder
+from polyvec.arguments import function, instance, list_of, number, thread_count, token_encoder
 from polyvec.collection import DEFAULT_NBITS, Index
 from polyvec.data import Qrels, Query, Run
 from polyvec.errors import InputError
@@ -184,7 +184,11 @@ def evaluate_index(
         raise InputError(f"{dataset.name}: no query has judgements.")
     threads = thread_count(threads, default_threads)
     compute_measures({}, {}, measures)
-    spent = seconds or {"encode": 0.0, "index": 0.0}
+    if settings is not None:
+        instance("settings", settings, dict)
+    spent = {"encode": 0.0, "index": 0.0} if seconds is None else instance("seconds", seconds, dict)
+    for name in ("encode", "index"):
+        number(f"seconds[{name!r}]", spent.get(name), "a number of seconds", lambda value: value >= 0)
     languages = dataset.check_judged(index.documents())
     run, encoding, searching = _searched(index, queries, options, threads, progress or _silent)
     facts = index.info()

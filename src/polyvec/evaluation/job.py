@@ -55,6 +55,10 @@ class Job:
     def __post_init__(self) -> None:
         if not isinstance(self.dataset, str):
             raise InputError(f"dataset={shown(self.dataset)}: expected a folder or irds:ID, as a string.")
+        for name in ("split", "model", "baseline"):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, str):
+                raise InputError(f"{name}={shown(value)}: expected a name, as a string, or None.")
         if self.dim is not None:
             whole_number("dim", self.dim, of="dimensions")
         if self.nbits is not None:

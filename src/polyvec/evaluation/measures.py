@@ -21,6 +21,8 @@ def compute_measures(qrels: Qrels, run: Run, measures: Sequence[str]) -> dict[st
     check_scores("qrels", qrels, whole=True)
     check_scores("run", run)
     measures = [name if isinstance(name, str) else shown(name) for name in list_of("measures", measures, ordered=True)]
+    if not measures:
+        raise InputError("measures: none given. Expected names such as nDCG@10, RR@10, R@100.")
     try:
         import ir_measures
     except ImportError as error:
