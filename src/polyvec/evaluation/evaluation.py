@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from polyvec.arguments import function, instance, list_of, number, thread_count, token_encoder
+from polyvec.arguments import function, instance, list_of, number, shown, thread_count, token_encoder
 from polyvec.collection import DEFAULT_NBITS, Index
 from polyvec.data import Qrels, Query, Run
 from polyvec.errors import InputError
@@ -268,7 +268,11 @@ def tabulate(
     """
     queries = [instance(f"queries[{i}]", query, Query) for i, query in enumerate(list_of("queries", queries))]
     instance("document_languages", document_languages, dict)
+    for document_id, lang in document_languages.items():
+        instance(f"document_languages[{shown(document_id)}]", lang, str)
     per_query = compute_measures(qrels, run, measures)
+    if not per_query:
+        raise InputError("qrels: no query has judgements. Give at least one.")
     language = {query.id: query.lang for query in queries if query.lang and query.id in qrels}
     by_lang = {lang: _mean([per_query[q] for q in ids], measures) for lang, ids in _grouped(language).items()}
     return {

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from polyvec.arguments import list_of, shown, whole_number
+from polyvec.arguments import instance, list_of, shown, whole_number
 from polyvec.data.judged import check_scores
 from polyvec.errors import InputError
 
@@ -80,6 +80,7 @@ def compare_measures(
     check_scores("theirs", theirs)
     measures = list(list_of("measures", measures, ordered=True))
     for name in measures:
+        instance("measures", name, str)
         lacking = [query_id for rows in (ours, theirs) for query_id, row in rows.items() if name not in row]
         if lacking:
             raise InputError(f"measures: query {lacking[0]!r} has no value for {shown(name)}.")
