@@ -107,9 +107,22 @@ const std::vector<const QuantiseKernel*>& quantise_kernels() {
   return kernels;
 }
 
+const std::vector<const EncoderKernel*>& encoder_kernels() {
+  static const std::vector<const EncoderKernel*> kernels = usable<EncoderKernel>({
+#if defined(POLYVEC_X86)
+      &encoder_avx512(), &encoder_avx2(),
+#endif
+#if defined(POLYVEC_NEON)
+      &encoder_dotprod(), &encoder_neon(),
+#endif
+      &encoder_scalar()});
+  return kernels;
+}
+
 const MaxsimKernel* find_maxsim_kernel(const std::string& name) { return found(maxsim_kernels(), name); }
 const CodesKernel* find_codes_kernel(const std::string& name) { return found(codes_kernels(), name); }
 const AssignKernel* find_assign_kernel(const std::string& name) { return found(assign_kernels(), name); }
 const QuantiseKernel* find_quantise_kernel(const std::string& name) { return found(quantise_kernels(), name); }
+const EncoderKernel* find_encoder_kernel(const std::string& name) { return found(encoder_kernels(), name); }
 
 }  // namespace polyvec

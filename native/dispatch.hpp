@@ -6,6 +6,7 @@
 
 #include "kernels/assign.hpp"
 #include "kernels/codes.hpp"
+#include "kernels/encoder.hpp"
 #include "kernels/maxsim.hpp"
 #include "kernels/quantise.hpp"
 
@@ -16,6 +17,7 @@ const std::vector<const MaxsimKernel*>& maxsim_kernels();
 const std::vector<const CodesKernel*>& codes_kernels();
 const std::vector<const AssignKernel*>& assign_kernels();
 const std::vector<const QuantiseKernel*>& quantise_kernels();
+const std::vector<const EncoderKernel*>& encoder_kernels();
 
 // The name POLYVEC_KERNEL holds, else empty.
 std::string forced_kernel();
@@ -26,5 +28,6 @@ const MaxsimKernel* find_maxsim_kernel(const std::string& name);
 const CodesKernel* find_codes_kernel(const std::string& name);
 const AssignKernel* find_assign_kernel(const std::string& name);
 const QuantiseKernel* find_quantise_kernel(const std::string& name);
+const EncoderKernel* find_encoder_kernel(const std::string& name);
 
 }  // namespace polyvec

@@ -54,12 +54,14 @@ def run(program: Path, *arguments: str) -> str:
 
 AVX2 = ["-mavx2", "-mfma", "-mf16c"]
 AVX512 = [*AVX2, "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl"]
+MORE = {"neon": ["dotprod"]}  # instruction sets that come with another
 FAMILIES = {
     "maxsim": (["maxsim"], []),
     "codes": (
         ["codes", "assign", "quantise"],
         ["kernels/probe", "kernels/gather", "candidates", "parallel"],
     ),
+    "encoder": (["encoder"], ["forward", "parallel"]),
 }
 
 
@@ -70,7 +72,7 @@ def test_avx2(tmp_path: Path, check: str) -> None:
     families, plain = FAMILIES[check]
     sources = [(CHECKS / f"check_{check}.cpp", []), *((NATIVE / f"{name}.cpp", []) for name in plain)]
     for family in families:
-        vnni = ["-mavx512vnni"] if family == "codes" else []
+        vnni = ["-mavx512vnni"] if family in ("codes", "encoder") else []
         sources += [
             (kernels / f"{family}_scalar.cpp", []),
             (kernels / f"{family}_avx2.cpp", AVX2),
@@ -91,8 +93,9 @@ def test_other_instruction_sets_through_simde(tmp_path: Path, name: str, define:
     sources = [(CHECKS / f"check_{check}.cpp", AVX2), *((NATIVE / f"{part}.cpp", []) for part in plain)]
     for family in families:
         sources.append((kernels / f"{family}_scalar.cpp", []))
-        if (own := kernels / f"{family}_{name}.cpp").exists():
-            sources.append((own, AVX2))
+        for part in (name, *MORE.get(name, ())):
+            if (own := kernels / f"{family}_{part}.cpp").exists():
+                sources.append((own, AVX2))
         if name == "avx512":
             sources.append((kernels / f"{family}_avx2.cpp", AVX2))
     flags = [f"-D{define}=1", "-DPOLYVEC_SIMDE=1", "-Wno-psabi"]

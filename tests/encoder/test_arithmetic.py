@@ -1,4 +1,4 @@
-"""fp32, bf16, int8 and the choice between them; packed and padded forward passes; other devices."""
+"""Arithmetic on torch: fp32, bf16, int8 and the choice between them; packed and padded forward passes; other devices."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def cosine(one: list[np.ndarray], other: list[np.ndarray]) -> float:
 
 @pytest.fixture(scope="module")
 def exact() -> Encoder:
-    return Encoder()
+    return Encoder(backend="torch")
 
 
 @pytest.mark.parametrize(("name", "least"), [("bf16", 0.995), ("int8", 0.99)])
 def test_other_arithmetic_stays_near_fp32(exact: Encoder, name: str, least: float) -> None:
-    other = Encoder(precision=name)  # type: ignore[arg-type]
+    other = Encoder(backend="torch", precision=name)  # type: ignore[arg-type]
     assert other.precision == name
     assert cosine(exact.encode_document(DOCUMENTS), other.encode_document(DOCUMENTS)) > least
     assert other.fingerprint == exact.fingerprint
@@ -38,7 +38,7 @@ def test_auto_takes_int8_where_it_is_faster_and_agrees(
     monkeypatch: pytest.MonkeyPatch, speedup: float, chosen: str
 ) -> None:
     monkeypatch.setattr(precision, "_speedup", lambda *_: speedup)
-    encoder = Encoder(precision="auto")
+    encoder = Encoder(backend="torch", precision="auto")
     assert encoder.precision == chosen
     assert encoder.precision_choice is not None
     assert encoder.precision_choice.cosine > 0.99
@@ -48,7 +48,7 @@ def test_auto_keeps_fp32_where_int8_does_not_agree(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(precision, "_speedup", lambda *_: 3.0)
     monkeypatch.setattr(precision, "_int8", lambda weight, bias, largest: lambda x: torch.randn(len(x), len(weight)))
     torch.manual_seed(0)
-    assert Encoder(precision="auto").precision == "fp32"
+    assert Encoder(backend="torch", precision="auto").precision == "fp32"
 
 
 def test_outlying_dimensions_keep_their_precision() -> None:
@@ -73,7 +73,7 @@ def test_packed_equals_padded(tmp_path: Path, kind: str) -> None:
         make_xlm_roberta(tmp_path / "m")
     else:
         make_modernbert(tmp_path / "m")
-    encoder = Encoder(tmp_path / "m")
+    encoder = Encoder(tmp_path / "m", backend="torch")
     assert encoder.packed
     texts = ["hello world", "hello " * 90, "what is light", "what is sugar", "a"]
     packed = encoder.encode_document(texts)
@@ -131,24 +131,24 @@ def make_modernbert(folder: Path) -> None:
 def test_int8_needs_a_backbone_that_can(tmp_path: Path) -> None:
     make_modernbert(tmp_path / "m")
     with pytest.raises(InputError, match="modernbert"):
-        Encoder(tmp_path / "m", precision="int8")
-    assert Encoder(tmp_path / "m", precision="auto").precision == "fp32"
+        Encoder(tmp_path / "m", backend="torch", precision="int8")
+    assert Encoder(tmp_path / "m", backend="torch", precision="auto").precision == "fp32"
 
 
 def test_int8_queries_work(exact: Encoder) -> None:
-    assert cosine(exact.encode_query(QUERIES), Encoder(precision="int8").encode_query(QUERIES)) > 0.98
+    assert cosine(exact.encode_query(QUERIES), Encoder(backend="torch", precision="int8").encode_query(QUERIES)) > 0.98
 
 
 def test_a_device_that_is_not_here_is_one_plain_line() -> None:
     with pytest.raises(InputError, match="device='cuda:7'") as caught:
-        Encoder(device="cuda:7")
+        Encoder(backend="torch", device="cuda:7")
     assert "\n" not in str(caught.value)
 
 
 def test_threads_are_set_for_the_process() -> None:
     before = torch.get_num_threads()
     try:
-        Encoder(threads=1)
+        Encoder(backend="torch", threads=1)
         assert torch.get_num_threads() == 1
     finally:
         torch.set_num_threads(before)
@@ -157,5 +157,8 @@ def test_threads_are_set_for_the_process() -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("name", ["fp32", "bf16", "fp16", "auto"])
 def test_on_a_gpu(exact: Encoder, name: str) -> None:
-    gpu = Encoder(device="cuda", precision=name)  # type: ignore[arg-type]
-    assert cosine(Encoder(device="cpu").encode_document(DOCUMENTS), gpu.encode_document(DOCUMENTS)) > 0.995
+    gpu = Encoder(backend="torch", device="cuda", precision=name)  # type: ignore[arg-type]
+    assert (
+        cosine(Encoder(backend="torch", device="cpu").encode_document(DOCUMENTS), gpu.encode_document(DOCUMENTS))
+        > 0.995
+    )

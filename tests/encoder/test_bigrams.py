@@ -69,7 +69,7 @@ def test_vectors_are_the_plain_ones_and_the_bigrams(tmp_path: Path) -> None:
 
 
 def test_neighbours_in_a_batch_and_padding_do_not_matter() -> None:
-    encoder = Encoder(bigrams=0.65)
+    encoder = Encoder(bigrams=0.65, backend="torch")
     together = encoder.encode_document(TEXTS)
     for text, vectors in zip(TEXTS, together, strict=True):
         np.testing.assert_allclose(encoder.encode_document(text), vectors, atol=1e-5)
@@ -98,7 +98,7 @@ def test_saved_loaded_by_stock_and_taken_out_again(tmp_path: Path) -> None:
 def test_markers_count_as_special(tmp_path: Path) -> None:
     """The first word of a question and of a document are the same bigram, though different markers stand before them."""
     make_jina(tmp_path / "m")
-    encoder = Encoder(tmp_path / "m", bigrams=0.65)
+    encoder = Encoder(tmp_path / "m", bigrams=0.65, backend="torch")
     special = set(bigrams_of(encoder.model).special_ids)
     markers = encoder.model.tokenizer.convert_tokens_to_ids(["[QueryMarker]", "[DocumentMarker]"])
     assert special >= {*markers, *encoder.model.tokenizer.all_special_ids}

@@ -33,7 +33,7 @@ def test_good_checkpoints_pass(tmp_path: Path, kind: str) -> None:
 
 def test_a_model_in_training_passes_too(tmp_path: Path) -> None:
     make_jina(tmp_path / "m", heads=(16, 8))
-    encoder = Encoder(tmp_path / "m")
+    encoder = Encoder(tmp_path / "m", backend="torch")
     assert not encoder.model.training
     encoder.model.train()
     assert examine(encoder).ok
@@ -45,7 +45,7 @@ def failed(encoder: Encoder) -> set[str]:
 
 def test_a_split_marker_is_found(tmp_path: Path) -> None:
     make_stanford(tmp_path / "m")
-    encoder = Encoder(tmp_path / "m")
+    encoder = Encoder(tmp_path / "m", backend="torch")
     encoder._tokens._backend = type(encoder._tokens._backend).from_str(
         json.dumps({**json.loads(encoder._tokens._backend.to_str()), "added_tokens": []})
     )
@@ -54,7 +54,7 @@ def test_a_split_marker_is_found(tmp_path: Path) -> None:
 
 def test_a_changed_projection_is_found(tmp_path: Path) -> None:
     make_jina(tmp_path / "m")
-    encoder = Encoder(tmp_path / "m")
+    encoder = Encoder(tmp_path / "m", backend="torch")
     forward = encoder._forward
     project = forward._project
     forward._project = lambda hidden, ids: project(hidden, ids).roll(1, -1)  # type: ignore[method-assign]
@@ -70,7 +70,7 @@ def test_mask_tokens_handled_the_other_way_round_are_found(tmp_path: Path) -> No
 
 def test_vectors_that_are_not_numbers_are_found(tmp_path: Path) -> None:
     make_jina(tmp_path / "m")
-    encoder = Encoder(tmp_path / "m")
+    encoder = Encoder(tmp_path / "m", backend="torch")
     with torch.no_grad():
         encoder.model[1].linear.weight.fill_(float("nan"))
     assert "every vector has length 1" in failed(encoder)

@@ -132,8 +132,8 @@ def edit(folder: Path, change: object) -> None:
     ("change", "named"),
     [
         (lambda s: s.pop("linear.weight"), "linear.weight"),
-        (lambda s: s.pop("roberta.encoder.layers.1.mixer.Wqkv.bias"), "layers.1.self_attn.k_proj.bias"),
-        (lambda s: s.pop("roberta.emb_ln.weight"), "embeddings.LayerNorm.weight"),
+        (lambda s: s.pop("roberta.encoder.layers.1.mixer.Wqkv.bias"), "encoder.layers.1.mixer.Wqkv.bias"),
+        (lambda s: s.pop("roberta.emb_ln.weight"), "emb_ln.weight"),
         (lambda s: s.update({"roberta.extra.weight": s["linear.weight"].clone()}), "extra.weight"),
         (lambda s: s.update({"linear.weight": s["linear.weight"][:, :8].clone()}), "projection"),
         (

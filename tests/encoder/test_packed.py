@@ -83,12 +83,6 @@ def test_a_folder_in_the_way_is_left_alone(native: Path) -> None:
     assert not is_packed(native)
 
 
-def test_other_backends_are_told_to_unpack(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("polyvec.encoder.loading.find_spec", lambda name: object())
-    with pytest.raises(ModelError, match="write it unpacked first"):
-        Encoder(backend="onnx")
-
-
 def test_tables_come_back_within_half_a_step(native: Path) -> None:
     original = Encoder(native).model[0].model.state_dict()
     name = next(name for name in original if name.endswith("word_embeddings.weight"))

@@ -26,7 +26,7 @@ from polyvec.cli.render import console, human_bytes, line, print_done, print_jso
 @click.command()
 @click.argument("checkpoint", metavar="[CHECKPOINT]", type=NAME, required=False)
 @dim_option
-@click.option("--backend", type=click.Choice(["torch", "onnx", "openvino"]), default="torch", show_default=True)
+@click.option("--backend", type=click.Choice(["auto", "native", "torch"]), default="auto", show_default=True)
 @json_option
 def doctor(checkpoint: str | None, dim: int | None, backend: str, as_json: bool) -> int:
     """Show what a checkpoint says of itself, and test it.

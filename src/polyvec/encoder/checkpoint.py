@@ -33,7 +33,7 @@ class Located:
     is_default: bool = False
 
 
-def locate(model: str | os.PathLike[str] | None, *, backend: str = "torch") -> Located:
+def locate(model: str | os.PathLike[str] | None) -> Located:
     """The folder of a checkpoint; a hub name is taken from the cache, or downloaded where it is not there.
 
     model: None for the default model, a folder, or a name such as "owner/model".
@@ -60,7 +60,7 @@ def locate(model: str | os.PathLike[str] | None, *, backend: str = "torch") -> L
         raise ModelError(
             f"There is no folder {text}. Give an existing folder, or a Hugging Face name such as owner/model."
         )
-    return Located(_from_hub(text, backend), text)
+    return Located(_from_hub(text), text)
 
 
 def _default_folder() -> Path:
@@ -77,13 +77,11 @@ def _english_folder() -> Path | None:
     return folder if folder is not None and (folder / "model.safetensors").is_file() else None
 
 
-def _from_hub(name: str, backend: str) -> Path:
+def _from_hub(name: str) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
 
     patterns = [*_SMALL_FILES, "*.safetensors"]
-    if backend != "torch":
-        patterns += [f"{backend}/*"]
     try:
         return _complete(snapshot_download(name, allow_patterns=patterns, local_files_only=True))
     except (LocalEntryNotFoundError, FileNotFoundError):

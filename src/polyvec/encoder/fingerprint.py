@@ -15,23 +15,53 @@ from typing import Any
 _SAMPLES, _BLOCK = 1024, 4096  # bytes read of a large file: 4 MiB, evenly spread, beside its header and its end
 _WEIGHTS = ("*.safetensors", "*.bin")
 _NOISE = frozenset({"transformers_version", "_name_or_path", "architectures", "torch_dtype", "dtype", "auto_map"})
-_PROBE = "Photosynthese, 光合作用 в листьях: ไทย नमस्ते مرحبا 1234567890 naïve e\u0301"
+PROBE = "Photosynthese, 光合作用 в листьях: ไทย नमस्ते مرحبا 1234567890 naïve e\u0301"
 
 
 def fingerprint(folder: Path | None, model: Any, settings: dict[str, Any]) -> str:
     """16 hexadecimal digits. folder: where the weights lie, None for a model that is in memory only."""
-    digest = hashlib.sha256()
+    probe = model.tokenizer(PROBE)["input_ids"]
     if folder is not None:
-        for pattern in _WEIGHTS:
-            for path in sorted(folder.rglob(pattern)):
-                if not any(part in ("onnx", "openvino") for part in path.relative_to(folder).parts):
-                    _add_file(digest, path, path.relative_to(folder).as_posix())
-    else:
-        _add_memory(digest, model)
-    config = {key: value for key, value in model[0].config.to_dict().items() if key not in _NOISE}
-    probe = model.tokenizer(_PROBE)["input_ids"]
-    digest.update(json.dumps([config, probe, len(model.tokenizer), settings], sort_keys=True, default=str).encode())
-    return digest.hexdigest()[:16]
+        return fingerprint_of(folder, _config_of(folder), probe, len(model.tokenizer), settings)
+    digest = hashlib.sha256()
+    _add_memory(digest, model)
+    return _finished(digest, model[0].config.to_dict(), probe, len(model.tokenizer), settings)
+
+
+def _config_of(folder: Path) -> dict[str, Any]:
+    """config.json of the backbone, which lies in the folder's root or where modules.json says."""
+    root = folder
+    if (folder / "modules.json").is_file():
+        root = folder / json.loads((folder / "modules.json").read_text(encoding="utf-8"))[0]["path"]
+    found: dict[str, Any] = json.loads((root / "config.json").read_text(encoding="utf-8"))
+    return found
+
+
+def fingerprint_of(
+    folder: Path, config: dict[str, Any], probe: list[int], vocabulary: int, settings: dict[str, Any]
+) -> str:
+    """The fingerprint of a folder's model, whatever runs it.
+
+    Args:
+        folder: where the weights lie.
+        config: the backbone's config.json.
+        probe: token ids of PROBE.
+        vocabulary: number of tokens.
+        settings: everything else that changes document vectors.
+    """
+    digest = hashlib.sha256()
+    for pattern in _WEIGHTS:
+        for path in sorted(folder.rglob(pattern)):
+            if not any(part in ("onnx", "openvino") for part in path.relative_to(folder).parts):
+                _add_file(digest, path, path.relative_to(folder).as_posix())
+    return _finished(digest, config, probe, vocabulary, settings)
+
+
+def _finished(digest: Any, config: dict[str, Any], probe: list[int], vocabulary: int, settings: dict[str, Any]) -> str:
+    config = {key: value for key, value in config.items() if key not in _NOISE and value is not None}
+    digest.update(json.dumps([config, probe, vocabulary, settings], sort_keys=True, default=str).encode())
+    found: str = digest.hexdigest()[:16]
+    return found
 
 
 def _add_file(digest: Any, path: Path, name: str) -> None:

@@ -158,8 +158,7 @@ def _lean_backbone(model: MultiVectorEncoder, linear: MakeLinear | None) -> Lean
 def can_pack(model: MultiVectorEncoder) -> bool:
     backbone = model[0]
     return (
-        backbone.backend == "torch"
-        and model.device.type == "cpu"  # a GPU would rather have one padded call than many small ones
+        model.device.type == "cpu"  # a GPU would rather have one padded call than many small ones
         and backbone.transformer_task == "feature-extraction"
         and backbone.config.model_type in _PACKED_BACKBONES
     )

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,7 @@ from polyvec.encoder.loaded import Kind, Loaded
 from polyvec.encoder.packed import is_packed, unpacked_backbone
 from polyvec.encoder.published import is_jina, load_published
 from polyvec.encoder.strict import assemble, build_encoder, build_transformer, one_line_errors, quiet
-from polyvec.errors import InputError, MissingExtraError, ModelError
+from polyvec.errors import InputError, ModelError
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
@@ -31,7 +30,6 @@ _HEADS_SEED = 0
 def load(
     located: Located,
     *,
-    backend: str = "torch",
     device: str | None = None,
     dtype: str = "float32",
     heads: Sequence[int] | None = None,
@@ -41,9 +39,6 @@ def load(
     dtype: of the weights in memory · heads: sizes of new, untrained heads for a plain encoder.
     Raises ModelError for a folder that is no checkpoint or whose weights do not fit.
     """
-    if backend != "torch" and find_spec("optimum") is None:
-        extra = "polyvec[onnx]" if backend == "onnx" else "sentence-transformers[openvino]"
-        raise MissingExtraError(f"backend={backend!r} needs packages that are not installed: pip install '{extra}'.")
     with quiet(), one_line_errors(located.name):
         kind = kind_of(located.folder)
         if heads is not None and kind != "plain":
@@ -51,16 +46,12 @@ def load(
                 f"heads={tuple(heads)}: {located.name} has a projection already; new heads go on a plain encoder."
             )
         if kind in ("native", "pylate"):
-            model = _load_native(located.folder, backend=backend, device=device, dtype=dtype)
+            model = _load_native(located.folder, device=device, dtype=dtype)
             return Loaded(model, located, kind)
         if kind in ("stanford", "jina"):
-            if kind == "jina" and backend != "torch":
-                raise InputError(
-                    f"backend={backend!r}: convert {located.name} to a native folder first (polyvec convert)."
-                )
-            model, unusual = load_published(located, jina=kind == "jina", backend=backend, device=device, dtype=dtype)
+            model, unusual = load_published(located, jina=kind == "jina", device=device, dtype=dtype)
             return Loaded(model, located, kind, unusual)
-        return _load_plain(located, heads, backend=backend, device=device, dtype=dtype)
+        return _load_plain(located, heads, device=device, dtype=dtype)
 
 
 def check_text_model(model: MultiVectorEncoder, name: str) -> None:
@@ -92,19 +83,15 @@ def kind_of(folder: Path) -> Kind:
     return "stanford" if "HF_ColBERT" in ((config or {}).get("architectures") or []) else "plain"
 
 
-def _load_native(folder: Path, *, backend: str, device: str | None, dtype: str) -> MultiVectorEncoder:
+def _load_native(folder: Path, *, device: str | None, dtype: str) -> MultiVectorEncoder:
     """A folder with modules.json; its backbone may be packed."""
     if not is_packed(folder):
-        return build_encoder(folder, backend=backend, device=device, dtype=dtype)
-    if backend != "torch":
-        raise ModelError(f"backend={backend!r}: {folder.name} is packed; write it unpacked first (Encoder().save).")
+        return build_encoder(folder, device=device, dtype=dtype)
     ready = unpacked_backbone(folder, dtype)
-    return build_encoder(folder, backend=backend, device=device, dtype=dtype, ready=ready)
+    return build_encoder(folder, device=device, dtype=dtype, ready=ready)
 
 
-def _load_plain(
-    located: Located, heads: Sequence[int] | None, *, backend: str, device: str | None, dtype: str
-) -> Loaded:
+def _load_plain(located: Located, heads: Sequence[int] | None, *, device: str | None, dtype: str) -> Loaded:
     """An encoder without token projection: its hidden states are the vectors, or new heads are put on them."""
     import torch
     from sentence_transformers.base.modules import Normalize
@@ -112,7 +99,7 @@ def _load_plain(
 
     from polyvec.encoder.heads import MatryoshkaHeads
 
-    transformer = build_transformer(located.folder, backend=backend, dtype=dtype)
+    transformer = build_transformer(located.folder, dtype=dtype)
     modules: list[Any] = [transformer]
     unusual = ["it has no projection: token vectors are its hidden states"]
     if heads is not None:

@@ -17,14 +17,14 @@ Augmentation = Literal["fixed", "min", "none"]
 Skiplist = Literal["none", "stanford", "unicode"]
 LongDocuments = Literal["cut", "window"]
 Precision = Literal["fp32", "bf16", "fp16", "int8", "auto"]
-Backend = Literal["torch", "onnx", "openvino"]
+Backend = Literal["auto", "native", "torch"]
 
 _CHOICES: dict[str, tuple[str, ...]] = {
     "query_augmentation": ("fixed", "min", "none"),
     "skiplist": ("none", "stanford", "unicode"),
     "long_documents": ("cut", "window"),
     "precision": ("fp32", "bf16", "fp16", "int8", "auto"),
-    "backend": ("torch", "onnx", "openvino"),
+    "backend": ("auto", "native", "torch"),
 }
 _OPTIONAL_CHOICES = ("query_augmentation", "skiplist")
 
@@ -46,9 +46,11 @@ class EncoderOptions:
     bigrams: float | None = None  # weight of neighbouring tokens' hash in each vector; 0 takes it out
     pool_factor: float = 1.0  # keep about 1/pool_factor of a document's vectors
     precision: Precision = "fp32"  # arithmetic; auto measures this machine
-    backend: Backend = "torch"
+    backend: Backend = "auto"  # native kernels where they have what the model needs, else torch
     device: str | None = None  # None: a GPU where there is one
-    threads: int | None = None  # torch's threads, for the whole process; None leaves them alone
+    threads: int | None = (
+        None  # native: every processor by default; torch: for the whole process, None leaves them alone
+    )
     batch_tokens: int = 4096  # tokens a forward pass may hold
 
     def __post_init__(self) -> None:

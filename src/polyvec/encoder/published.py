@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from polyvec.encoder.checkpoint import Located
+from polyvec.encoder.native.tensors import read_tensors
 from polyvec.encoder.options import Skiplist
 from polyvec.encoder.skiplist import skiplist_pieces
 from polyvec.encoder.strict import assemble, build_transformer, check_keys
@@ -41,7 +42,7 @@ _shown_licences: set[str] = set()
 
 
 def load_published(
-    located: Located, *, jina: bool, backend: str, device: str | None, dtype: str
+    located: Located, *, jina: bool, device: str | None, dtype: str
 ) -> tuple[MultiVectorEncoder, list[str]]:
     """The model of a Stanford or Jina folder, and what was unusual about it."""
     from sentence_transformers.base.modules import Normalize
@@ -63,9 +64,9 @@ def load_published(
     }
     ready = _jina_backbone(located, state, dtype, unusual) if jina else None
     if jina:
-        _tell_licence(located)
+        tell_licence(located)
     del state
-    transformer = build_transformer(located.folder, backend=backend, dtype=dtype, ready=ready, **knobs)
+    transformer = build_transformer(located.folder, dtype=dtype, ready=ready, **knobs)
     markers = {"query": metadata["query_token_id"], "document": metadata["doc_token_id"]}
     _register_markers(transformer.tokenizer, markers, located.name, transformer.config.vocab_size)
     rule: Skiplist = "stanford" if metadata.get("mask_punctuation", True) else "none"
@@ -104,12 +105,9 @@ def _metadata(folder: Path, unusual: list[str]) -> dict[str, Any]:
 
 def weight_names(folder: Path) -> list[str]:
     """Names of the weights in a folder's root, without reading the values where the format allows it."""
-    from safetensors import safe_open
-
     names: list[str] = []
     for path in sorted(folder.glob("*.safetensors")):
-        with safe_open(path, framework="pt") as file:
-            names += file.keys()
+        names += read_tensors(path)
     return names or list(_read_bin(folder))
 
 
@@ -277,7 +275,7 @@ def licence(folder: Path) -> str | None:
     return found[1].strip("'\"") if found else None
 
 
-def _tell_licence(located: Located) -> None:
+def tell_licence(located: Located) -> None:
     """Say once a process under which licence Jina's weights are."""
     if located.name not in _shown_licences:
         _shown_licences.add(located.name)

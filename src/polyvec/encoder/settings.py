@@ -227,8 +227,7 @@ def max_length(model: MultiVectorEncoder) -> int:
     backbone = model[0]
     positions = getattr(backbone.config, "max_position_embeddings", None)
     if isinstance(positions, int) and positions > 0:
-        offset = position_offset(backbone.model) if backbone.backend == "torch" else 0
-        return positions - offset
+        return positions - position_offset(backbone.model)
     return int(min(backbone.tokenizer.model_max_length, _UNLIMITED))
 
 

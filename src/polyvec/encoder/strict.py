@@ -45,9 +45,7 @@ def _some(keys: list[str]) -> str:
     return ", ".join(keys[:6]) + (", ..." if len(keys) > 6 else "")
 
 
-def build_transformer(
-    folder: Path, *, backend: str, dtype: str, ready: tuple[Any, Any] | None = None, **knobs: Any
-) -> Any:
+def build_transformer(folder: Path, *, dtype: str, ready: tuple[Any, Any] | None = None, **knobs: Any) -> Any:
     """A Transformer module from a folder, every weight accounted for.
 
     ready: (config, model) made already; then only the tokenizer is read from the folder · knobs: of the module itself.
@@ -55,8 +53,7 @@ def build_transformer(
     local: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     module = _strict_transformer(ready)(
         str(folder),
-        backend=backend,
-        model_kwargs={**local, **({"dtype": dtype} if backend == "torch" else {})},
+        model_kwargs={**local, "dtype": dtype},
         processor_kwargs=dict(local),
         config_kwargs=dict(local),
         **knobs,
@@ -66,7 +63,7 @@ def build_transformer(
 
 
 def build_encoder(
-    folder: Path, *, backend: str, device: str | None, dtype: str, ready: tuple[Any, Any] | None = None
+    folder: Path, *, device: str | None, dtype: str, ready: tuple[Any, Any] | None = None
 ) -> MultiVectorEncoder:
     """A MultiVectorEncoder from a folder with modules.json, every weight accounted for.
 
@@ -78,8 +75,7 @@ def build_encoder(
         str(folder),
         device=device,
         local_files_only=True,
-        backend=backend,
-        model_kwargs={"dtype": dtype} if backend == "torch" else None,
+        model_kwargs={"dtype": dtype},
     )
     model.__class__ = MultiVectorEncoder
     for module in model:
@@ -109,8 +105,6 @@ def _strict_transformer(ready: tuple[Any, Any] | None = None) -> Any:
         ) -> Any:
             if ready is not None:
                 return ready[1]
-            if backend != "torch":
-                return super()._load_model(model_name_or_path, task, config, backend, *args, **kwargs)
             kwargs["output_loading_info"] = True
             model, info = super()._load_model(model_name_or_path, task, config, backend, *args, **kwargs)
             left_over = [key for key in info["unexpected_keys"] if not (_is_stanford(config) and _HEADS.match(key))]

@@ -68,10 +68,8 @@ class TextTokenizer:
                 f"The tokenizer {type(tokenizer).__name__} gives no character offsets. Convert it to a fast tokenizer "
                 "(tokenizer.json) first."
             )
-        from tokenizers import Tokenizer
-
         self.layout = layout
-        self._backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+        self._backend = _own_backend(tokenizer)
         self._backend.no_truncation()
         self._backend.no_padding()
         self._special = _special_tokens(self._backend)
@@ -168,6 +166,15 @@ class TextTokenizer:
         if keep is not None:
             kept &= keep
         return Piece(raw.ids, raw.offsets, kept, len(raw.ids), truncated)
+
+
+def _own_backend(tokenizer: Any) -> Any:
+    """The `tokenizers.Tokenizer` inside; a copy of it, unless it was made for an encoder and nobody else uses it."""
+    if getattr(tokenizer, "unshared", False):
+        return tokenizer.backend_tokenizer
+    from tokenizers import Tokenizer
+
+    return Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
 
 
 @dataclass(frozen=True, slots=True)

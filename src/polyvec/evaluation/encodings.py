@@ -29,9 +29,9 @@ class Encodings:
     def __init__(self, model: str | None, dims: Iterable[int | None] = (None,)) -> None:
         self._model = model
         self._kept: dict[tuple[int, str, str], Encoded] = {}
-        self._encoder = Encoder(model)
+        self._encoder = Encoder(model, backend="torch")  # whose modules are exchanged below
         self._slices = _widened(self._encoder, sorted({self._encoder.dim if dim is None else dim for dim in dims}))
-        self._own = self._encoder.dim if self._slices is None else Encoder(model).dim
+        self._own = self._encoder.dim if self._slices is None else Encoder(model, backend="torch").dim
         self._views: dict[tuple[int, float], Encoder] = {}
         self._others: dict[int, Encoder] = {}
 
@@ -39,7 +39,7 @@ class Encodings:
         """An encoder of this head and pooling that shares what was encoded before."""
         key = (self._own if dim is None else dim, pool_factor)
         if key not in self._views:
-            plain = Encoder(self._model, dim=dim, pool_factor=pool_factor)
+            plain = Encoder(self._model, dim=dim, pool_factor=pool_factor, backend="torch")
             self._views[key] = cast(Encoder, _View(plain, self, key[0]))
         return self._views[key]
 
@@ -60,7 +60,7 @@ class Encodings:
 
     def _other(self, dim: int) -> Encoder:
         if dim not in self._others:
-            self._others[dim] = Encoder(self._model, dim=dim)
+            self._others[dim] = Encoder(self._model, dim=dim, backend="torch")
         return self._others[dim]
 
 

@@ -103,7 +103,7 @@ def start(recipe: Recipe) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder, quiet():
         save_vocabulary(tokenizer, Path(folder))
         model.save_pretrained(folder)
-        transformer = build_transformer(Path(folder), backend="torch", dtype="float32",
+        transformer = build_transformer(Path(folder), dtype="float32",
                                         document_length=settings.document_length)  # fmt: skip
         heads = MatryoshkaHeads(model.config.hidden_size, settings.heads)
         for size in settings.heads:

@@ -44,7 +44,7 @@ class Student(nn.Module):
             padded = {"query_augmentation": "fixed", "query_length": query_length, "attend_to_mask": attend_to_mask}
         if bigrams:
             padded["bigrams"] = bigrams
-        self.encoder = Encoder(Path(folder), device="cpu", **padded)
+        self.encoder = Encoder(Path(folder), device="cpu", backend="torch", **padded)
         model = self.encoder.model
         heads = next((module for module in model if isinstance(module, MatryoshkaHeads)), None)
         if heads is None:

@@ -32,7 +32,7 @@ class Transfer(Stage):
         settings = recipe.model
         self._recipe = recipe
         self.student = Student(settings.start, tied=settings.tied, dropout=settings.dropout)
-        self._teacher = Encoder(settings.teacher or TEACHER)
+        self._teacher = Encoder(settings.teacher or TEACHER, backend="torch")
         self._known: dict[str, Any] = {}
         self._bytes = 0
         sizes = self.student.heads.sizes

@@ -1,0 +1,151 @@
+"""Texts in, token vectors out, as a stream: what every encoder does around its forward pass.
+
+Reads ahead a bounded window of texts, sorts it by length, batches, and gives results back in the order they came. Knows neither
+models nor torch.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Protocol, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from polyvec.arguments import function, list_of
+from polyvec.encoder.batches import checked, token_batches, windows
+from polyvec.encoder.encoded import Encoded
+from polyvec.encoder.options import EncoderOptions
+from polyvec.encoder.tokens import Layout, Piece, TextTokenizer
+
+logger = logging.getLogger(__name__)
+
+Vectors = npt.NDArray[np.float32]
+Progress = Callable[[int], None]
+
+
+class ForwardPass(Protocol):
+    """Batches of token ids -> unit vectors. packed: whether a batch holds no padding."""
+
+    packed: bool
+
+    def __call__(self, pieces: Sequence[Piece]) -> list[Vectors]:
+        """Unit vectors of every token of every piece, in the order given."""
+
+
+class StreamingEncoder:
+    """An encoder but for its model: a subclass sets the attributes below before it is used."""
+
+    options: EncoderOptions
+    layout: Layout
+    _tokens: TextTokenizer
+    _forward: ForwardPass
+
+    @property
+    def packed(self) -> bool:
+        """Whether batches hold no padding."""
+        return self._forward.packed
+
+    @property
+    def document_length(self) -> int:
+        """Tokens of a document that are encoded, markers and special tokens included."""
+        return min(self.layout.document_length, self.layout.max_length)
+
+    @property
+    def query_length(self) -> int:
+        """Tokens that short queries are padded to; the model's limit where they are not padded."""
+        return self.layout.max_length if self.layout.augmentation == "none" else self.layout.query_length
+
+    @overload
+    def encode_query(self, texts: str) -> Vectors: ...  # type: ignore[overload-overlap]  # a string is iterable too
+    @overload
+    def encode_query(self, texts: Iterable[str]) -> list[Vectors]: ...
+    def encode_query(self, texts: str | Iterable[str]) -> Vectors | list[Vectors]:
+        """Token vectors of queries: (t, dim) float32, unit rows; one array for one string, a list for several.
+
+        Raises InputError naming the position of a text that is empty, not text, or not valid Unicode.
+        """
+        if isinstance(texts, str):
+            return next(self.encode_queries([texts])).vectors
+        return [encoded.vectors for encoded in self.encode_queries(texts)]
+
+    @overload
+    def encode_document(self, texts: str) -> Vectors: ...  # type: ignore[overload-overlap]
+    @overload
+    def encode_document(self, texts: Iterable[str]) -> list[Vectors]: ...
+    def encode_document(self, texts: str | Iterable[str]) -> Vectors | list[Vectors]:
+        """Token vectors of documents: (t, dim) float32, unit rows; one array for one string, a list for several.
+
+        Raises InputError as `encode_query` does.
+        """
+        if isinstance(texts, str):
+            return next(self.encode_documents([texts])).vectors
+        return [encoded.vectors for encoded in self.encode_documents(texts)]
+
+    def encode_queries(self, texts: Iterable[str], *, progress: Progress | None = None) -> Iterator[Encoded]:
+        """Encode a stream of queries in order; memory does not grow with the stream."""
+        function("progress", progress)
+        return self._queries(checked(list_of("texts", texts), "query"), progress)
+
+    def _queries(self, texts: Iterator[str], progress: Progress | None) -> Iterator[Encoded]:
+        for window in windows(texts, self.options.batch_tokens):
+            yield from self._run([[piece] for piece in self._tokens.queries(window)], "query", progress)
+
+    def encode_documents(self, texts: Iterable[str], *, progress: Progress | None = None) -> Iterator[Encoded]:
+        """Encode a stream of documents in order; memory does not grow with the stream.
+
+        progress: called with the number of documents just encoded. A warning counts the documents that were cut.
+        """
+        function("progress", progress)
+        return self._counted(self._documents(checked(list_of("texts", texts), "document"), progress))
+
+    def _counted(self, stream: Iterator[Encoded]) -> Iterator[Encoded]:
+        cut = total = 0
+        try:
+            for encoded in stream:
+                total += 1
+                cut += encoded.truncated
+                yield encoded
+        finally:
+            if cut:
+                logger.warning(
+                    "%d of %d documents are longer than document_length=%d tokens; their ends were not encoded. Raise "
+                    "document_length, or encode them whole with long_documents='window'.",
+                    cut,
+                    total,
+                    self.document_length,
+                )
+
+    def _documents(self, texts: Iterator[str], progress: Progress | None) -> Iterator[Encoded]:
+        for window in windows(texts, self.options.batch_tokens):
+            yield from self._run(self._tokens.documents(window), "document", progress)
+
+    def _run(self, texts: list[list[Piece]], task: str, progress: Progress | None) -> Iterator[Encoded]:
+        """Forward passes over the pieces of some texts; yields in order as soon as a text's pieces are done."""
+        flat = [piece for pieces in texts for piece in pieces]
+        lengths = [len(piece) for piece in flat]
+        vectors: list[Vectors | None] = [None] * len(flat)
+        first_piece = np.cumsum([0] + [len(pieces) for pieces in texts]).tolist()
+        left = [len(pieces) for pieces in texts]
+        owner = [i for i, pieces in enumerate(texts) for _ in pieces]
+        for batch in token_batches(lengths, self.options.batch_tokens, padded=not self._forward.packed):
+            finished = 0
+            for position, result in zip(batch, self._forward([flat[i] for i in batch]), strict=True):
+                vectors[position] = result[flat[position].keep]
+                left[owner[position]] -= 1
+                finished += left[owner[position]] == 0
+            if progress is not None and finished:
+                progress(finished)
+        for i, pieces in enumerate(texts):
+            parts = vectors[first_piece[i] : first_piece[i + 1]]
+            yield self._pool(self._assemble(pieces, parts), task)  # type: ignore[arg-type]
+
+    def _assemble(self, pieces: list[Piece], vectors: list[Vectors]) -> Encoded:
+        ids = np.concatenate([piece.ids[piece.keep] for piece in pieces]).astype(np.int32)
+        rows = np.ascontiguousarray(vectors[0] if len(vectors) == 1 else np.concatenate(vectors))
+        return Encoded(rows, ids, np.concatenate([piece.offsets[piece.keep] for piece in pieces]), pieces[-1].truncated)
+
+    def _pool(self, encoded: Encoded, task: str) -> Encoded:
+        """Merge similar vectors of one text, where the model does that."""
+        return encoded
