@@ -33,7 +33,7 @@ from polyvec.evaluation.dataset import load_dataset  # noqa: E402
 from polyvec.evaluation.evaluation import build  # noqa: E402
 from polyvec.evaluation.measures import compute_measures  # noqa: E402
 from polyvec.index.views import open_view  # noqa: E402
-from polyvec.search import Asked, search_each  # noqa: E402
+from polyvec.search.retrieve import Asked, search_each  # noqa: E402
 
 RESULTS = HERE / "results" / "fusion.jsonl"
 LANGUAGES = ("ar", "de", "el", "en", "es", "hi", "ro", "ru", "th", "tr", "vi", "zh")

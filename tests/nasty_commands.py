@@ -17,7 +17,7 @@ import numpy as np
 from polyvec import Index
 from polyvec.cli import cli, main
 from polyvec.encoder import EncoderOptions
-from polyvec.encoder.checkpoint import locate
+from polyvec.encoder.locate import locate
 from polyvec.errors import ModelError, PolyvecError
 from tests.nasty_report import (
     DIM,
@@ -163,7 +163,7 @@ def fuzz_commands(report: Report, rng: random.Random, folder: Path, per_option: 
 def _without_models() -> Iterator[None]:
     """Nothing is downloaded, and no other library loads a model: that is slow, and theirs to test."""
     refused = {
-        "polyvec.encoder.checkpoint._from_hub": ModelError("no network in this test"),
+        "polyvec.encoder.locate._from_hub": ModelError("no network in this test"),
         "polyvec.training.teaching.cross_encoder": ModelError("no cross-encoder in this test"),
         "polyvec.training.teaching.dense": ModelError("no dense model in this test"),
     }

@@ -24,7 +24,7 @@ import numpy as np
 
 import polyvec
 from polyvec import Index, SearchOptions
-from polyvec.benchmarking import audit, stretches
+from polyvec.bench.audit import audit, stretches
 from polyvec.data import Document, as_documents, read_documents, read_qrels, read_queries, read_run, write_run
 from polyvec.encoder import EncoderOptions
 from polyvec.errors import PolyvecError
@@ -33,7 +33,7 @@ from polyvec.evaluation.baselines import judge_baseline
 from polyvec.evaluation.dataset import load_dataset
 from polyvec.evaluation.measures import compute_measures
 from polyvec.evaluation.reproduce import read_expected
-from polyvec.reranking import rerank_run
+from polyvec.search.rerank import rerank_run
 from polyvec.training.averaging import average
 from polyvec.training.mining import MiningOptions, mine
 from polyvec.training.recipe import read_recipe

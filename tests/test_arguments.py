@@ -15,7 +15,8 @@ import pytest
 import polyvec
 from polyvec import Index, SearchOptions, maxsim, rerank
 from polyvec.arguments import local_path, shown
-from polyvec.building import build_index
+from polyvec.collection.build import build_index
+from polyvec.collection.repair import repair_index
 from polyvec.data import Document, Query, as_documents
 from polyvec.encoder.options import EncoderOptions
 from polyvec.errors import InputError, PolyvecError
@@ -23,8 +24,7 @@ from polyvec.evaluation.dataset import Dataset
 from polyvec.evaluation.evaluation import evaluate, evaluate_index
 from polyvec.evaluation.measures import compute_measures
 from polyvec.integrations.mteb import PolyvecModel
-from polyvec.repairing import repair_index
-from polyvec.reranking import rerank_run
+from polyvec.search.rerank import rerank_run
 from tests.conftest import WordEncoder
 
 DOCUMENTS = [

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from polyvec import Encoder
-from tests.encoder.checkpoints import make_plain
+from tests.encoder.toy_checkpoints import make_plain
 
 TEXTS = ["a token for every word", "zwei Wörter"]
 PUBLIC = ["polyvec.modules.MatryoshkaHeads", "polyvec.modules.HashedBigrams"]

@@ -10,8 +10,8 @@ from vectors import Collection
 
 import polyvec
 from polyvec.data import Document
-from polyvec.index.options import SearchOptions
-from polyvec.index.writer import AddReport, Arrival
+from polyvec.index.engine.options import SearchOptions
+from polyvec.index.writing.writer import AddReport, Arrival
 
 TOKEN_IDS = True  # as when texts are added; False: vectors alone, as add_vectors takes them
 

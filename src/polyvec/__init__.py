@@ -8,30 +8,46 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from polyvec.version import __version__
 
 _PUBLIC = {
+    "AddReport": "polyvec.index.writing.writer",
+    "Document": "polyvec.data",
+    "Encoded": "polyvec.encoder",
     "Encoder": "polyvec.encoder",
-    "Explanation": "polyvec.explain",
-    "Hit": "polyvec.search",
-    "Index": "polyvec.collection",
+    "EncoderOptions": "polyvec.encoder",
+    "Explanation": "polyvec.search.explain",
+    "Hit": "polyvec.search.hits",
+    "Index": "polyvec.collection.index",
     "PolyvecError": "polyvec.errors",
-    "SearchOptions": "polyvec.search",
+    "SearchOptions": "polyvec.index.engine.options",
+    "build_index": "polyvec.collection.build",
+    "evaluate": "polyvec.evaluation.evaluation",
     "maxsim": "polyvec.scoring",
-    "rerank": "polyvec.reranking",
+    "read_documents": "polyvec.data",
+    "repair_index": "polyvec.collection.repair",
+    "rerank": "polyvec.search.rerank",
 }
 
 __all__ = ["__version__", *sorted(_PUBLIC)]  # noqa: PLE0604
 
 if TYPE_CHECKING:
-    from polyvec.collection import Index as Index
+    from polyvec.collection.build import build_index as build_index
+    from polyvec.collection.index import Index as Index
+    from polyvec.collection.repair import repair_index as repair_index
+    from polyvec.data import Document as Document
+    from polyvec.data import read_documents as read_documents
+    from polyvec.encoder import Encoded as Encoded
     from polyvec.encoder import Encoder as Encoder
+    from polyvec.encoder import EncoderOptions as EncoderOptions
     from polyvec.errors import PolyvecError as PolyvecError
-    from polyvec.explain import Explanation as Explanation
-    from polyvec.reranking import rerank as rerank
+    from polyvec.evaluation.evaluation import evaluate as evaluate
+    from polyvec.index.engine.options import SearchOptions as SearchOptions
+    from polyvec.index.writing.writer import AddReport as AddReport
     from polyvec.scoring import maxsim as maxsim
-    from polyvec.search import Hit as Hit
-    from polyvec.search import SearchOptions as SearchOptions
+    from polyvec.search.explain import Explanation as Explanation
+    from polyvec.search.hits import Hit as Hit
+    from polyvec.search.rerank import rerank as rerank
 
 
 def __getattr__(name: str) -> Any:

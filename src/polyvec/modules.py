@@ -3,7 +3,7 @@
 A model folder's modules.json says `polyvec.modules.MatryoshkaHeads`; sentence-transformers imports that name. Loads torch.
 """
 
-from polyvec.encoder.bigrams import HashedBigrams
-from polyvec.encoder.heads import MatryoshkaHeads
+from polyvec.encoder.torch.bigrams import HashedBigrams
+from polyvec.encoder.torch.heads import MatryoshkaHeads
 
 __all__ = ["HashedBigrams", "MatryoshkaHeads"]

@@ -31,7 +31,8 @@ from typing import Any
 
 from polyvec import Index
 from polyvec.errors import PolyvecError
-from polyvec.index import upkeep, writer
+from polyvec.index.upkeep import policy
+from polyvec.index.writing import writer
 from tests.crash.faults import COUNT, FAIL_ON, FAIL_ONCE, KILL, TEAR, Faults, available, build, preloaded_environment
 from tests.crash.interruptions import go_on, interrupt
 from tests.crash.model import ENCODER, NBITS, State, Step, all_problems, difference, draw_step, remember
@@ -62,10 +63,10 @@ class Report:
 
 def small_thresholds() -> None:
     """Merging and training often, so that kills meet them."""
-    upkeep.TRAIN_FROM = 400
-    upkeep.BUFFER_TOKENS = 200
+    policy.TRAIN_FROM = 400
+    policy.BUFFER_TOKENS = 200
     writer.BUFFER_TOKENS = 200
-    upkeep.MERGED_TOKENS = 4000
+    policy.MERGED_TOKENS = 4000
     writer._GRACE_SECONDS = 0.01
 
 

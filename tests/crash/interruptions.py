@@ -15,16 +15,16 @@ from typing import Any
 
 from polyvec import Index
 from polyvec.errors import PolyvecError
-from polyvec.index.connection import Connection
-from polyvec.index.database import Database
-from polyvec.index.documents_table import DocumentsTable
+from polyvec.index.catalog.connection import Connection
+from polyvec.index.catalog.database import Database
+from polyvec.index.catalog.documents_table import DocumentsTable
+from polyvec.index.catalog.segments_table import SegmentsTable
 from polyvec.index.format import BlockWriter
 from polyvec.index.lock import WriterLock
-from polyvec.index.merging import Source
-from polyvec.index.new_segment import NewSegment
 from polyvec.index.reader import Snapshot
-from polyvec.index.segments_table import SegmentsTable
-from polyvec.index.writer import Writer
+from polyvec.index.upkeep.merging import Source
+from polyvec.index.writing.new_segment import NewSegment
+from polyvec.index.writing.writer import Writer
 from tests.crash.model import State, Step, difference, draw_step, fields
 
 # What a change calls on its way: an error before or after any of these calls must leave all of the change or nothing.

@@ -11,7 +11,7 @@ import numpy as np
 
 from polyvec import Index
 from polyvec.data import Document
-from polyvec.index.keywords import tokenize
+from polyvec.index.catalog.keywords import tokenize
 from tests.conftest import WordEncoder
 
 State = dict[str, int]  # document id -> version

@@ -11,11 +11,13 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from polyvec.cli.model import convert, doctor, encode
+from polyvec.cli.convert import convert
+from polyvec.cli.doctor import doctor
+from polyvec.cli.encode import encode
 from polyvec.encoder import Encoder
 from polyvec.encoder.doctor import examine
 from polyvec.errors import InputError, StorageError
-from tests.encoder.checkpoints import make_jina, make_plain, make_pylate, make_stanford
+from tests.encoder.toy_checkpoints import make_jina, make_plain, make_pylate, make_stanford
 
 MAKERS = {"jina": make_jina, "stanford": make_stanford, "pylate": make_pylate, "plain": make_plain}
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from polyvec.encoder import Encoder
 from polyvec.encoder.tokens import TextTokenizer, _Raw
 from polyvec.errors import InputError
-from tests.encoder.checkpoints import make_jina, make_pylate, make_stanford
+from tests.encoder.toy_checkpoints import make_jina, make_pylate, make_stanford
 
 MAKERS: dict[str, Callable[[Path], object]] = {"jina": make_jina, "stanford": make_stanford, "pylate": make_pylate}
 

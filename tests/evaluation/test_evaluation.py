@@ -18,7 +18,7 @@ from polyvec.evaluation.evaluation import evaluate
 from polyvec.evaluation.job import Job, rival
 from polyvec.evaluation.measures import compute_measures
 from polyvec.evaluation.significance import compare
-from polyvec.search import SearchOptions
+from polyvec.index.engine.options import SearchOptions
 from tests.conftest import WordEncoder
 
 CORPUS = [

@@ -22,11 +22,11 @@ import numpy as np
 
 from polyvec.errors import PolyvecError
 from polyvec.index import coded_segment
-from polyvec.index.candidates import find_candidates
-from polyvec.index.codec import Codec
-from polyvec.index.codec_training import train_codec
+from polyvec.index.codec.codec import Codec
+from polyvec.index.codec.training import train_codec
 from polyvec.index.coded_segment import CodedSegment, CodedSegmentWriter
-from polyvec.index.options import SearchOptions
+from polyvec.index.engine.candidates import find_candidates
+from polyvec.index.engine.options import SearchOptions
 from polyvec.index.segment import Segment, SegmentWriter
 
 DIM, DOCUMENTS = 24, 30

@@ -1,6 +1,6 @@
 // Runs the kernels of the index on random shapes, in buffers of exactly the right size: every codes and assign kernel that was
 // compiled in against the scalar one, bit for bit; and with numbers that point nowhere, which must be refused. Built with
-// sanitizers by tests/test_native_sanitized.py. Prints what it ran; exits 1 on a difference.
+// sanitizers by tests/native/test_sanitized.py. Prints what it ran; exits 1 on a difference.
 
 #include <algorithm>
 #include <cstdio>

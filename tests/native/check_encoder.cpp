@@ -1,6 +1,6 @@
 // Runs the forward pass's steps on random shapes, in buffers of exactly the right size: every encoder kernel that was compiled in against
 // the scalar one; and whole forward passes, alone and beside other texts, on one thread and several, which must give the same bits.
-// Built with sanitizers by tests/test_native_sanitized.py. Prints what it ran; exits 1 on a difference.
+// Built with sanitizers by tests/native/test_sanitized.py. Prints what it ran; exits 1 on a difference.
 
 #include <cmath>
 #include <cstdio>

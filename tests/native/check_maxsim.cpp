@@ -1,5 +1,5 @@
 // Runs every MaxSim kernel that was compiled in on random shapes, in buffers of exactly the right size, and compares bits
-// with the scalar kernel. Built with sanitizers by tests/test_native_sanitized.py. Prints what it ran; exits 1 on a
+// with the scalar kernel. Built with sanitizers by tests/native/test_sanitized.py. Prints what it ran; exits 1 on a
 // difference.
 
 #include <cstdio>

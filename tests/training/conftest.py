@@ -10,7 +10,7 @@ import pytest
 
 from polyvec.training.recipe import as_recipe
 from polyvec.training.starting import start
-from tests.encoder.checkpoints import bert
+from tests.encoder.toy_checkpoints import bert
 
 ENGLISH = ["light", "plants", "turn", "sugar", "world", "question", "answer", "hello", "photosynthesis"]
 OTHER = ["licht", "pflanzen", "wenden", "zucker", "welt", "frage", "antwort", "hallo", "photosynthese"]

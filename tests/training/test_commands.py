@@ -11,7 +11,7 @@ import pytest
 from polyvec import Encoder
 from polyvec.cli import main
 from tests.training.conftest import write_rows
-from tests.training.test_running import write
+from tests.training.test_trainer import write
 from tests.training.toys import values
 
 

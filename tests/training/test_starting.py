@@ -16,7 +16,7 @@ from polyvec.training.recipe import as_recipe
 from polyvec.training.starting import start
 from polyvec.training.student import Student
 from polyvec.training.vocabulary import SPECIAL, balanced, train_vocabulary
-from tests.encoder.checkpoints import bert
+from tests.encoder.toy_checkpoints import bert
 from tests.training.conftest import write_rows
 
 TEXTS = [

@@ -12,7 +12,7 @@ from polyvec import Encoder
 from polyvec.errors import InputError, StorageError
 from polyvec.scoring import maxsim_definition
 from polyvec.training.teaching import cross_encoder, dense, late, teach
-from tests.encoder.checkpoints import wordpiece_tokenizer
+from tests.encoder.toy_checkpoints import wordpiece_tokenizer
 from tests.training.conftest import write_rows
 
 ROWS: list[dict[str, object]] = [

@@ -12,8 +12,8 @@ from polyvec.cli.options import COUNT, PATH, PATH_OR_DASH, model_option
 from polyvec.cli.render import messages, print_json
 
 if TYPE_CHECKING:
-    from polyvec.benchmarking import AuditQuery
-    from polyvec.collection import Index
+    from polyvec.bench.audit import AuditQuery
+    from polyvec.collection.index import Index
 
 
 @click.command()
@@ -43,9 +43,9 @@ def bench(
     With --audit INDEX: compare searching INDEX with scoring every document of it, at the defaults, at recall targets and over
     a curve of settings: overlap@k and milliseconds a query. Ask with --queries in your users' own words where you can.
     """
-    from polyvec.benchmarking import audit
-    from polyvec.benchmarking import bench as run_bench
-    from polyvec.collection import Index
+    from polyvec.bench.audit import audit
+    from polyvec.bench.machine import bench as run_bench
+    from polyvec.collection.index import Index
 
     if index_path is None:
         if queries is not None:
@@ -64,7 +64,7 @@ def bench(
 
 
 def _asked(index: Index, path: Path, queries: Path | None) -> list[AuditQuery]:
-    from polyvec.benchmarking import AuditQuery, stretches
+    from polyvec.bench.audit import AuditQuery, stretches
     from polyvec.data import read_queries
 
     if queries is None:

@@ -13,7 +13,7 @@ from polyvec.cli.options import PATH, json_option, model_option
 from polyvec.cli.render import console, human_bytes, line, print_done, print_hits, print_json, progress_bar
 
 if TYPE_CHECKING:
-    from polyvec.collection import Index
+    from polyvec.collection.index import Index
 
 
 @click.command()

@@ -192,7 +192,7 @@ def _job(
     **search: Any,
 ) -> Job:
     from polyvec.evaluation.job import Job
-    from polyvec.index.options import SearchOptions
+    from polyvec.index.engine.options import SearchOptions
 
     return Job(
         dataset=dataset,

@@ -95,3 +95,6 @@ model_option = click.option(
 dim_option = click.option(
     "--dim", type=COUNT, metavar="D", help="Which Matryoshka head to use.  [default: the model's own]"
 )
+
+
+strings_option = click.option("--strings", is_flag=True, help="Keep numbers and true/false in CSV and TSV as text.")

@@ -18,8 +18,8 @@ from rich.text import Text
 
 from polyvec.cli.lines import flowing, is_shown, printable
 from polyvec.cli.streams import stdout_is_closed, writing_to
-from polyvec.explain import Explanation, Highlight
-from polyvec.search import Hit
+from polyvec.search.explain import Explanation, Highlight
+from polyvec.search.hits import Hit
 
 _SNIPPET = 420  # characters of a text shown in a list of hits
 _NAME, _TAG = 200, 20  # characters shown of a title or an id, and of a language

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from polyvec.collection import Index
+from polyvec.collection.index import Index
 from polyvec.data import Document, Query, read_documents, read_qrels, read_queries
 from polyvec.errors import StorageError
 from polyvec.evaluation.measures import compute_measures
-from polyvec.index.catalog import CATALOG_FILE
+from polyvec.index.catalog.catalog import CATALOG_FILE
 
 if TYPE_CHECKING:
     from polyvec.encoder import Encoder

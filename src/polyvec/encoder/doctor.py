@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from polyvec.encoder.forward import evaluating
-from polyvec.encoder.published import licence
+from polyvec.encoder.checkpoints.published import licence
 from polyvec.encoder.samples import DOCUMENTS, QUERIES
+from polyvec.encoder.torch.forward import evaluating
 
 if TYPE_CHECKING:
     from polyvec.encoder.encoder import Encoder
@@ -118,8 +118,8 @@ def _positions(config: Any) -> str:
 
 
 def _projection(encoder: Encoder) -> str:
-    from polyvec.encoder.bigrams import HashedBigrams
-    from polyvec.encoder.heads import MatryoshkaHeads
+    from polyvec.encoder.torch.bigrams import HashedBigrams
+    from polyvec.encoder.torch.heads import MatryoshkaHeads
 
     parts = []
     for module in list(encoder.model)[1:]:
@@ -226,7 +226,7 @@ def _head(encoder: Encoder, tolerance: float) -> Check:
     """Project the backbone's hidden states by hand, weight by weight."""
     import torch
 
-    from polyvec.encoder.bigrams import HashedBigrams
+    from polyvec.encoder.torch.bigrams import HashedBigrams
 
     what = "the projection is the checkpoint's"
     piece = encoder._tokens.documents([_TEXTS[0]])[0][0]

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from polyvec.arguments import function, list_of, local_path, shown
 from polyvec.encoder.batches import checked
-from polyvec.encoder.checkpoint import Located
 from polyvec.encoder.encoded import Encoded
+from polyvec.encoder.locate import Located
 from polyvec.encoder.options import (
     Augmentation,
     Backend,
@@ -32,9 +32,9 @@ from polyvec.errors import InputError, MissingExtraError
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
 
-    from polyvec.encoder.loaded import Loaded
     from polyvec.encoder.native.encoder import NativeEncoder
-    from polyvec.encoder.precision import Choice
+    from polyvec.encoder.torch.loaded import Loaded
+    from polyvec.encoder.torch.precision import Choice
     from polyvec.encoder.with_torch import TorchModel
 
 _ARITHMETIC = frozenset({"precision", "backend", "device", "threads", "batch_tokens"})  # leave vectors as they are
@@ -203,7 +203,7 @@ class Encoder(StreamingEncoder):
 
         Raises StorageError where something is in the way, or the folder cannot be written.
         """
-        from polyvec.encoder.convert import save_native
+        from polyvec.encoder.checkpoints.convert import save_native
 
         save_native(self.loaded, local_path("folder", folder))
 

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from polyvec.encoder.checkpoint import Located, locate
+from polyvec.encoder.checkpoints.loading import check_text_model, load
 from polyvec.encoder.encoded import Encoded
 from polyvec.encoder.fingerprint import fingerprint
-from polyvec.encoder.forward import Forward
-from polyvec.encoder.loaded import Loaded
-from polyvec.encoder.loading import check_text_model, load
+from polyvec.encoder.locate import Located, locate
 from polyvec.encoder.options import EncoderOptions
-from polyvec.encoder.precision import Choice, choose, int8_linear, weight_dtype
-from polyvec.encoder.settings import apply_options, bigrams_of, device_for, layout_of, poolings_of
 from polyvec.encoder.tokens import Layout, TextTokenizer
+from polyvec.encoder.torch.forward import Forward
+from polyvec.encoder.torch.loaded import Loaded
+from polyvec.encoder.torch.precision import Choice, choose, int8_linear, weight_dtype
+from polyvec.encoder.torch.settings import apply_options, bigrams_of, device_for, layout_of, poolings_of
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder

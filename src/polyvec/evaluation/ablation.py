@@ -15,7 +15,7 @@ from polyvec.errors import InputError
 from polyvec.evaluation.job import Job, Progress, Workshop
 from polyvec.evaluation.measures import compute_measures
 from polyvec.evaluation.report import plain, pyplot, save
-from polyvec.search import SearchOptions
+from polyvec.index.engine.options import SearchOptions
 
 _COLOURS = ("#2f6fb0", "#c2571a", "#2a8a4a", "#8a4fb0", "#b0862f", "#3f8f8f", "#a03050")
 _MARKERS = "os^Dv"

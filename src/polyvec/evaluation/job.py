@@ -14,7 +14,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from polyvec.arguments import instance, number, shown, thread_count, whole_number
-from polyvec.collection import DEFAULT_NBITS, Index
+from polyvec.collection.index import DEFAULT_NBITS, Index
+from polyvec.collection.settings import checked_nbits
+from polyvec.encoder import Encoder
 from polyvec.errors import InputError
 from polyvec.evaluation.baselines import judge_baseline
 from polyvec.evaluation.dataset import Dataset, load_dataset
@@ -26,9 +28,8 @@ from polyvec.evaluation.evaluation import (
     evaluate,
     evaluate_index,
 )
-from polyvec.provenance import checked_nbits
+from polyvec.index.engine.options import SearchOptions
 from polyvec.scoring import default_threads
-from polyvec.search import SearchOptions
 
 if TYPE_CHECKING:
     from polyvec.evaluation.encodings import Encodings
@@ -103,8 +104,6 @@ def do(job: Job, data: Dataset, progress: Progress | None = None) -> EvaluationR
             return evaluate(
                 data, index=index, measures=job.measures, options=job.options, threads=job.threads, progress=progress
             )
-    from polyvec.encoder import Encoder
-
     return evaluate(
         data,
         encoder=Encoder(job.model, dim=job.dim, pool_factor=job.pool_factor),

@@ -15,7 +15,6 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import polyvec
 from polyvec.atomic import write_text
 from polyvec.data.files import as_path, named
 from polyvec.data.toml_tables import checked_table, read_toml
@@ -23,6 +22,7 @@ from polyvec.errors import InputError, PolyvecError
 from polyvec.evaluation.evaluation import EvaluationResult
 from polyvec.evaluation.job import Job, Progress, Workshop
 from polyvec.evaluation.significance import compare
+from polyvec.version import __version__
 
 NO_VALUE = "has no value yet: run with --update"
 BASELINE = "BM25"  # the system that others are compared with
@@ -208,7 +208,7 @@ def about_this(fingerprint: str) -> dict[str, str]:
     import torch
 
     parts = [_processor(), platform.machine(), f"Python {platform.python_version()}", f"torch {torch.__version__}"]
-    return {"model": fingerprint, "machine": ", ".join(parts), "polyvec": polyvec.__version__}
+    return {"model": fingerprint, "machine": ", ".join(parts), "polyvec": __version__}
 
 
 def _processor() -> str:

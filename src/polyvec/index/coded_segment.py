@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from polyvec.errors import IndexCorruptError
 from polyvec.index import kernels
-from polyvec.index.codec import Codec, CodedQuery, Codes
+from polyvec.index.codec.codec import Codec, CodedQuery, Codes
 from polyvec.index.format import BlockFile, BlockWriter
 from polyvec.index.segment import SegmentInfo, checked_offsets
 

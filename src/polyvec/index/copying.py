@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import IO
 
 from polyvec.errors import IndexCorruptError, StorageError
-from polyvec.index.catalog import CATALOG_FILE, Catalog
-from polyvec.index.checking import problems_of
+from polyvec.index.catalog.catalog import CATALOG_FILE, Catalog
 from polyvec.index.folder import new_folder
 from polyvec.index.reader import SEGMENT_FOLDER, Snapshot
+from polyvec.index.recovery.checking import problems_of
 
 _CHUNK = 1 << 22  # bytes copied at once
 _MOST_ATTEMPTS = 50

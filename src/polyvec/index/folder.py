@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from polyvec.errors import StorageError
-from polyvec.index.catalog import CATALOG_FILE, Catalog
+from polyvec.index.catalog.catalog import CATALOG_FILE, Catalog
+from polyvec.index.catalog.sqlite_file import LOG, SHARED_MEMORY
 from polyvec.index.format import sync_folder
 from polyvec.index.lock import LOCK_FILE, WriterLock
 from polyvec.index.reader import SEGMENT_FOLDER
-from polyvec.index.sqlite_file import LOG, SHARED_MEMORY
 
 _STAGING = ".creating"
 _OF_THE_SYSTEM = re.compile(  # what file managers, disks and version control put into empty folders

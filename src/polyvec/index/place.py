@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 
 from polyvec.errors import IndexMissingError, InputError, StorageError
-from polyvec.index.catalog import CATALOG_FILE
-from polyvec.index.connection import Place, place_of
+from polyvec.index.catalog.catalog import CATALOG_FILE
+from polyvec.index.catalog.connection import Place, place_of
 
 
 def absolute(path: str | os.PathLike[str]) -> Path:

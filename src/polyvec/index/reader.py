@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from polyvec.errors import IndexCorruptError
-from polyvec.index.candidates import find_candidates
-from polyvec.index.catalog import Catalog, SegmentRecord
-from polyvec.index.codec import Codec, CodedQuery
+from polyvec.index.catalog.catalog import Catalog, SegmentRecord
+from polyvec.index.codec.codec import Codec, CodedQuery
 from polyvec.index.coded_segment import CodedSegment
-from polyvec.index.options import SearchOptions, with_recall
+from polyvec.index.engine.candidates import find_candidates
+from polyvec.index.engine.options import SearchOptions, with_recall
 from polyvec.index.segment import Segment, top_k
 from polyvec.scoring import default_threads
 

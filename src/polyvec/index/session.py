@@ -18,7 +18,7 @@ from polyvec.errors import IndexLockedError, PolyvecError
 from polyvec.index.forks import ForkAware, notice_fork, watch_forks, watched_by_type
 from polyvec.index.place import check_place
 from polyvec.index.views import View, Views
-from polyvec.index.writer import Writer
+from polyvec.index.writing.writer import Writer
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any
 
 from polyvec.errors import IndexCorruptError, PolyvecError, StorageError
-from polyvec.index.catalog import Catalog
+from polyvec.index.catalog.catalog import Catalog
 from polyvec.index.forks import ForkAware, watch_forks
 from polyvec.index.place import check_place
 from polyvec.index.reader import Snapshot

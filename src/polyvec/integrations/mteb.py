@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from polyvec.arguments import thread_count, token_encoder
-from polyvec.collection import DEFAULT_NBITS, Index
+from polyvec.collection.index import DEFAULT_NBITS, Index
+from polyvec.collection.settings import checked_nbits
 from polyvec.data import Document
-from polyvec.provenance import checked_nbits
 from polyvec.scoring import default_threads
 
 if TYPE_CHECKING:

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from polyvec.arguments import function, local_path, number, token_encoder, whole_number
 from polyvec.atomic import check_destination, written
+from polyvec.collection.index import Index
 from polyvec.data.files import as_path, named
 from polyvec.errors import InputError
-from polyvec.index.options import SearchOptions
+from polyvec.index.engine.options import SearchOptions
 from polyvec.training.rows import PairRow, pair_row, placed, read_rows
 
 if TYPE_CHECKING:
-    from polyvec.collection import Index
     from polyvec.encoder import Encoder
 
 
@@ -113,8 +113,6 @@ def questions(source: Path) -> list[PairRow]:
 
 
 def _index(folder: Path, passages: list[str], encoder: Encoder, progress: Callable[[int], None] | None) -> Index:
-    from polyvec.collection import Index
-
     index = Index.create(folder / "passages.polyvec", encoder=encoder)
     documents: Iterable[dict[str, Any]] = ({"id": str(i), "text": text} for i, text in enumerate(passages))
     index.add(documents, progress=progress)

@@ -18,7 +18,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from polyvec.encoder.heads import MatryoshkaHeads
+from polyvec.encoder.locate import locate
+from polyvec.encoder.torch.heads import MatryoshkaHeads
+from polyvec.encoder.torch.strict import quiet
 from polyvec.errors import InputError
 from polyvec.training.mixing import Batch
 from polyvec.training.recipe import Recipe
@@ -42,9 +44,6 @@ class Shrink(Stage):
     def __init__(self, recipe: Recipe) -> None:
         super().__init__()
         from transformers import AutoModel, AutoTokenizer
-
-        from polyvec.encoder.checkpoint import locate
-        from polyvec.encoder.strict import quiet
 
         settings = recipe.model
         self._recipe = recipe

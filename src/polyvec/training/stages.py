@@ -11,6 +11,7 @@ from typing import Any
 from polyvec.arguments import flag, function
 from polyvec.atomic import check_new_folder, write_text
 from polyvec.errors import InputError, MissingExtraError, StorageError
+from polyvec.evaluation.dataset import load_dataset
 from polyvec.training.recipe import Recipe, read_recipe
 
 Told = Callable[[int, int, dict[str, float]], None]  # step, steps, values
@@ -47,7 +48,6 @@ def train(path: Path, *, resume: bool = False, told: Told | None = None) -> dict
 def _trained(recipe: Recipe, *, resume: bool, told: Told | None) -> dict[str, Any]:
     import torch
 
-    from polyvec.evaluation.dataset import load_dataset
     from polyvec.training import trainer
     from polyvec.training.card import write_card
     from polyvec.training.mixing import Mixture

@@ -18,6 +18,11 @@ import numpy.typing as npt
 
 from polyvec.atomic import staged
 from polyvec.data.files import named
+from polyvec.encoder import Encoder
+from polyvec.encoder.checkpoints.rotary import replace_vocabulary, to_rotary
+from polyvec.encoder.locate import locate
+from polyvec.encoder.skiplist import skiplist_pieces
+from polyvec.encoder.torch.strict import assemble, build_transformer, quiet
 from polyvec.errors import InputError
 from polyvec.training.associations import associations, token_matrix
 from polyvec.training.recipe import Data, Recipe
@@ -52,12 +57,7 @@ def start(recipe: Recipe) -> dict[str, Any]:
     from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
     from transformers import AutoModel, AutoTokenizer
 
-    from polyvec.encoder import Encoder
-    from polyvec.encoder.checkpoint import locate
-    from polyvec.encoder.heads import MatryoshkaHeads
-    from polyvec.encoder.rotary import replace_vocabulary, to_rotary
-    from polyvec.encoder.skiplist import skiplist_pieces
-    from polyvec.encoder.strict import assemble, build_transformer, quiet
+    from polyvec.encoder.torch.heads import MatryoshkaHeads
 
     settings = recipe.model
     source = locate(settings.start or TEACHER).folder

@@ -7,18 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from polyvec.encoder import Encoder
-from polyvec.encoder.heads import MatryoshkaHeads
-from polyvec.encoder.settings import bigrams_of
+from polyvec.encoder.tokens import Piece
+from polyvec.encoder.torch.heads import MatryoshkaHeads
+from polyvec.encoder.torch.settings import bigrams_of
 from polyvec.errors import InputError
-
-if TYPE_CHECKING:
-    from polyvec.encoder.tokens import Piece
 
 
 class Student(nn.Module):
@@ -116,8 +114,6 @@ class Student(nn.Module):
 
 def shortened(piece: Piece, longest: int) -> Piece:
     """The first `longest` - 1 tokens of a sequence and its last one, which ends every sequence."""
-    from polyvec.encoder.tokens import Piece
-
     if len(piece) <= longest:
         return piece
     chosen = [*range(longest - 1), len(piece) - 1]

@@ -20,7 +20,11 @@ from polyvec.arguments import function, list_of, local_path, number, shown, whol
 from polyvec.atomic import check_destination, publish
 from polyvec.data.files import as_path, named
 from polyvec.data.json_lines import parse_json
+from polyvec.encoder import Encoder
+from polyvec.encoder.locate import locate
+from polyvec.encoder.torch.strict import one_line_errors
 from polyvec.errors import InputError, StorageError
+from polyvec.scoring import maxsim
 from polyvec.training.rows import CandidatesRow, candidates_row, placed, read_rows
 
 _REMEMBERED = 1 << 30  # bytes of passages' vectors that a late-interaction teacher keeps
@@ -38,8 +42,6 @@ def cross_encoder(name: str, *, batch: int = 32) -> Teacher:
     import torch
     from sentence_transformers import CrossEncoder
 
-    from polyvec.encoder.strict import one_line_errors
-
     with one_line_errors(name):
         model = CrossEncoder(name)
 
@@ -53,9 +55,6 @@ def cross_encoder(name: str, *, batch: int = 32) -> Teacher:
 def dense(name: str, *, scale: float = 20.0, batch: int = 32) -> Teacher:
     """A sentence-transformers dense model as a teacher: cosine * scale."""
     from sentence_transformers import SentenceTransformer
-
-    from polyvec.encoder.checkpoint import locate
-    from polyvec.encoder.strict import one_line_errors
 
     with one_line_errors(name):
         model = SentenceTransformer(str(locate(name).folder))
@@ -75,9 +74,6 @@ def late(name: str, *, scale: float = 50.0) -> Teacher:
 
     name: a folder, a hub name, or "polyvec-mini". A passage that comes again is not encoded again.
     """
-    from polyvec.encoder import Encoder
-    from polyvec.scoring import maxsim
-
     encoder = Encoder(name)
     known: dict[str, npt.NDArray[np.float16]] = {}
 

@@ -24,7 +24,10 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
+from polyvec.encoder import Encoder
 from polyvec.errors import InputError, PolyvecError, StorageError
+from polyvec.evaluation.dataset import load_dataset
+from polyvec.evaluation.evaluation import evaluate
 from polyvec.training.mixing import Batch, Mixture
 from polyvec.training.recipe import Data, Recipe
 
@@ -196,10 +199,6 @@ class _Report(TrainerCallback):  # type: ignore[misc]
         folder = self._recipe.checkpoints.evaluate
         if not folder or not state.is_world_process_zero:
             return
-        from polyvec.encoder import Encoder
-        from polyvec.evaluation.dataset import load_dataset
-        from polyvec.evaluation.evaluation import evaluate
-
         self._stage.eval()
         with tempfile.TemporaryDirectory() as now:  # measured as it will be used
             self._stage.save(Path(now, "model"))

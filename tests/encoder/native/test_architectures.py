@@ -22,7 +22,7 @@ from transformers import (
 
 from polyvec.encoder import Encoder
 from polyvec.encoder.native.encoder import NativeEncoder
-from tests.encoder.checkpoints import (
+from tests.encoder.toy_checkpoints import (
     make_jina,
     make_plain,
     make_pylate,

@@ -10,8 +10,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from polyvec.encoder.checkpoint import Located, locate
 from polyvec.encoder.fingerprint import PROBE, fingerprint_of
+from polyvec.encoder.locate import Located, locate
 from polyvec.encoder.native.forward import NativeForward
 from polyvec.encoder.native.layout import apply_options, layout_of
 from polyvec.encoder.native.spec import Spec, read_spec

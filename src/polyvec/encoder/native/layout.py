@@ -1,6 +1,6 @@
 """A folder's spec and the caller's options -> how texts are laid out and which projection is used.
 
-The same decisions as `polyvec.encoder.settings` makes on sentence-transformers' objects.
+The same decisions as `polyvec.encoder.torch.settings` makes on sentence-transformers' objects.
 """
 
 from __future__ import annotations

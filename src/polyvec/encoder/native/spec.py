@@ -11,14 +11,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from polyvec.encoder.checkpoint import Located
+from polyvec.encoder.checkpoints.loading import kind_of
+from polyvec.encoder.checkpoints.published import tell_licence
+from polyvec.encoder.locate import Located
 from polyvec.encoder.native.architecture import Architecture, architecture_of, not_native
 from polyvec.encoder.native.bigrams import Bigrams
 from polyvec.encoder.native.files import read_json, read_object
 from polyvec.encoder.native.tensors import read_tensors
 from polyvec.encoder.native.tokenizer import FolderTokenizer
 from polyvec.encoder.native.weights import Floats, Projection, Weight, read_weights
-from polyvec.encoder.published import tell_licence
 from polyvec.encoder.skiplist import skiplist_pieces
 from polyvec.errors import ModelError
 
@@ -79,8 +80,6 @@ def read_spec(located: Located) -> Spec:
         NotNativeError: for a model that needs torch.
         ModelError: for a folder that is no model, or whose files are broken.
     """
-    from polyvec.encoder.loading import kind_of
-
     folder, name = located.folder, located.name
     kind = kind_of(folder)
     if kind in ("native", "pylate"):

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from polyvec import _native
 from polyvec.encoder.native.architecture import Architecture, not_native
 from polyvec.encoder.native.tensors import Array, Tensor, read_tensors
-from polyvec.encoder.strict import check_keys
+from polyvec.encoder.torch.strict import check_keys
 from polyvec.errors import ModelError
 
 Floats = npt.NDArray[np.float32]

@@ -1,0 +1,1 @@
+"""Speed and quality of this machine, or of one index."""

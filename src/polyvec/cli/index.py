@@ -1,0 +1,72 @@
+"""polyvec index: documents to a new index."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+
+from polyvec.cli.options import (
+    COUNT,
+    dim_option,
+    docs_argument,
+    index_argument,
+    json_option,
+    model_option,
+    strings_option,
+)
+from polyvec.cli.render import human_bytes, print_done, print_json
+from polyvec.cli.reports import counting_documents, print_report, report_counts
+
+
+@click.command()
+@docs_argument
+@index_argument
+@model_option
+@dim_option
+@click.option(
+    "--nbits", type=COUNT, default=None, metavar="B", help="Bits a dimension: 1, 2, 4, 8, or 16 for fp16.  [default: 4]"
+)
+@strings_option
+@json_option
+def index(
+    docs: Path, index_path: Path, model: str | None, dim: int | None, nbits: int | None, strings: bool, as_json: bool
+) -> None:
+    """Index documents: DOCS to a new INDEX.
+
+    DOCS is a .jsonl, .ndjson, .csv, .tsv (each also .gz, .zst) or .parquet file, a folder of .txt and .md files, a BEIR
+    folder, or - for JSON lines on stdin. An interrupted run is resumed by the same command.
+    """
+    from polyvec.collection.build import build_index
+    from polyvec.collection.index import DEFAULT_NBITS
+    from polyvec.data import read_documents
+    from polyvec.encoder import Encoder
+
+    started = time.perf_counter()
+    with counting_documents("encoding", docs) as (progress, on_bytes):
+        documents = read_documents(
+            docs, progress=on_bytes, typed=not strings
+        )  # looks whether there is anything before the model loads
+        encoder = Encoder(model, dim=dim)
+        built, report = build_index(
+            documents,
+            index_path,
+            encoder=encoder,
+            nbits=DEFAULT_NBITS if nbits is None else nbits,
+            source=str(docs if str(docs) == "-" else docs.resolve()),
+            progress=progress,
+        )
+    seconds = time.perf_counter() - started
+    info = built.info()
+    built.close()
+    if as_json:
+        print_json({**report_counts(report), **info, "seconds": round(seconds, 3)})
+        return
+    plural = "" if info["documents"] == 1 else "s"
+    print_done(
+        f"{info['documents']:,} document{plural}, {info['tokens']:,} token vectors, {human_bytes(info['size_bytes'])} in ",
+        (index_path, "bold"),
+        (f" ({seconds:.1f} s, model {info['model']})", "dim"),
+    )
+    print_report(report, encoder.document_length)

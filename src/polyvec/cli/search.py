@@ -1,0 +1,202 @@
+"""polyvec search: queries -> hits, or a TREC run."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from polyvec.cli.options import (
+    COUNT,
+    NUMBER,
+    PATH_OR_DASH,
+    TEXT,
+    index_argument,
+    json_option,
+)
+from polyvec.cli.render import messages, print_explanation, print_hits, print_json
+from polyvec.cli.streams import utf8_stdout
+from polyvec.errors import InputError
+
+if TYPE_CHECKING:
+    from polyvec.collection.index import Index
+    from polyvec.data import Query
+    from polyvec.index.engine.options import SearchOptions
+    from polyvec.search.explain import Explanation
+    from polyvec.search.hits import Hit
+
+
+_BATCH = 64  # queries encoded together when many are given
+
+
+@click.command()
+@index_argument
+@click.argument("query", metavar="QUERY", type=TEXT, required=False)
+@click.option("-k", type=COUNT, default=None, help="Hits a query.  [default: 10]")
+@click.option(
+    "--queries",
+    type=PATH_OR_DASH,
+    help="Many queries: .jsonl, .csv, .tsv, .txt (one a line) or .parquet; - reads stdin.",
+)
+@click.option("--run", "run_path", type=PATH_OR_DASH, help="Write a TREC run; - is stdout.")
+@click.option("--tag", type=TEXT, default="polyvec", show_default=True, help="Name of the system in the TREC run.")
+@click.option(
+    "--mode",
+    type=click.Choice(["late", "keyword", "hybrid"]),
+    default="late",
+    show_default=True,
+    help="MaxSim, BM25, or both fused.",
+)
+@click.option("--fusion", type=click.Choice(["rank", "weight"]), help="How hybrid fuses.  [default: weight]")
+@click.option(
+    "--weight", type=NUMBER, metavar="W", help="Share of MaxSim in hybrid, 0 to 1.  [default: 0.8; 0.5 by rank]"
+)
+@click.option("--min-score", type=NUMBER, metavar="S", help="Leave out hits whose normalised score, 0 to 1, is below.")
+@click.option(
+    "--filter",
+    "condition",
+    metavar="JSON",
+    type=TEXT,
+    help='Metadata filter, \'{"lang": "de", "year": {"$gte": 2000}}\'.',
+)
+@click.option("--explain", is_flag=True, help="Show which query token met which document token.")
+@click.option("--exact", is_flag=True, help="Score every document; nothing is left to probing.")
+@click.option(
+    "--recall", type=NUMBER, metavar="R", help="Probe as much as finds this share of the exact top 10, such as 0.99."
+)
+@click.option("--nprobe", type=COUNT, metavar="N", help="Centroids that each query token looks into.  [default: 16]")
+@click.option(
+    "--candidates",
+    type=COUNT,
+    metavar="N",
+    help="Documents looked at closely; an eighth is scored in full.  [default: what comes near enough]",
+)
+@click.option("--threads", type=COUNT, default=None, help="Threads to search with.  [default: all cores]")
+@json_option
+def search(
+    index_path: Path,
+    query: str | None,
+    k: int | None,
+    queries: Path | None,
+    run_path: Path | None,
+    tag: str,
+    mode: str,
+    fusion: str | None,
+    weight: float | None,
+    min_score: float | None,
+    condition: str | None,
+    explain: bool,
+    exact: bool,
+    recall: float | None,
+    nprobe: int | None,
+    candidates: int | None,
+    threads: int | None,
+    as_json: bool,
+) -> None:
+    """Search INDEX for QUERY, in any language the model knows.
+
+    Matching words are marked by strength; --json prints one line a query. Without QUERY, questions are read from
+    --queries or from stdin.
+    """
+    from polyvec.collection.index import Index
+    from polyvec.data import check_run_target, write_run
+    from polyvec.index.engine.options import SearchOptions
+
+    if run_path is not None:
+        check_run_target(run_path, tag, inputs=[index_path, queries])
+    wanted = _wanted(query, queries)
+    knobs: dict[str, Any] = {
+        "mode": mode,
+        "fusion": fusion,
+        "weight": weight,
+        "min_score": min_score,
+        "exact": exact or None,
+        "recall": recall,
+        "nprobe": nprobe,
+        "candidates": candidates,
+    }
+    options = SearchOptions(**{name: value for name, value in knobs.items() if value is not None})
+    with Index.open(index_path) as index:
+        answers = _answers(index, wanted, k=k, options=options, filter=_filter(condition), threads=threads)
+        if run_path is not None:
+            results = ((asked.id, [(hit.id, hit.score) for hit in hits]) for asked, hits, _ in answers)
+            with utf8_stdout():
+                write_run(run_path, results, tag=tag)
+            return
+        for asked, hits, seconds in answers:
+            if as_json:
+                print_json(_answer_json(asked, hits, seconds, explain))
+                continue
+            marked = explain or mode != "keyword"  # keywords need no model, so none is loaded to mark them
+            explanations = [_explained(hit, explain) if hit.text and marked else None for hit in hits]
+            print_hits(asked.text, hits, explanations, seconds)
+            if explain:
+                for explanation in filter(None, explanations[:1]):
+                    print_explanation(explanation)
+
+
+def _filter(condition: str | None) -> Any:
+    if condition is None:
+        return None
+    from polyvec.data import parse_json
+
+    return parse_json(condition, f"--filter {condition[:80]}")
+
+
+def _explained(hit: Hit, wanted: bool) -> Explanation | None:
+    """Why a hit was found; None where that cannot be said and was not asked for, so that it is shown without marks."""
+    try:
+        return hit.explain()
+    except InputError:
+        if wanted:
+            raise
+        return None
+
+
+def _wanted(query: str | None, queries: Path | None) -> Iterator[Query]:
+    from polyvec.data import Query, read_queries
+
+    if query is not None and queries is not None:
+        raise InputError("Give either QUERY or --queries, not both.")
+    if query is not None:
+        return iter([Query("1", query, None, {})])
+    if queries is None and sys.stdin.isatty():
+        messages.print("Type a question and press Enter; Ctrl-D ends.", style="dim")
+    return iter(read_queries(queries if queries is not None else Path("-")))
+
+
+def _answers(
+    index: Index, queries: Iterator[Query], *, k: int | None, options: SearchOptions, **settings: Any
+) -> Iterator[tuple[Query, list[Hit], float]]:
+    """Answer queries in batches; somebody who types is answered at once."""
+    size = 1 if sys.stdin.isatty() else _BATCH
+    if options.mode != "keyword":
+        _ = index.encoder  # loaded before the clock starts
+    while batch := _take(queries, size):
+        started = time.perf_counter()
+        results = index.search([query.text for query in batch], k=k, options=options, **settings)
+        seconds = (time.perf_counter() - started) / len(batch)
+        yield from ((query, hits, seconds) for query, hits in zip(batch, results, strict=True))
+
+
+def _take(queries: Iterator[Query], size: int) -> list[Query]:
+    batch = []
+    for query in queries:
+        batch.append(query)
+        if len(batch) == size:
+            break
+    return batch
+
+
+def _answer_json(asked: Query, hits: list[Hit], seconds: float, explain: bool) -> dict[str, Any]:
+    shown = []
+    for hit in hits:
+        fields = hit.to_dict()
+        if explain and hit.text:
+            fields["explanation"] = hit.explain().to_dict()
+        shown.append(fields)
+    return {"id": asked.id, "query": asked.text, "hits": shown, "seconds": round(seconds, 6)}

@@ -1,0 +1,1 @@
+"""The index that a user holds: an encoder, a writer and a snapshot joined."""

@@ -1,0 +1,87 @@
+"""What an index says that it was made with: dimensions, bits and model; and whether an encoder is that model.
+
+Works on the settings that the catalog keeps, a plain dict. Loads a model only when asked for one.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from polyvec.arguments import shown, token_encoder, whole_number
+from polyvec.encoder import Encoder
+from polyvec.errors import InputError, ModelMismatchError
+from polyvec.version import __version__
+
+NBITS = (1, 2, 4, 8, 16)  # bits a dimension of a stored token vector; 16: fp16, no compression
+DEFAULT_NBITS = 4
+_MOST_DIM = 1 << 20
+
+
+def checked_nbits(nbits: Any) -> int:
+    """Bits a dimension, one of NBITS. Raises InputError for anything else."""
+    if isinstance(nbits, bool) or not isinstance(nbits, (int, np.integer)) or int(nbits) not in NBITS:
+        raise InputError(
+            f"nbits={shown(nbits)}: expected one of {', '.join(map(str, NBITS))}; 16 is fp16, no compression."
+        )
+    return int(nbits)
+
+
+def new_settings(
+    *, encoder: Encoder | None, dim: int | None, nbits: int, state: str, source: str | None
+) -> dict[str, Any]:
+    """The settings of a new index. encoder: None for one of vectors only, which needs dim.
+
+    state: "ready", or "building" for one that cannot be opened yet · source: what it is built from, to resume it.
+    Raises InputError for options that do not fit.
+    """
+    nbits = checked_nbits(nbits)
+    if dim is not None:
+        dim = whole_number("dim", dim, most=_MOST_DIM, of="dimensions")
+    if encoder is None and dim is None:
+        raise InputError("Index.create needs an encoder, or dim= for an index of vectors only.")
+    if encoder is not None:
+        token_encoder("encoder", encoder)
+        if dim not in (None, encoder.dim):
+            raise InputError(
+                f"dim={dim}, but the encoder makes vectors of dim {encoder.dim}. Leave dim out, or give Encoder(dim=...)."
+            )
+    size = encoder.dim if encoder is not None else dim
+    model = None if encoder is None else {"fingerprint": encoder.fingerprint, "settings": encoder.settings()}
+    return {
+        "state": state,
+        "source": source,
+        "version": __version__,
+        "dim": size,
+        "nbits": nbits,
+        "encoder": model,
+        "next_row": 0,
+        "next_segment": 1,
+    }
+
+
+def load_model(path: Path, settings: dict[str, Any]) -> Encoder:
+    """The model that made the index in `path`. Raises InputError where it has none, ModelMismatchError where it has changed."""
+    if settings["encoder"] is None:
+        raise InputError(f"{path} holds vectors only and has no model. Use search_vectors and add_vectors.")
+    encoder = Encoder(**settings["encoder"]["settings"])
+    check_model(path, settings, encoder)
+    return encoder
+
+
+def check_model(path: Path, settings: dict[str, Any], encoder: Encoder) -> None:
+    """Raise ModelMismatchError where this encoder's vectors do not compare with those of the index in `path`."""
+    made_by, dim = settings["encoder"], int(settings["dim"])
+    if made_by is None:
+        if encoder.dim != dim:
+            raise ModelMismatchError(
+                f"{path} holds vectors of dim {dim}, but {encoder.name} makes vectors of dim {encoder.dim}."
+            )
+    elif encoder.fingerprint != made_by["fingerprint"]:
+        raise ModelMismatchError(
+            f"{path} was made by model {made_by['settings']['model'] or 'default'} ({made_by['fingerprint']}), not by "
+            f"{encoder.name} ({encoder.fingerprint}): their vectors do not compare. "
+            "Open it without an encoder, or build it again."
+        )

@@ -1,0 +1,1 @@
+"""Published layouts read, written and packed."""

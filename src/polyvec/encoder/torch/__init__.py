@@ -1,0 +1,1 @@
+"""The forward pass on torch, with sentence-transformers' modules."""

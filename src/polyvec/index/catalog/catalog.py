@@ -1,0 +1,108 @@
+"""The seat of truth of an index: one SQLite database whose transaction is the commit.
+
+Joins the tables of documents and of segments with the settings. Rows only grow, an update gives the document a new row, and a
+segment keeps the old one, marked as dead, until it is written anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from polyvec.errors import IndexCorruptError, IndexMissingError, StorageError
+from polyvec.index.catalog.connection import Connection
+from polyvec.index.catalog.database import META_SCHEMA
+from polyvec.index.catalog.documents_table import DOCUMENTS_SCHEMA, DocumentsTable, StoredDocument
+from polyvec.index.catalog.segments_table import SEGMENTS_SCHEMA, SegmentRecord, SegmentsTable
+
+__all__ = ["CATALOG_FILE", "Catalog", "SegmentRecord", "StoredDocument"]
+
+APPLICATION_ID = 0x504F4C59  # "POLY", in the header of the database file
+CATALOG_VERSION = (
+    2  # 1 analyzed keywords otherwise and had no column `fields`: read, and brought to 2 by the next write
+)
+CATALOG_FILE = "catalog.sqlite"
+
+
+class Catalog(DocumentsTable, SegmentsTable):
+    """The catalog as it is opened: a pinned snapshot to read, transactions to write.
+
+    Raises IndexMissingError where there is no index, IndexCorruptError where the file is not a catalog, StorageError for a
+    newer version or a full disk.
+    """
+
+    @classmethod
+    def create(cls, folder: Path, meta: dict[str, Any]) -> Catalog:
+        """Make the catalog of a new index in an existing, empty folder and return it open for writing."""
+        path = folder / CATALOG_FILE
+        connection = Connection(path, write=True)
+        connection.execute("BEGIN IMMEDIATE")
+        for schema in (META_SCHEMA, SEGMENTS_SCHEMA, DOCUMENTS_SCHEMA):
+            for statement in schema.split(";\n"):
+                connection.execute(statement)
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {CATALOG_VERSION}")
+        catalog = cls(connection, path, pinned=False)
+        catalog.set_meta(meta)
+        connection.execute("COMMIT")
+        return catalog
+
+    @classmethod
+    def open(cls, folder: Path, *, write: bool = False, pin: bool = True) -> Catalog:
+        """Open the catalog of an index: pinned to the present state (read), or ready for transactions (write).
+
+        pin: False for a reader that only asks for `changes`.
+        """
+        path = folder / CATALOG_FILE
+        if not path.is_file():
+            what = "there is no such folder" if not folder.exists() else f"it holds no {CATALOG_FILE}"
+            raise IndexMissingError(
+                f"{folder} is not a polyvec index: {what}. Make one with `polyvec index DOCS {folder}` or Index.create()."
+            )
+        connection = Connection(path, write=write)
+        try:
+            [(application,)] = connection.execute("PRAGMA application_id")
+            [(version,)] = connection.execute("PRAGMA user_version")
+            if application != APPLICATION_ID:
+                raise IndexCorruptError(f"{path} is not a polyvec catalog (application id {application:#x}).")
+            if version > CATALOG_VERSION:
+                raise StorageError(
+                    f"{folder} was written by a newer polyvec (catalog version {version}, this one reads up to "
+                    f"{CATALOG_VERSION}). Upgrade polyvec."
+                )
+            catalog = cls(connection, path, pinned=pin and not write)
+            if catalog._pinned:
+                catalog.refresh()
+        except BaseException:
+            connection.close()
+            raise
+        return catalog
+
+    def next_row(self) -> int:
+        """The row that the next document will get; rows are never used twice."""
+        return int(self._rows("SELECT value FROM meta WHERE key = 'next_row'")[0][0])
+
+    def delete_rows(self, rows: Iterable[int]) -> None:
+        """Forget documents and remember that their rows are dead; call inside a transaction."""
+        dead = [int(row) for row in rows]
+        self.remove_documents(dead)
+        self.set_deleted(dead)
+
+    def counts(self) -> dict[str, int]:
+        """What `document_counts` has, and how many rows are dead."""
+        return {**self.document_counts(), "deleted_rows": self.count_deleted()}
+
+    def vacuum(self) -> None:
+        """Give free pages back to the disk and empty SQLite's log, so that deleted text is gone from both.
+
+        Where another reader still looks at the log, it is emptied when the last such reader has gone on.
+        """
+        with self._lock:
+            self._connection.execute("INSERT INTO keywords (keywords) VALUES ('optimize')")  # drops deleted terms
+            self._connection.execute("VACUUM")
+            try:
+                self._connection.execute("PRAGMA busy_timeout = 100")
+                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            finally:
+                self._connection.execute("PRAGMA busy_timeout = 30000")

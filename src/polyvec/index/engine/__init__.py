@@ -1,0 +1,1 @@
+"""From query vectors to the documents worth a full score."""

@@ -1,0 +1,109 @@
+"""How to search: every knob, one default each, the same in Python and on the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, Literal, get_args
+
+from polyvec.arguments import flag, number, one_of, shown, whole_number
+from polyvec.data.document import checked_ids
+from polyvec.errors import FilterError, InputError
+
+Mode = Literal["late", "keyword", "hybrid"]
+Fusion = Literal["rank", "weight"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchOptions:
+    """Checked on creation. Raises InputError for a value that makes no sense.
+
+    The knobs of probing matter for compressed indexes only, and there for collections that are not scored whole anyway.
+    """
+
+    k: int = 10  # hits to return
+    mode: Mode = "late"  # late: MaxSim · keyword: BM25 · hybrid: both, fused
+    fusion: Fusion = (
+        "weight"  # of hybrid: weight: scores, each as a share of what the query could reach · rank: reciprocal ranks
+    )
+    weight: float | None = (
+        None  # share of MaxSim in hybrid, from 0 to 1, keywords have the rest; None: 0.8, or 0.5 by rank
+    )
+    min_score: float | None = None  # hits whose normalised score, in [0, 1], is below are left out; not for keyword
+    exact: bool = False  # score every document that may be returned; no probing
+    nprobe: int = 16  # centroids that each query token looks into
+    candidates: int | None = (
+        None  # documents looked at closely, an eighth of which is scored in full; None: those that come near enough, at most 1800
+    )
+    recall: float | None = (
+        None  # share of the exact top 10 wanted, below 1: sets nprobe and candidates from the index's own measurement
+    )
+
+    filter: Mapping[str, Any] | None = field(default=None, hash=False)  # on metadata, see polyvec.index.catalog.filters
+    subset: Sequence[str] | None = field(default=None, hash=False)  # ids to choose from; unknown ones are passed over
+
+    def __post_init__(self) -> None:
+        keep = partial(object.__setattr__, self)
+        keep("mode", one_of("mode", self.mode, get_args(Mode)))
+        keep("fusion", one_of("fusion", self.fusion, get_args(Fusion)))
+        keep("exact", flag("exact", self.exact))
+        for name in ("weight", "min_score"):
+            if (value := getattr(self, name)) is not None:
+                keep(name, number(name, value, "a number from 0 to 1", lambda share: 0 <= share <= 1))
+        if self.min_score is not None and self.mode == "keyword":
+            raise InputError(
+                "min_score is a share of the highest possible MaxSim, and BM25 has no upper bound. Use mode='late' or 'hybrid', "
+                "or leave min_score out."
+            )
+        for name, counted in (("k", "hits"), ("nprobe", "centroids"), ("candidates", "documents")):
+            value = getattr(self, name)
+            if value is not None or name != "candidates":
+                keep(name, whole_number(name, value, of=counted))
+        if self.recall is not None:
+            expected = "a share between 0 and 1, such as 0.99; all of it is exact=True"
+            keep("recall", number("recall", self.recall, expected, lambda share: 0 < share < 1))
+        if self.filter is not None and not isinstance(self.filter, Mapping):
+            raise FilterError(f"filter={shown(self.filter)}: expected an object such as {{'lang': 'de'}}.")
+        if self.subset is not None:
+            keep("subset", tuple(checked_ids("subset", self.subset)))
+
+    @property
+    def share_of_late(self) -> float:
+        """What MaxSim has in a fused score."""
+        if self.weight is not None:
+            return self.weight
+        return 0.8 if self.fusion == "weight" else 0.5
+
+    @property
+    def looked(self) -> int:
+        """Documents whose tokens near the query's are looked at, at most."""
+        return max(1800, 32 * self.k) if self.candidates is None else max(self.candidates, self.k)
+
+    @property
+    def gathered(self) -> int:
+        """Documents gathered, of which those are taken, at most."""
+        return 4 * self.looked
+
+    @property
+    def scored(self) -> int:
+        """Of the documents looked at, those that are scored in full, at most."""
+        return min(max(self.looked // 8, 6 * self.k), self.looked)
+
+    @property
+    def enough(self) -> int:
+        """So few documents are scored in full without asking which."""
+        return max(2048, 32 * self.k) if self.candidates is None else self.looked
+
+
+def with_recall(options: SearchOptions, curve: Sequence[Mapping[str, Any]]) -> SearchOptions:
+    """The options with the cheapest measured setting that reaches `recall`; exact where none does, or none was measured.
+
+    curve: as polyvec.index.upkeep.tuning measures it, cheapest first.
+    """
+    if options.recall is None or options.exact:
+        return options
+    for entry in curve:
+        if entry["recall"] >= options.recall:
+            return replace(options, nprobe=entry["nprobe"], candidates=entry["candidates"])
+    return replace(options, exact=True)

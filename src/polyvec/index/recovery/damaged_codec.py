@@ -1,0 +1,133 @@
+"""A damaged codec -> the codec as it was, or one that still decodes what was coded with it.
+
+Decoding needs the centroids, the steps and the points alone (with 8 bits not even those); what encoding and probing need besides
+is not made up: documents are decoded, and the next codec is trained on them. Changes nothing in the index.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from polyvec.errors import IndexCorruptError
+from polyvec.index import kernels
+from polyvec.index.codec.codec import STEPS, WINDOWS, Codec
+from polyvec.index.codec.training import TRAINING_SEED, centroid_count
+from polyvec.index.recovery.damaged_file import DamagedFile, Layout, placed
+
+_MOST_PARENTS = 1 << 11
+
+
+@dataclass
+class SalvagedCodec:
+    """codec: None where nothing decodes · restored: the file to write as it was · doubtful: decoded values may have changed."""
+
+    codec: Codec | None
+    restored: DamagedFile | None
+    doubtful: bool
+    problems: list[str]
+
+
+def salvage_codec(path: Path, listed: dict[str, Any], dim: int, nbits: int) -> SalvagedCodec:
+    """What is left of a codec's file. listed: what the catalog keeps of it · dim, nbits: of the index."""
+    try:
+        file = DamagedFile(
+            path, listed["checksum"], listed["size_bytes"], lambda: _layouts(path, listed, dim, nbits), version=2
+        )
+    except IndexCorruptError as error:
+        return SalvagedCodec(None, None, False, [str(error)])
+    if "numbers" in file.parts and not file.is_right("numbers"):
+        file.put("numbers", np.array([dim, nbits, TRAINING_SEED], np.int64))
+    if "steps" in file.parts and not file.is_right("steps") and file.parts["steps"].rows == STEPS:
+        file.put("steps", _geometric(file.array("steps")))
+    file.prove_page()
+    if file.right:
+        with tempfile.TemporaryDirectory() as folder:
+            copy = Path(folder) / "codec"
+            file.write(copy)
+            try:
+                codec = Codec.load(copy)
+            except IndexCorruptError as error:
+                return SalvagedCodec(None, None, False, [str(error)])
+        return SalvagedCodec(codec, file, False, file.problems)
+    decoding, doubtful = _decoding(file, dim, nbits)
+    return SalvagedCodec(decoding, None, doubtful, file.problems)
+
+
+def _decoding(file: DamagedFile, dim: int, nbits: int) -> tuple[Codec | None, bool]:
+    """A codec for decoding alone, and whether one of its parts may be wrong."""
+    needed = () if nbits == 8 else ("centroids", "steps", "points")
+    if any(name not in file.parts or file.parts[name].rows < file.parts[name].block.rows for name in needed):
+        return None, False
+    padded = kernels.padded_dim(dim)
+    centroids = np.zeros((1, padded), np.int8)
+    steps, points = np.ones(STEPS, np.float32), np.zeros(0, np.float32)
+    if nbits < 8:
+        centroids = file.array("centroids").view(np.int8)
+        steps, points = file.array("steps"), file.array("points")
+        if centroids.shape[1] != padded or not np.isfinite(steps).all() or not np.isfinite(points).all():
+            return None, False
+        if len(points) < WINDOWS:
+            points = np.tile(points, WINDOWS // len(points))
+    seed = int(file.array("numbers")[2]) if file.is_right("numbers") else TRAINING_SEED
+    codec = Codec(
+        dim, nbits, seed, 1.0, 0.0, centroids=np.ascontiguousarray(centroids), parents=np.zeros((1, padded), np.int8),
+        parent_offsets=np.array([0, len(centroids)], np.int64), own=np.zeros(0, np.int32),
+        members=np.arange(len(centroids), dtype=np.int32), group_offsets=np.array([0, len(centroids)], np.int64),
+        cells=np.zeros((1, dim), np.float32), steps=np.asarray(steps), points=np.asarray(points),
+    )  # fmt: skip
+    return codec, any(not file.is_right(name) for name in needed)
+
+
+def _geometric(steps: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """Steps as training makes them, from those that still are: each the same number of times the one before."""
+    with np.errstate(all="ignore"):
+        logs = np.log(steps.astype(np.float64))
+        ratio = np.nanmedian(np.diff(logs))
+        start = np.nanmedian(logs - ratio * np.arange(len(steps)))
+        first = steps[0] if abs(logs[0] - start) < 1e-3 else np.exp(start)
+        last = (
+            steps[-1]
+            if abs(logs[-1] - start - ratio * (len(steps) - 1)) < 1e-3
+            else first * np.exp(ratio * (STEPS - 1))
+        )
+        made = np.geomspace(first, last, STEPS) if first > 0 and last > 0 else np.ones(STEPS)
+    kept = np.where(np.abs(steps - made) < 1e-3 * made, steps, made)
+    return np.asarray(kept, np.float32)
+
+
+def _layouts(path: Path, listed: dict[str, Any], dim: int, nbits: int) -> list[Layout]:
+    """The ways in which a codec may lie in its file: its numbers of centroids, parents and cells are found by where they fit."""
+    data = np.fromfile(path, np.uint8)
+    padded = kernels.padded_dim(dim)
+    likely = [centroid_count(round(listed["tokens"] * factor)) for factor in (1.0, 2.5**0.5)]
+    found: list[Layout] = []
+    for centroids in dict.fromkeys(likely):
+        for parents in range(1, min(centroids, _MOST_PARENTS) + 1):
+            before: list[tuple[str, npt.DTypeLike, int, int]] = [
+                ("numbers", "<i8", 3, 0), ("unit", "<f8", 2, 0), ("centroids", np.uint8, centroids, padded),
+                ("parents", np.uint8, parents, padded), ("parent_offsets", "<i8", parents + 1, 0),
+            ]  # fmt: skip
+            blocks, end = placed(before)
+            if end > len(data):
+                break
+            offsets = data[blocks[-1].offset : end].view("<i8")
+            if offsets[0] != 0 or offsets[-1] != centroids:
+                continue
+            for cells in range(1, centroids + 1):
+                whole = [
+                    *before, ("own", "<i4", 0, 0), ("members", "<i4", centroids, 0),
+                    ("group_offsets", "<i8", cells + 1, 0), ("cells", "<f4", cells, dim), ("steps", "<f4", STEPS, 0),
+                    ("points", "<f4", 0 if nbits == 8 else WINDOWS, 0),
+                ]  # fmt: skip
+                size = placed(whole)[1]
+                if size == listed["size_bytes"]:
+                    found.append(whole)
+                if size > listed["size_bytes"]:
+                    break
+    return found

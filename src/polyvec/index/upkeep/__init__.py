@@ -1,0 +1,1 @@
+"""When segments are merged and codecs trained again, and what searches find."""

@@ -1,0 +1,67 @@
+"""How well a codec fits what has been added since it was trained: noticed as it comes in, from a sample of every batch.
+
+Works on what the catalog keeps of a codec, a plain dict. Knows nothing about files.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from polyvec.index.codec.codec import Codec
+from polyvec.index.codec.training import coding_error
+from polyvec.scoring import default_threads
+
+log = logging.getLogger(__name__)
+
+NOTICED = 1.25  # times the error on the training sample
+_SAMPLE = 1024  # tokens of a batch that are decoded again
+
+
+def lost_by_coding(
+    codec: Codec, vectors: npt.NDArray[np.float32], token_ids: npt.NDArray[np.int32] | None
+) -> npt.NDArray[np.float64]:
+    """(2,): squared length that coding loses of these tokens, as a sample says, and how many they are.
+
+    vectors: (T, dim) unit rows, T >= 1 · token_ids: (T,), or None where unknown.
+    """
+    rows = np.linspace(0, len(vectors) - 1, min(len(vectors), _SAMPLE)).astype(np.int64)
+    ids = None if token_ids is None else token_ids[rows]
+    return np.array([coding_error(codec, vectors[rows], ids, default_threads()) * len(vectors), len(vectors)])
+
+
+def with_added(listed: dict[str, Any], lost: npt.NDArray[np.float64]) -> dict[str, Any]:
+    """The catalog's entry of a codec after one more addition; warns where the codec fits badly by now."""
+    before = listed.get("added", {"tokens": 0, "error": 0.0})
+    total = before["tokens"] + int(lost[1])
+    error = (before["tokens"] * before["error"] + float(lost[0])) / total
+    after = {**listed, "added": {"tokens": total, "error": error}}
+    if drift_of(after) > NOTICED >= drift_of(listed):
+        log.warning(
+            "What has been added fits the index's codec worse than what it was trained on (error x %.2f). "
+            "Train it anew: compact(retrain=True), or `polyvec compact --retrain`.",
+            drift_of(after),
+        )
+    return after
+
+
+def drift_of(listed: dict[str, Any]) -> float:
+    """How many times the codec's error on its training sample its error is on what was added since; 1 where nothing was."""
+    added = listed.get("added")
+    return round(added["error"] / max(listed["error"], 1e-9), 3) if added else 1.0
+
+
+def codec_facts(codec: Codec | None, listed: dict[str, Any] | None) -> dict[str, Any] | None:
+    """What `info` says about a codec, as plain JSON values."""
+    if codec is None or listed is None:
+        return None
+    return {
+        "centroids": len(codec.centroids),
+        "trained_on_tokens": listed["tokens"],
+        "error": round(listed["error"], 5),
+        "drift": drift_of(listed),
+        "size_bytes": listed["size_bytes"],
+    }

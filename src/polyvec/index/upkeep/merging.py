@@ -1,0 +1,127 @@
+"""The live documents of a snapshot -> one new segment: copied as they are, or trained on and put into codes.
+
+Streams: memory does not grow with the collection, but for a sample to train on. Knows nothing about the catalog.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from polyvec.index.codec.codec import Codec, Codes
+from polyvec.index.codec.training import SAMPLE_TOKENS, coding_error, least_error, train_codec
+from polyvec.index.coded_segment import CodedSegment, CodedSegmentWriter
+from polyvec.index.reader import Snapshot
+from polyvec.index.segment import SegmentWriter
+from polyvec.scoring import default_threads
+
+_BATCH_TOKENS = 65_536
+_SAMPLE_SEED = 11
+_UNSEEN_TOKENS = 1 << 14  # of the sample, at most, on which a new codec is measured
+
+Int64 = npt.NDArray[np.int64]
+Int32 = npt.NDArray[np.int32]
+Float = npt.NDArray[np.float32]
+
+
+def segment_writer(
+    path: Path, dim: int, listed: dict[str, Any] | None, codec: Codec | None
+) -> SegmentWriter | CodedSegmentWriter:
+    """A writer of codes where there is a codec (listed: what the catalog keeps of it), of fp16 vectors where there is none."""
+    if codec is None or listed is None:
+        return SegmentWriter(path, dim)
+    return CodedSegmentWriter(path, codec, listed["checksum"], default_threads())
+
+
+class Source:
+    """The live documents of a snapshot, in row order."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._live = [
+            (part.segment, np.arange(len(part.rows), dtype=np.int64) if part.alive is None else part.alive)
+            for part in snapshot.segments
+        ]
+        chosen = [part.rows[alive] for part, (_, alive) in zip(snapshot.segments, self._live, strict=True)]
+        self.rows: Int64 = np.concatenate(chosen) if chosen else np.empty(0, np.int64)
+        self.tokens = sum(int(segment.doclens[alive].sum()) for segment, alive in self._live)
+
+    def train(self, nbits: int, expected_tokens: int) -> Codec:
+        """A codec trained on a sample of these documents, with centroids for expected_tokens tokens of their kind.
+
+        Its error is measured on some that it has not seen, so that what is added later compares with it.
+        """
+        sample = self._sample()
+        unseen = _last(sample, min(_UNSEEN_TOKENS, sum(map(len, sample)) // 16))
+        seen = np.concatenate(sample[: len(sample) - len(unseen)])
+        del sample  # its memory is wanted for training
+        codec = train_codec(seen, nbits=nbits, total_tokens=expected_tokens, threads=default_threads())
+        if not unseen:
+            return codec
+        lost = coding_error(codec, np.concatenate(unseen), None, default_threads())
+        return replace(codec, error=max(lost, least_error(codec)))
+
+    def _sample(self) -> list[Float]:
+        """Whole documents drawn at random, at most SAMPLE_TOKENS tokens."""
+        places = [(number, int(i)) for number, (_, alive) in enumerate(self._live) for i in alive]
+        order = np.random.default_rng(_SAMPLE_SEED).permutation(len(places))
+        vectors: list[Float] = []
+        room = SAMPLE_TOKENS
+        for place in order.tolist():
+            number, position = places[place]
+            rows = self._live[number][0].decode(position)
+            if len(rows) > room:
+                if not vectors:
+                    vectors.append(rows[:room])
+                break
+            vectors.append(rows)
+            room -= len(rows)
+        return vectors
+
+    def copy_into(self, writer: SegmentWriter | CodedSegmentWriter, *, keep_codes: bool) -> None:
+        """Write every document. keep_codes: codes are copied as they are, for a writer with the codec that made them."""
+        for segment, alive in self._live:
+            for positions in _batches(segment.doclens, alive):
+                ids = [segment.token_ids(int(position)) for position in positions]
+                known = [one for one in ids if one is not None]
+                all_ids = np.concatenate(known) if len(known) == len(ids) else None
+                lengths = segment.doclens[positions]
+                if keep_codes and isinstance(segment, CodedSegment) and isinstance(writer, CodedSegmentWriter):
+                    parts = [segment.codes(int(run[0]), int(run[-1]) + 1) for run in _runs(positions)]
+                    writer.append_codes(_joined(parts), lengths, all_ids)
+                else:
+                    vectors = np.concatenate([segment.decode(int(position)) for position in positions])
+                    writer.append(vectors, lengths, all_ids)
+
+
+def _last(documents: list[Float], tokens: int) -> list[Float]:
+    """The last documents, of at most so many tokens together."""
+    sizes = np.cumsum([len(rows) for rows in reversed(documents)])
+    count = int(np.searchsorted(sizes, tokens, side="right"))
+    return documents[len(documents) - count :]
+
+
+def _runs(positions: Int64) -> list[Int64]:
+    """Ascending positions in parts without gaps."""
+    return np.split(positions, np.flatnonzero(np.diff(positions) != 1) + 1)
+
+
+def _joined(parts: list[Codes]) -> Codes:
+    return Codes(
+        np.concatenate([part.centroids for part in parts]),
+        np.concatenate([part.scales for part in parts]),
+        np.concatenate([part.packed for part in parts]),
+    )
+
+
+def _batches(doclens: Int64, alive: Int64) -> Iterator[Int64]:
+    """Positions in parts of about _BATCH_TOKENS tokens."""
+    if not len(alive):
+        return
+    ends = np.cumsum(doclens[alive])
+    cuts = np.searchsorted(ends, np.arange(_BATCH_TOKENS, int(ends[-1]), _BATCH_TOKENS)) + 1
+    yield from (part for part in np.split(alive, np.unique(cuts)) if len(part))

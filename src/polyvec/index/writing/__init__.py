@@ -1,0 +1,1 @@
+"""Documents and vectors -> a new segment and one transaction."""

@@ -1,0 +1,410 @@
+"""Documents with their token vectors -> immutable segment files, made live by one catalog transaction.
+
+Every call is durable when it returns and leaves nothing behind when it fails: a segment is written under a temporary name,
+fsynced and renamed before the transaction that lists it. Knows nothing about models; vectors arrive ready.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from polyvec.data import Document
+from polyvec.errors import InputError, PolyvecError, StorageError
+from polyvec.index.catalog.catalog import Catalog, SegmentRecord, StoredDocument
+from polyvec.index.catalog.connection import Place
+from polyvec.index.codec.codec import Codec
+from polyvec.index.lock import LOCK_FILE, WriterLock
+from polyvec.index.place import check_place
+from polyvec.index.reader import SEGMENT_FOLDER, Snapshot
+from polyvec.index.upkeep.drift import lost_by_coding, with_added
+from polyvec.index.upkeep.leftovers import leftovers_of, put_aside
+from polyvec.index.upkeep.merging import Source
+from polyvec.index.upkeep.policy import BUFFER_TOKENS, absorbed, expected_tokens, merge_due, training_due
+from polyvec.index.upkeep.tuning import measured_curve
+from polyvec.index.writing.new_segment import NewSegment, unused_file
+
+log = logging.getLogger(__name__)
+
+Existing = Literal["error", "replace", "skip"]
+T = TypeVar("T")
+_CHECK_CHUNK = 256  # ids looked up at once
+_GRACE_SECONDS = 2.0  # that a replaced file stays for readers which are about to open it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arrival:
+    """One document on its way into the index.
+
+    vectors: (t, d) float32, unit rows, t >= 1 · token_ids: (t,) int32, or None where unknown.
+    """
+
+    document: Document
+    vectors: npt.NDArray[np.float32]
+    token_ids: npt.NDArray[np.int32] | None = None
+    truncated: bool = False
+    has_text: bool = True
+
+
+@dataclass
+class AddReport:
+    """What one call did: documents added, replaced and skipped, tokens stored, documents cut at the model's limit.
+
+    deleted: documents of an earlier, interrupted build that did not come again.
+    """
+
+    added: int = 0
+    replaced: int = 0
+    skipped: int = 0
+    tokens: int = 0
+    truncated: int = 0
+    deleted: int = 0
+
+
+class Writer:
+    """The one writer of an index; holds the lock until close().
+
+    place: the catalog that was opened before in this folder; where another lies there now, StorageError is raised.
+    Each change goes through `_transaction`: it is made in the folder that was opened, or not at all, and whatever was
+    remembered is forgotten where it fails.
+    """
+
+    def __init__(
+        self, folder: Path, *, place: Place | None = None, on_commit: Callable[[], None] | None = None
+    ) -> None:
+        self.folder, self._process = folder, os.getpid()
+        if place is not None:
+            check_place(folder, place)
+        with contextlib.ExitStack() as held:
+            self._lock = WriterLock(folder)
+            held.callback(self._lock.close)
+            self.catalog = Catalog.open(folder, write=True)
+            held.callback(self.catalog.close)
+            self._place = self.catalog.place if place is None else place
+            if on_commit is not None:
+                self.catalog.on_commit = on_commit
+            self._retired: list[tuple[float, str]] = []  # when a file was replaced, and its name
+            self._forget()
+            self.swept = self.sweep()  # files that were removed
+            held.pop_all()
+
+    def close(self) -> None:
+        """Let go of the catalog and the lock."""
+        with contextlib.ExitStack() as last:  # each of them, whatever becomes of the others
+            last.callback(self._lock.close)
+            last.callback(self.catalog.close)
+            self._remove_retired(0)
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """`Catalog.transaction` for every change that this writer makes."""
+        try:
+            with self.catalog.transaction():
+                self._check()
+                yield
+        except BaseException:
+            self._forget()
+            raise
+
+    def _check(self) -> None:
+        """Raise StorageError where this writer would write into somebody else's index, or beside somebody else."""
+        check_place(self.folder, self._place)
+        if not self._lock.held:
+            raise StorageError(
+                f"{self.folder}: the lock file {LOCK_FILE} has been removed or replaced, so somebody else may be writing. Close "
+                "this index and open it again."
+            )
+
+    def _forget(self) -> None:
+        """Forget what is known of the index: a transaction that failed may have been the source of it."""
+        self._in_flight: set[str] = set()
+        self._opened_codec: tuple[str, str, Codec] | None = None
+        self._snapshot: Snapshot | None = None
+
+    def check(
+        self, items: Iterable[T], id_of: Callable[[T], str], existing: Existing, report: AddReport
+    ) -> Iterator[T]:
+        """Pass items on, before anything is spent on encoding them: ids stored already are refused, replaced or skipped.
+
+        Raises InputError for an id that comes twice in the stream, or is stored already (existing="error").
+        """
+        first_new = self.catalog.next_row()
+        iterator = iter(items)
+        while chunk := list(islice(iterator, _CHECK_CHUNK)):
+            stored = self.catalog.rows_of(id_of(item) for item in chunk)
+            for item in chunk:
+                document_id = id_of(item)
+                row = stored.get(document_id)
+                if document_id in self._in_flight or (row is not None and row >= first_new):
+                    raise InputError(
+                        f"Document id {document_id!r} comes twice in this input. Ids name one document each: make them "
+                        "unique. Nothing of this call was added."
+                    )
+                if row is not None and existing == "error":
+                    raise InputError(
+                        f"Document id {document_id!r} is in the index already. Use update to replace documents. "
+                        "Nothing of this call was added."
+                    )
+                if row is not None and existing == "skip":
+                    report.skipped += 1
+                    continue
+                self._in_flight.add(document_id)
+                yield item
+
+    def add(self, arrivals: Iterable[Arrival], report: AddReport, *, dim: int) -> None:
+        """Store a stream of documents and commit; memory does not grow with the stream.
+
+        A small stream is written together with the small segments before it, any other as a segment of its own.
+        Raises whatever the stream raises, after undoing everything of this call.
+        """
+        new: NewSegment | None = None
+        lost = np.zeros(2)
+        self._in_flight = set()
+        try:
+            with self._transaction():
+                meta = self.catalog.meta()
+                row = meta["next_row"]
+                new = NewSegment(self.folder, self.catalog, dim, meta.get("codec"), self._codec(meta))
+                batches = _batches(arrivals)
+                ready = list(islice(batches, 2))
+                for number, batch in enumerate(chain(ready, batches)):
+                    stale = self.catalog.rows_of(arrival.document.id for arrival in batch)
+                    self.catalog.delete_rows(stale.values())
+                    if number == 0 and len(ready) == 1 and meta["state"] == "ready":
+                        small = absorbed(self.catalog.segments(), _tokens(batch))
+                        new.take(small, Source(self._opened(small, dim)))
+                    lost += self._append(new, batch, row)
+                    self.catalog.insert_documents(_stored(batch, row))
+                    self._in_flight.difference_update(arrival.document.id for arrival in batch)
+                    row += len(batch)
+                    report.replaced += len(stale)
+                    report.added += len(batch) - len(stale)
+                    report.tokens += _tokens(batch)
+                    report.truncated += sum(arrival.truncated for arrival in batch)
+                if not ready:
+                    return
+                self._check()
+                new.list()
+                self.catalog.set_meta({"next_row": row})
+                if new.codec is not None:
+                    self.catalog.set_meta({"codec": with_added(meta["codec"], lost)})
+        except BaseException:
+            if new is not None:
+                new.abort()
+            raise
+        self._retire(new.replaced)
+
+    def _append(self, new: NewSegment, batch: list[Arrival], row: int) -> npt.NDArray[np.float64]:
+        """Add a batch to a segment; what coding loses of it, as polyvec.index.upkeep.drift counts."""
+        vectors = np.concatenate([arrival.vectors for arrival in batch])
+        doclens = np.array([len(arrival.vectors) for arrival in batch], dtype=np.int64)
+        new.append(vectors, doclens, _token_ids(batch), row)
+        return np.zeros(2) if new.codec is None else lost_by_coding(new.codec, vectors, _token_ids(batch))
+
+    def delete(self, ids: Iterable[str]) -> int:
+        """Delete documents by id and commit; ids that are not stored are passed over. Returns how many were deleted."""
+        wanted = list(ids)
+        with self._transaction():
+            rows = self.catalog.rows_of(wanted)
+            self.catalog.delete_rows(rows.values())
+        return len(rows)
+
+    def set_meta(self, values: dict[str, Any]) -> None:
+        """Store settings in a transaction of their own."""
+        with self._transaction():
+            self.catalog.set_meta(values)
+
+    def compact(self, *, dim: int, nbits: int, retrain: bool = False) -> None:
+        """Merge all segments into one without its dead rows, in codes where nbits is below 16; nothing is rewritten
+        where that is so.
+
+        retrain: train a new codec on what is stored. `Catalog.vacuum` then erases deleted texts.
+        """
+        records, meta = self.catalog.segments(), self.catalog.meta()
+        coded = nbits < 16
+        done = len(records) <= 1 and all(record.coded == coded for record in records)
+        if not done or retrain or self.catalog.count_deleted(0, meta["next_row"]):
+            self._rewrite(records, dim, train=nbits if coded and (retrain or meta.get("codec") is None) else None)
+            self._measure(dim)
+        self._remove_retired(0)
+        self.sweep()
+
+    def keep_up(self, *, dim: int, nbits: int) -> None:
+        """Train a codec where it is time, and merge segments, as polyvec.index.upkeep.policy says.
+
+        What went before is committed, so a failure (a full disk) is logged, and tried again after the next addition.
+        """
+        try:
+            self._keep_up(dim, nbits)
+            self._remove_retired(_GRACE_SECONDS)
+        except (PolyvecError, OSError, MemoryError) as error:
+            log.warning("%s: what was written is stored, but could not be put in order: %s", self.folder, error)
+
+    def _keep_up(self, dim: int, nbits: int) -> None:
+        records, meta = self.catalog.segments(), self.catalog.meta()
+        if meta["state"] != "ready":  # a build in parts is put into codes once, from everything, by its last step
+            return
+        listed = meta.get("codec")
+        if nbits < 16 and training_due(listed, sum(record.n_tokens for record in records)):
+            live = Source(self._opened(records, dim)).tokens
+            if training_due(listed, live):
+                self._rewrite(records, dim, train=nbits, expected=expected_tokens(records, live))
+                self._measure(dim)
+                return
+        while due := merge_due(records, [self.catalog.count_deleted(r.first_row, r.last_row) for r in records]):
+            self._rewrite(due, dim)
+            records = self.catalog.segments()
+
+    def _rewrite(
+        self,
+        records: list[SegmentRecord],
+        dim: int,
+        *,
+        train: int | None = None,
+        expected: int | None = None,
+    ) -> None:
+        """Write the live documents of neighbouring segments as one, in a transaction of its own.
+
+        train: bits of a new codec to train on them, for which they have to be all there are · expected: how many tokens
+        it is made for; None for these alone.
+        """
+        new: NewSegment | None = None
+        trained: Path | None = None
+        try:
+            with self._transaction():
+                source = Source(self._opened(records, dim))
+                meta = self.catalog.meta()
+                listed, codec = meta.get("codec"), self._codec(meta)
+                if train is not None and source.tokens:
+                    codec = source.train(train, source.tokens if expected is None else expected)
+                    self._check()
+                    _, trained = unused_file(self.folder, meta["next_segment"], "codec")
+                    size, checksum = codec.save(trained)
+                    listed = {
+                        "file": trained.name,
+                        "checksum": checksum,
+                        "size_bytes": size,
+                        "error": codec.error,
+                        "tokens": source.tokens,
+                    }
+                new = NewSegment(self.folder, self.catalog, dim, listed, codec)
+                new.take(records, source, keep_codes=trained is None)
+                self._check()
+                new.list()
+                if trained is not None:
+                    self.catalog.set_meta({"codec": listed})
+        except BaseException:
+            if new is not None:
+                new.abort()
+            if trained is not None and not self.catalog.may_be_committed and self._process == os.getpid():
+                with contextlib.suppress(OSError):
+                    trained.unlink(missing_ok=True)
+            raise
+        self._retire(records)
+        if trained is not None and meta.get("codec"):
+            self._retired.append((time.monotonic(), meta["codec"]["file"]))
+
+    def _measure(self, dim: int) -> None:
+        """Store what probing finds in the index as it is now."""
+        if listed := self.catalog.meta().get("codec"):
+            curve = measured_curve(self._opened(self.catalog.segments(), dim))
+            self.set_meta({"codec": {**listed, "curve": curve}})
+
+    def _opened(self, records: list[SegmentRecord], dim: int) -> Snapshot:
+        """These segments as they are now; files that are open already are not opened again."""
+        self._snapshot = Snapshot.open(self.folder, self.catalog, dim, before=self._snapshot, records=records)
+        return self._snapshot
+
+    def _codec(self, meta: dict[str, Any]) -> Codec | None:
+        """The codec that the catalog names, read once."""
+        listed = meta.get("codec")
+        if listed is None:
+            return None
+        file, checksum = str(listed["file"]), str(listed["checksum"])
+        if self._opened_codec is None or self._opened_codec[:2] != (file, checksum):
+            self._opened_codec = (file, checksum, Codec.load(self.folder / SEGMENT_FOLDER / file))
+        return self._opened_codec[2]
+
+    def _retire(self, records: list[SegmentRecord]) -> None:
+        """Remember files that no transaction lists any more."""
+        self._retired += [(time.monotonic(), record.file) for record in records]
+
+    def _remove_retired(self, seconds: float) -> None:
+        """Remove files retired so long ago, so that a reader that has just read the list still finds them."""
+        before = time.monotonic() - seconds
+        due = [file for when, file in self._retired if when <= before]
+        if due and self._is_ours():
+            for file in due:
+                with contextlib.suppress(OSError):
+                    (self.folder / SEGMENT_FOLDER / file).unlink(missing_ok=True)
+        self._retired = [(when, file) for when, file in self._retired if when > before]
+
+    def _is_ours(self) -> bool:
+        """Whether files may be removed: this process is the writer, and the folder is the one that it opened."""
+        try:
+            self._check()
+        except StorageError:
+            return False
+        return self._process == os.getpid()
+
+    def sweep(self) -> int:
+        """Remove files that no committed transaction lists, as a killed writer leaves them. Returns how many.
+
+        Finished files that no writer of this index's history has left are moved to the folder of damaged files instead.
+        A commit goes first: one that failed in its last step could come back from SQLite's log after a crash, and list its
+        file, until another is written over it there.
+        """
+        found = leftovers_of(self.folder, self.catalog, self._lock.killed_since)
+        if found.removable or found.strays:
+            self.set_meta({"next_segment": self.catalog.meta()["next_segment"] + 1})
+        if not self._is_ours():
+            return 0
+        for path in found.removable:
+            log.debug("sweeping %s", path)
+            with contextlib.suppress(OSError):  # the next writer tries again
+                path.unlink(missing_ok=True)
+        for path in put_aside(self.folder, found.strays):
+            log.warning("%s: no catalog of this index has listed it. It was moved here, not removed.", path)
+        return len(found.removable) + len(found.strays)
+
+
+def _batches(arrivals: Iterable[Arrival]) -> Iterator[list[Arrival]]:
+    """Group the stream so that a batch holds about BUFFER_TOKENS token vectors."""
+    batch: list[Arrival] = []
+    tokens = 0
+    for arrival in arrivals:
+        batch.append(arrival)
+        tokens += len(arrival.vectors)
+        if tokens >= BUFFER_TOKENS:
+            yield batch
+            batch, tokens = [], 0
+    if batch:
+        yield batch
+
+
+def _tokens(batch: list[Arrival]) -> int:
+    return sum(len(arrival.vectors) for arrival in batch)
+
+
+def _token_ids(batch: list[Arrival]) -> npt.NDArray[np.int32] | None:
+    ids = [arrival.token_ids for arrival in batch if arrival.token_ids is not None]
+    return np.concatenate(ids) if len(ids) == len(batch) else None
+
+
+def _stored(batch: list[Arrival], row: int) -> Iterator[StoredDocument]:
+    for offset, arrival in enumerate(batch):
+        document = arrival.document
+        text = document.text if arrival.has_text else None
+        yield StoredDocument(
+            row + offset, document.id, text, document.metadata, len(arrival.vectors), arrival.truncated
+        )

@@ -1,0 +1,1 @@
+"""Queries -> hits, explained and reranked."""

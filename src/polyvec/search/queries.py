@@ -1,0 +1,87 @@
+"""Texts -> queries ready to search, each able to explain its hits later."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from polyvec.data import Document
+from polyvec.encoder.batches import checked
+from polyvec.errors import InputError
+from polyvec.index.engine.options import SearchOptions
+from polyvec.index.views import View
+from polyvec.search.explain import Explanation, explain
+from polyvec.search.hits import Hit
+from polyvec.search.retrieve import Asked
+
+if TYPE_CHECKING:
+    from polyvec.encoder import Encoded, Encoder
+
+
+GetEncoder = Callable[[], "Encoder"]
+ExplainFound = Callable[[str, "Encoded | None", Hit], Explanation]
+
+
+def asked_texts(
+    texts: Sequence[str], options: SearchOptions, encoder: GetEncoder, explain_found: ExplainFound
+) -> Iterator[Asked]:
+    """Encode queries; where only keywords count, the model loads no earlier than a hit is to be explained.
+
+    explain_found: a method of the open index, given (query, its encoding where there is one, hit).
+    Raises InputError for an empty query.
+    """
+    if options.mode == "keyword":
+        for text in checked(texts, "query"):
+            yield Asked(text=text, explainer=QueryExplainer(explain_found, text, None))
+        return
+    for text, one in zip(texts, encoder().encode_queries(texts), strict=True):
+        yield Asked(text=text, vectors=one.vectors, explainer=QueryExplainer(explain_found, text, one))
+
+
+class QueryExplainer:
+    """Explains the hits of one query while their index is open. It does not keep the index open: hits may outlive it."""
+
+    def __init__(self, explain_found: ExplainFound, query: str, encoded: Encoded | None) -> None:
+        self._explain_found = weakref.WeakMethod(explain_found)
+        self._query, self._encoded = query, encoded
+
+    def __call__(self, hit: Hit) -> Explanation:
+        explain_found = self._explain_found()
+        if explain_found is None:
+            raise closed_error(hit)
+        return explain_found(self._query, self._encoded, hit)
+
+
+def closed_error(hit: Hit) -> InputError:
+    return InputError(
+        f"Hit {hit.id!r} cannot be explained: the index that found it is closed. Open it again and use "
+        "index.explain(query, hit)."
+    )
+
+
+def explain_hit(view: View, encoder: GetEncoder, query: str, encoded: Encoded | None, hit: Hit) -> Explanation:
+    """Which token of the query met which token of the hit's document, as it is stored now.
+
+    encoded: the query's encoding where it is at hand. Raises InputError where the document was deleted or has another text by now,
+    or was stored without a text.
+    """
+    if hit.text is None:
+        raise InputError(f"Hit {hit.id!r} cannot be explained: it has no stored text.")
+    row = view.catalog.rows_of([hit.id]).get(hit.id)
+    if row is None:
+        raise InputError(
+            f"Hit {hit.id!r} cannot be explained: the index holds no such document any more. Search again."
+        )
+    stored = view.catalog.documents([row])[row]
+    text = Document(hit.id, hit.text, hit.metadata).encoded_text
+    if stored.text is None or Document(stored.id, stored.text, stored.metadata).encoded_text != text:
+        raise InputError(f"Hit {hit.id!r} cannot be explained: the document has another text by now. Search again.")
+    if encoded is None:
+        (encoded,) = encoder().encode_queries([query])
+    (document,) = encoder().encode_documents([text])
+    vectors = view.snapshot.vectors(row)
+    if document.offsets is not None and len(vectors) == len(document.vectors):
+        document = replace(document, vectors=vectors)  # so that the matches add up to the late score
+    return explain(query, encoded, text, document)

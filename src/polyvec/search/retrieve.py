@@ -1,0 +1,195 @@
+"""Query vectors and an open snapshot -> hits, in rank order. Knows nothing about models."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from polyvec.arguments import thread_count
+from polyvec.errors import InputError
+from polyvec.index.catalog.catalog import Catalog
+from polyvec.index.engine.options import SearchOptions
+from polyvec.index.reader import Snapshot
+from polyvec.scoring import default_threads
+from polyvec.search import fusion
+from polyvec.search.hits import Explainer, Hit
+
+_FUSION_DEPTH = 100  # hits of each kind whose scores are fused, at least
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One query: its text for keywords, its token vectors (q, d) float32 unit rows for MaxSim; either may be absent.
+
+    explainer: what its hits ask when they are to be explained.
+    """
+
+    text: str | None = None
+    vectors: npt.NDArray[np.float32] | None = None
+    explainer: Explainer | None = None
+
+
+def allowed_rows(
+    catalog: Catalog, subset: Sequence[str] | None, condition: Mapping[str, Any] | None
+) -> npt.NDArray[np.int64] | None:
+    """Ascending rows of the ids in `subset` (unknown ones are passed over) that satisfy a filter; None: all rows."""
+    rows = None if condition is None else catalog.rows_where(condition)
+    if subset is None:
+        return rows
+    chosen = np.array(sorted(catalog.rows_of(subset).values()), dtype=np.int64)
+    return chosen if rows is None else np.intersect1d(chosen, rows, assume_unique=True)
+
+
+def search_snapshot(
+    snapshot: Snapshot,
+    catalog: Catalog,
+    query: Asked,
+    options: SearchOptions,
+    *,
+    allowed: npt.NDArray[np.int64] | None = None,
+    threads: int | None = None,
+) -> list[Hit]:
+    """Search one query and read the winners' texts. allowed: ascending rows to choose from, None for all.
+
+    Raises InputError where the mode needs a text and there is none.
+    """
+    if options.mode != "keyword" and query.vectors is None:
+        raise InputError(f"mode={options.mode!r} needs token vectors of the query.")
+    if options.mode != "late" and query.text is None:
+        raise InputError(f"mode={options.mode!r} needs the query's text: ask with Index.search.")
+    depth = options if options.mode != "hybrid" else replace(options, k=_fusion_depth(options))
+    lists: dict[str, dict[int, float]] = {}
+    if query.vectors is not None and options.mode != "keyword":
+        lists["late"] = _scores(*snapshot.search(query.vectors, depth, subset=allowed, threads=threads))
+    if query.text is not None and options.mode != "late":
+        scored = lists.get("late", {}).keys()
+        keyword = _scores(*catalog.search_keywords(query.text, depth.k, subset=allowed, scored=scored))
+        lists["keyword"] = dict(islice(keyword.items(), depth.k))
+    found = _Found(list(lists.get(options.mode, {}).items()), lists)
+    if options.mode == "hybrid":
+        assert query.vectors is not None
+        found = _fused(snapshot, catalog, query, lists, keyword, options, threads)
+    if query.vectors is not None and options.mode != "keyword":
+        late = found.parts.get("late") or lists["late"]
+        highest = highest_score(query.vectors)
+        found.normalised = {row: normalised_score(late[row], highest) for row, _ in found.ranked}
+    least = options.min_score
+    if least is not None:
+        found.ranked = [(row, score) for row, score in found.ranked if found.normalised[row] >= least]
+    return _hits(catalog, found, query, options.k)
+
+
+def search_each(
+    snapshot: Snapshot,
+    catalog: Catalog,
+    queries: Iterable[Asked],
+    options: SearchOptions,
+    *,
+    allowed: npt.NDArray[np.int64] | None = None,
+    threads: int | None = None,
+) -> list[list[Hit]]:
+    """`search_snapshot` for every query, in order: one query a thread where there are enough of them, else all threads on each.
+
+    Raises InputError for threads < 1, and as `search_snapshot`.
+    """
+    count = thread_count(threads, default_threads)
+    waiting = list(queries)
+
+    def one(query: Asked, inside: int) -> list[Hit]:
+        return search_snapshot(snapshot, catalog, query, options, allowed=allowed, threads=inside)
+
+    if count == 1 or len(waiting) < count:
+        return [one(query, count) for query in waiting]
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(lambda query: one(query, 1), waiting))
+
+
+def highest_score(query: npt.NDArray[np.float32]) -> float:
+    """The MaxSim of a query, (q, d) float32, of which every token meets itself."""
+    return float(np.linalg.norm(query, axis=1).sum())
+
+
+def normalised_score(score: float, highest: float) -> float:
+    """MaxSim as a share of the query's `highest_score`, cut to [0, 1].
+
+    With unit rows, which every model makes, that is the mean similarity of a query token's best match, so it compares across
+    queries of different lengths and never depends on other documents.
+    """
+    return min(max(score / highest, 0.0), 1.0) if highest > 0 else 0.0
+
+
+@dataclass
+class _Found:
+    """Rows and scores, best first; the lists they come from, by name; for hybrid, the raw scores behind each row."""
+
+    ranked: list[tuple[int, float]]
+    lists: dict[str, dict[int, float]]
+    parts: dict[str, dict[int, float]] = field(default_factory=dict)
+    normalised: dict[int, float] = field(default_factory=dict)
+
+
+def _scores(rows: npt.NDArray[np.int64], scores: npt.NDArray[Any]) -> dict[int, float]:
+    return dict(zip(rows.tolist(), scores.tolist(), strict=True))
+
+
+def _fusion_depth(options: SearchOptions) -> int:
+    return fusion.RANK_DEPTH if options.fusion == "rank" else max(options.k, _FUSION_DEPTH)
+
+
+def _fused(
+    snapshot: Snapshot,
+    catalog: Catalog,
+    query: Asked,
+    lists: dict[str, dict[int, float]],
+    keyword: dict[int, float],
+    options: SearchOptions,
+    threads: int | None,
+) -> _Found:
+    """Both lists as one, ties by row. Every document in one of them has both scores, whether the other side found it or not.
+
+    keyword: BM25 of all rows in the lists that have a word of the query.
+    """
+    assert query.vectors is not None
+    assert query.text is not None
+    late = dict(lists["late"])
+    others = np.array(sorted(keyword.keys() - late.keys()), np.int64)
+    if len(others):
+        whole = SearchOptions(k=len(others), exact=True)
+        late.update(_scores(*snapshot.search(query.vectors, whole, subset=others, threads=threads)))
+    if options.fusion == "rank":
+        fused = fusion.by_rank(lists["late"], lists["keyword"], options.share_of_late)
+    else:
+        highest, bound = highest_score(query.vectors), catalog.keyword_bound(query.text)
+        fused = fusion.by_weight(
+            {row: fusion.share_of(score, highest) for row, score in late.items()},
+            {row: fusion.share_of(score, bound) for row, score in keyword.items()},
+            options.share_of_late,
+        )
+    return _Found(fusion.ordered(fused), lists, {"late": late, "keyword": keyword})
+
+
+def _hits(catalog: Catalog, found: _Found, query: Asked, k: int) -> list[Hit]:
+    documents = catalog.documents(row for row, _ in found.ranked[:k])
+    places = {name: {row: n for n, row in enumerate(rows, start=1)} for name, rows in found.lists.items()}
+    hits = []
+    for rank, (row, score) in enumerate(found.ranked[:k], start=1):
+        document = documents[row]
+        hits.append(
+            Hit(
+                id=document.id,
+                score=score,
+                rank=rank,
+                text=document.text,
+                metadata=document.metadata,
+                normalised_score=found.normalised.get(row),
+                parts={name: scores[row] for name, scores in found.parts.items() if row in scores},
+                ranks={name: rows[row] for name, rows in places.items() if row in rows} if found.parts else {},
+            ).explained_by(query.explainer)
+        )
+    return hits

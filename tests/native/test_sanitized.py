@@ -1,0 +1,103 @@
+"""The kernels under AddressSanitizer and UndefinedBehaviorSanitizer, in buffers of exactly the right size.
+
+AVX-512 and NEON kernels run here on any x86 machine through SIMDe (Debian: libsimde-dev), which carries out their
+intrinsics one by one.
+"""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+NATIVE = Path(__file__).parents[2] / "native"
+CHECKS = Path(__file__).parent
+SANITIZE = ["-std=c++17", "-O1", "-g", "-ffp-contract=off", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+X86 = platform.machine() in ("x86_64", "AMD64")
+
+
+def build(folder: Path, name: str, sources: list[tuple[Path, list[str]]], flags: list[str]) -> Path:
+    """Compile each source with its own flags, link, and return the program; skip where the compiler cannot."""
+    compiler = shutil.which("g++") or shutil.which("clang++")
+    if compiler is None:
+        pytest.skip("no C++ compiler here")
+    probe = folder / "probe.cpp"
+    probe.write_text("int main() { return 0; }\n", encoding="utf-8")
+    if subprocess.run(
+        [compiler, *SANITIZE, str(probe), "-o", str(folder / "probe")], capture_output=True, check=False
+    ).returncode:
+        pytest.skip("the compiler has no sanitizer runtime")
+    objects = [folder / f"{name}-{source.stem}.o" for source, _ in sources]
+    commands = [
+        [compiler, *SANITIZE, *flags, *own, f"-I{NATIVE}", "-c", str(source), "-o", str(object_file)]
+        for (source, own), object_file in zip(sources, objects, strict=True)
+    ]
+    with ThreadPoolExecutor(4) as pool:
+        for done in pool.map(
+            lambda command: subprocess.run(command, capture_output=True, text=True, check=False), commands
+        ):
+            assert done.returncode == 0, done.stderr
+    program = folder / name
+    subprocess.run([compiler, *SANITIZE, *map(str, objects), "-o", str(program)], check=True)
+    return program
+
+
+def run(program: Path, *arguments: str) -> str:
+    done = subprocess.run([str(program), *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+AVX2 = ["-mavx2", "-mfma", "-mf16c"]
+AVX512 = [*AVX2, "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl"]
+MORE = {"neon": ["dotprod"]}  # instruction sets that come with another
+FAMILIES = {
+    "maxsim": (["maxsim"], []),
+    "codes": (
+        ["codes", "assign", "quantise"],
+        ["kernels/probe", "kernels/gather", "candidates", "parallel"],
+    ),
+    "encoder": (["encoder"], ["forward", "parallel"]),
+}
+
+
+@pytest.mark.skipif(not X86, reason="x86 kernels")
+@pytest.mark.parametrize("check", FAMILIES)
+def test_avx2(tmp_path: Path, check: str) -> None:
+    kernels = NATIVE / "kernels"
+    families, plain = FAMILIES[check]
+    sources = [(CHECKS / f"check_{check}.cpp", []), *((NATIVE / f"{name}.cpp", []) for name in plain)]
+    for family in families:
+        vnni = ["-mavx512vnni"] if family in ("codes", "encoder") else []
+        sources += [
+            (kernels / f"{family}_scalar.cpp", []),
+            (kernels / f"{family}_avx2.cpp", AVX2),
+            (kernels / f"{family}_avx512.cpp", [*AVX512, *vnni]),
+        ]
+    printed = run(build(tmp_path, "avx2", sources, ["-DPOLYVEC_X86=1"]), "300")
+    assert printed.startswith("300 cases, scalar")
+
+
+@pytest.mark.skipif(not X86, reason="SIMDe stands in for other instruction sets on x86")
+@pytest.mark.parametrize("check", FAMILIES)
+@pytest.mark.parametrize(("name", "define"), [("avx512", "POLYVEC_X86"), ("neon", "POLYVEC_NEON")])
+def test_other_instruction_sets_through_simde(tmp_path: Path, name: str, define: str, check: str) -> None:
+    if not Path("/usr/include/simde").is_dir():
+        pytest.skip("SIMDe is not installed (Debian: libsimde-dev)")
+    kernels = NATIVE / "kernels"
+    families, plain = FAMILIES[check]
+    sources = [(CHECKS / f"check_{check}.cpp", AVX2), *((NATIVE / f"{part}.cpp", []) for part in plain)]
+    for family in families:
+        sources.append((kernels / f"{family}_scalar.cpp", []))
+        for part in (name, *MORE.get(name, ())):
+            if (own := kernels / f"{family}_{part}.cpp").exists():
+                sources.append((own, AVX2))
+        if name == "avx512":
+            sources.append((kernels / f"{family}_avx2.cpp", AVX2))
+    flags = [f"-D{define}=1", "-DPOLYVEC_SIMDE=1", "-Wno-psabi"]
+    printed = run(build(tmp_path, name, sources, flags), "100")
+    assert f"= {name}" in printed

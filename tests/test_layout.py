@@ -1,0 +1,48 @@
+"""Tests stand where the files stand that they test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polyvec
+
+SOURCE = Path(polyvec.__file__).parent
+TESTS = Path(__file__).parent
+
+# Tests of no single file, and what they are about.
+OF_NO_FILE = {
+    "test_import.py": "imports of the whole package",
+    "test_layout.py": "this",
+    "test_nasty_values.py": "every public call and every option",
+    "test_readme.py": "the README's code and links",
+    "bench/test_bench.py": "machine and audit, through the command too",
+    "collection/test_random_calls.py": "an index against a dictionary",
+    "collection/test_repair_damage.py": "any damage to any file",
+    "collection/test_states.py": "every call in every state",
+    "crash/test_crash.py": "processes that end while they write",
+    "data/test_documents_generated.py": "generated files of every kind",
+    "encoder/test_special_tokens.py": "tokenizers of every layout",
+    "evaluation/test_collections.py": "what is checked before the work",
+    "index/test_damaged_files.py": "damaged files, read by every reader",
+    "index/test_readers.py": "readers in other processes while one writes",
+    "index/engine/test_threads.py": "the same hits with any number of threads",
+    "native/test_sanitized.py": "kernels under the sanitizers",
+    "recipes/test_multilingual_e5.py": "recipes/multilingual_e5.py",
+    "recipes/test_recipes.py": "recipes/*.toml and their page",
+    "training/test_commands.py": "train, mine and teach, one after another",
+}
+
+
+def test_tests_mirror_the_sources() -> None:
+    paths = [path.relative_to(TESTS) for path in sorted(TESTS.rglob("test_*.py"))]
+    astray = []
+    for path in paths:
+        name = path.name.removeprefix("test_")
+        own_file = SOURCE / path.with_name(name)
+        own_package = SOURCE / path.with_name(name).with_suffix("") / "__init__.py"
+        package_of_folder = SOURCE / path.parent / "__init__.py" if name == f"{path.parent.name}.py" else None
+        mirrored = any(one is not None and one.is_file() for one in (own_file, own_package, package_of_folder))
+        if not mirrored and str(path) not in OF_NO_FILE:
+            astray.append(str(path))
+    assert astray == [], "move these beside what they test, or say in OF_NO_FILE what they are about"
+    assert OF_NO_FILE.keys() - {str(path) for path in paths} == set(), "there are no such tests any more"
