@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
+from polyvec.arguments import local_path
 from polyvec.errors import InputError, StorageError
 
 STDOUT = "-"
@@ -26,7 +27,9 @@ _READ = (
 _WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 
 
-def check_destination(path: str | Path, *, inputs: Iterable[str | Path | None] = (), new: bool = False) -> None:
+def check_destination(
+    path: str | os.PathLike[str], *, inputs: Iterable[str | Path | None] = (), new: bool = False
+) -> None:
     """Refuse a destination for one file before any work is done for it. "-", stdout, always passes.
 
     Args:
@@ -38,9 +41,9 @@ def check_destination(path: str | Path, *, inputs: Iterable[str | Path | None] =
         InputError: An empty path, or one that is among the inputs, also by a link.
         StorageError: The folder is missing or not writable, a folder is in the way, or a file where `new` asks for none.
     """
-    if str(path) == STDOUT:
-        return
     place = _place(path)
+    if str(place) == STDOUT:
+        return
     if new and (place.exists() or place.is_symlink()):
         raise StorageError(f"{place} exists already. Choose another name, or delete it first.")
     if place.is_dir():
@@ -70,7 +73,7 @@ def check_destination_folder(folder: str | Path) -> None:
 
 
 @contextmanager
-def aside(path: str | Path) -> Iterator[Path]:
+def aside(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A path to write instead of `path`; what is there at the end of the block is synced and takes its place.
 
     Where the block raises, nothing of it stays. The path to write has the ending of the destination. A link is followed, and
@@ -91,7 +94,7 @@ def aside(path: str | Path) -> Iterator[Path]:
 
 
 @contextmanager
-def written(path: str | Path) -> Iterator[TextIO]:
+def written(path: str | os.PathLike[str]) -> Iterator[TextIO]:
     """A UTF-8 text file, whole or not at all, with line ends as they are written; "-" is stdout.
 
     Raises:
@@ -164,16 +167,15 @@ def check_new_folder(folder: Path) -> None:
         raise StorageError(f"Cannot write {folder}: something is there. Choose another path, or delete it first.")
 
 
-def _place(path: str | Path) -> Path:
-    if not str(path).strip() or "\0" in str(path):
-        raise InputError(f"{str(path)!r} is no path to write to. Name a file.")
+def _place(path: str | os.PathLike[str]) -> Path:
+    path = local_path("path", path)
     try:
         os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):
         pass
     except OSError as error:
         raise StorageError(f"Cannot write {path}: {error.strerror}.") from error
-    return Path(path)
+    return path
 
 
 def _check_folder(place: Path) -> None:

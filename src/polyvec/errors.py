@@ -17,6 +17,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 __all__ = [
     "FilterError",
     "IndexCorruptError",
@@ -32,8 +34,28 @@ __all__ = [
 ]
 
 
+_DIRECTIONS = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
+
+
 class PolyvecError(Exception):
-    """Base of every deliberate polyvec error: one plain sentence, the value, and what to do next."""
+    """Base of every deliberate polyvec error: one plain sentence, the value, and what to do next.
+
+    The message is one line, whatever the paths, ids and values in it hold: line breaks, controls, marks of direction and halves
+    of surrogate pairs are escaped, as in \\n or \\u2028.
+    """
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        return text if text.isprintable() else "".join(_escaped(c) if _breaks_lines(c) else c for c in text)
+
+
+def _breaks_lines(char: str) -> bool:
+    kind = unicodedata.category(char)
+    return kind in ("Cc", "Zl", "Zp", "Cs") or unicodedata.bidirectional(char) in _DIRECTIONS
+
+
+def _escaped(char: str) -> str:
+    return char.encode("unicode_escape", "surrogatepass").decode("ascii")
 
 
 class InputError(PolyvecError, ValueError):

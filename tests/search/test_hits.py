@@ -72,14 +72,23 @@ def test_a_closed_index_explains_nothing(index: Index) -> None:
         index.explain(QUERY, hit)
 
 
-def test_a_collected_index_explains_nothing(tmp_path: Path, encoder: WordEncoder) -> None:
+@pytest.mark.parametrize("mode", ["late", "keyword", "hybrid"])
+def test_a_collected_index_explains_nothing(mode: Any, tmp_path: Path, encoder: WordEncoder) -> None:
     index = Index.create(tmp_path / "c.polyvec", encoder=encoder)
     index.add(ROWS)
-    hit = index.search(QUERY, k=1)[0]
+    hit = index.search(QUERY, k=1, mode=mode)[0]
+    kept = [index.search([QUERY, QUERY], mode=mode, threads=threads) for threads in (1, 2)]
+    hit.explain()
     gone = weakref.ref(index)
-    del index
-    gc.collect()
-    assert gone() is None
+    gc.disable()  # no hit may keep it, not even in a circle until the collector comes
+    try:
+        del index
+        assert gone() is None
+    finally:
+        gc.enable()
+    assert kept
+    with Index.open(tmp_path / "c.polyvec", encoder=encoder) as another:
+        another.add([{"id": "new", "text": "a pear"}])  # the writer's lock is free
     with pytest.raises(InputError, match="closed"):
         hit.explain()
     assert Index.open(tmp_path / "c.polyvec", encoder=encoder).explain(QUERY, hit).text.endswith("sweet")

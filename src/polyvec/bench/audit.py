@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from polyvec.arguments import LARGEST, instance, list_of, local_path, thread_count, whole_number
 from polyvec.bench.machine import QUERY_TOKENS
 from polyvec.bench.timing import TIMED_QUERIES, Float, time_calls
 from polyvec.collection.index import Index
 from polyvec.errors import InputError
 from polyvec.index.engine.options import SearchOptions
+from polyvec.index.place import absolute
 from polyvec.index.views import open_view
 from polyvec.scoring import default_threads
 
@@ -37,6 +39,9 @@ def audit(
     The first result is the exact search, then the defaults, recall targets, and a curve of settings, cheapest first.
     Raises InputError where there are no queries or documents.
     """
+    instance("index", index, Index)
+    queries = [instance(f"queries[{i}]", one, AuditQuery) for i, one in enumerate(list_of("queries", queries))]
+    k, threads = whole_number("k", k, of="hits", most=LARGEST - 1), thread_count(threads, default_threads)
     if not queries:
         raise InputError("audit: no queries. Give some, or an index with documents to take them from.")
     facts = index.info()
@@ -47,7 +52,7 @@ def audit(
         "nbits": facts["nbits"],
         "k": k,
         "queries": len(queries),
-        "threads": threads or default_threads(),
+        "threads": threads,
     }
     settings = [("exact", SearchOptions(exact=True)), ("defaults", SearchOptions())]
     settings += [(f"recall={recall}", SearchOptions(recall=recall)) for recall in _RECALLS]
@@ -74,7 +79,8 @@ def _audited(
 
 def stretches(path: Path, *, count: int = TIMED_QUERIES, seed: int = 0) -> list[AuditQuery]:
     """Queries cut from stored documents: up to 32 token vectors each, as search sees them. Fewer where documents are few."""
-    view = open_view(path)
+    count, seed = whole_number("count", count, of="queries"), whole_number("seed", seed, least=0)
+    view = open_view(absolute(local_path("path", path)))
     try:
         with view:
             segments = view.snapshot.segments

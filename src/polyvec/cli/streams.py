@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from polyvec.data.files import lines, stdin_bytes
 from polyvec.errors import InputError
 
 _ERRORS = "polyvec-spelled-out"
@@ -129,7 +130,7 @@ def stdin_lines() -> Iterator[str]:
 
     Raises InputError naming the line that is not UTF-8.
     """
-    for number, line in enumerate(sys.stdin.buffer, start=1):
+    for number, line in enumerate(lines(stdin_bytes(), "stdin"), start=1):
         try:
             text = line.decode("utf-8-sig" if number == 1 else "utf-8").removesuffix("\n").removesuffix("\r")
         except UnicodeDecodeError as error:

@@ -95,9 +95,7 @@ def opened(path: Path) -> Iterator[BinaryIO]:
         InputError: It cannot be opened, or is a folder, a pipe or a device.
     """
     if str(path) == STDIN:
-        if sys.stdin is None or sys.stdin.closed:
-            raise InputError("stdin is closed. Give a file, or pipe something in.")
-        yield sys.stdin.buffer
+        yield stdin_bytes()
         return
     check_regular(path)
     try:
@@ -113,6 +111,22 @@ def opened(path: Path) -> Iterator[BinaryIO]:
             yield io.BufferedReader(_Zstandard(raw), 1 << 20)
         else:
             yield raw
+
+
+def stdin_bytes() -> BinaryIO:
+    """Stdin, to be read as bytes. Raises InputError where it is closed, a folder, or something that only gives text."""
+    if sys.stdin is None or sys.stdin.closed:
+        raise InputError("stdin is closed. Give a file, or pipe something in.")
+    buffer: BinaryIO | None = getattr(sys.stdin, "buffer", None)
+    if buffer is None:  # a notebook's, or another program's own
+        raise InputError("stdin gives text, not bytes, in this program. Give a file.")
+    try:
+        is_folder = stat.S_ISDIR(os.fstat(buffer.fileno()).st_mode)
+    except OSError:  # a stream in memory has no file
+        is_folder = False
+    if is_folder:
+        raise InputError("stdin is a folder. Give a file, or pipe something in.")
+    return buffer
 
 
 def check_regular(path: Path) -> None:

@@ -7,8 +7,10 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
-from polyvec.atomic import STDOUT, check_destination, written
+from polyvec.arguments import LARGEST, list_of, number, shown, whole_number
+from polyvec.atomic import check_destination, written
 from polyvec.data.files import as_path, named, opened, text_lines
 from polyvec.errors import InputError
 
@@ -39,10 +41,8 @@ def read_qrels(path: str | os.PathLike[str]) -> Qrels:
     place = as_path(path, "a file of judgements")
     qrels: Qrels = {}
     width = 0
-    for number, (fields, where) in enumerate(
-        _fields(place, (3, 4), tabs=".tsv" in map(str.lower, place.suffixes[-2:]))
-    ):
-        if number == 0 and len(fields) in (3, 4) and _is_name(fields[-1]):
+    for n, (fields, where) in enumerate(_fields(place, (3, 4), tabs=".tsv" in map(str.lower, place.suffixes[-2:]))):
+        if n == 0 and len(fields) in (3, 4) and _is_name(fields[-1]):
             continue
         width = width or len(fields)
         if len(fields) not in (3, 4) or len(fields) != width or not _GRADE.fullmatch(fields[-1].strip()):
@@ -105,13 +105,9 @@ def write_run(
         StorageError: The file cannot be written.
     """
     check_run_target(path, tag)
-    if isinstance(results, Mapping):
-        results = [
-            (query_id, sorted(scores.items(), key=lambda item: -item[1])) for query_id, scores in results.items()
-        ]
     seen: set[str] = set()
-    with written(os.fspath(path)) as stream:
-        for query_id, ranked in results:
+    with written(path) as stream:
+        for query_id, ranked in _rankings(results):
             if query_id in seen:
                 raise InputError(f"query id {query_id!r} comes twice. A run has each query once.")
             seen.add(query_id)
@@ -134,33 +130,71 @@ def check_run_target(
         StorageError: The file cannot be written.
     """
     if not isinstance(tag, str) or not _is_word(tag):
-        raise InputError(f"tag {tag!r}: a TREC run needs one word without white space as the name of the system.")
+        raise InputError(f"tag {shown(tag)}: a TREC run needs one word without white space as the name of the system.")
     check_run_ids(ids)
-    check_destination(STDOUT if str(path) == STDOUT else Path(path), inputs=inputs)
+    check_destination(path, inputs=inputs)
 
 
 def check_run_ids(ids: Iterable[str]) -> None:
     """Raise InputError for an id that a TREC run cannot hold."""
     for one in ids:
         if not isinstance(one, str) or not _is_word(one):
-            raise InputError(f"id {one!r}: a TREC run cannot hold ids with white space or none at all. Use --json.")
+            raise InputError(
+                f"id {shown(one)}: a TREC run cannot hold ids with white space or none at all. Use --json."
+            )
+
+
+def check_scores(name: str, value: Any, *, whole: bool = False) -> None:
+    """Raise InputError for what does not give numbers by document, by query, as a Run does. whole: as Qrels do."""
+    expected = "a dict of dicts: a number by document id, by query id"
+    if not isinstance(value, Mapping):
+        raise InputError(f"{name}={shown(value)}: expected {expected}.")
+    for query_id, scores in value.items():
+        if not isinstance(query_id, str) or not isinstance(scores, Mapping):
+            raise InputError(f"{name}: got {shown(query_id)}: {shown(scores)}, expected {expected}.")
+        for document_id, score in scores.items():
+            if not isinstance(document_id, str):
+                raise InputError(f"{name}: id {shown(document_id)} of query {query_id!r}: expected {expected}.")
+            if type(score) is float and math.isfinite(score) and not whole:
+                continue  # as nearly all are
+            place = f"{name}[{query_id!r}][{document_id!r}]"
+            if whole:
+                whole_number(place, score, least=-LARGEST)
+            else:
+                number(place, score, "a finite number", lambda _: True)
+
+
+def _rankings(results: Any) -> Iterator[tuple[str, list[tuple[str, float]]]]:
+    """Results of either form as pairs that `write_run` writes. Raises InputError for anything else."""
+    whole = isinstance(results, Mapping)
+    for entry in results.items() if whole else list_of("results", results, ordered=True):
+        query_id, ranked = _pair(entry, "results", "a query's id and its documents with scores")
+        check_run_ids([query_id])
+        if isinstance(ranked, Mapping):
+            rows = [(document_id, _score(query_id, document_id, value)) for document_id, value in ranked.items()]
+            yield query_id, sorted(rows, key=lambda row: -row[1])
+        else:
+            pairs = (
+                _pair(one, f"documents of query {query_id!r}", "a document's id and its score")
+                for one in list_of(f"documents of query {query_id!r}", ranked, ordered=True)
+            )
+            yield query_id, [(document_id, _score(query_id, document_id, value)) for document_id, value in pairs]
+
+
+def _pair(value: Any, name: str, expected: str) -> tuple[Any, Any]:
+    if not isinstance(value, (tuple, list)) or len(value) != 2:
+        raise InputError(f"{name}: got {shown(value)}, expected pairs: {expected}.")
+    return value[0], value[1]
+
+
+def _score(query_id: str, document_id: Any, value: Any) -> float:
+    check_run_ids([document_id])
+    return number(f"score of document {document_id!r} of query {query_id!r}", value, "a finite number", lambda _: True)
 
 
 def _run_lines(query_id: str, ranked: Iterable[tuple[str, float]], tag: str) -> Iterator[str]:
     found: set[str] = set()
-    check_run_ids([query_id])
-    for rank, (document_id, score) in enumerate(ranked, start=1):
-        check_run_ids([document_id])
-        try:
-            value = float(score)
-        except (TypeError, ValueError) as error:
-            raise InputError(
-                f"document {document_id!r} of query {query_id!r} has the score {score!r}, no number."
-            ) from error
-        if not math.isfinite(value):
-            raise InputError(
-                f"document {document_id!r} of query {query_id!r} has the score {value}, which is not finite."
-            )
+    for rank, (document_id, value) in enumerate(ranked, start=1):
         if document_id in found:
             raise InputError(f"document {document_id!r} comes twice for query {query_id!r}. A run has it once.")
         found.add(document_id)

@@ -24,8 +24,9 @@ _MAX_BYTES = 16 * 1024 * 1024
 
 def read_toml(path: Path) -> dict[str, Any]:
     """The tables of a TOML file; a byte order mark is passed over. Raises InputError where it cannot be read as that."""
+    path = as_path(path, "a TOML file")
     name = named(path)
-    with opened(as_path(path, "a TOML file")) as stream:
+    with opened(path) as stream:
         try:
             data = stream.read(_MAX_BYTES + 1)
         except (OSError, EOFError) as error:

@@ -99,11 +99,19 @@ def _from_hub(name: str) -> Path:
         raise ModelError(
             f"There is no model {name}: no folder here and no public repository on the Hugging Face Hub."
         ) from error
-    except Exception as error:  # every HTTP client below the hub library has its own errors
+    except _hub_errors() as error:
         raise ModelError(
             f"Cannot load the model {name}: no such folder, not in the local Hugging Face cache, and the "
             f"Hub could not be reached ({type(error).__name__}). Check the name, or download it where there is network."
         ) from error
+
+
+def _hub_errors() -> tuple[type[Exception], ...]:
+    """What the hub library raises where a download fails: its own errors, those of its HTTP client, and the system's."""
+    from huggingface_hub import errors
+
+    own = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)]
+    return (OSError, ValueError, RuntimeError, *own)  # RuntimeError: of the part that is not Python
 
 
 def _complete(folder: str) -> Path:

@@ -9,10 +9,12 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from polyvec.atomic import write_text
+from polyvec.arguments import function, instance, list_of, local_path, shown
+from polyvec.atomic import check_destination_folder, write_text
 from polyvec.errors import InputError
 from polyvec.evaluation.job import Job, Progress, Workshop
-from polyvec.evaluation.report import pyplot, save
+from polyvec.evaluation.measures import compute_measures
+from polyvec.evaluation.report import plain, pyplot, save
 from polyvec.index.engine.options import SearchOptions
 
 _COLOURS = ("#2f6fb0", "#c2571a", "#2a8a4a", "#8a4fb0", "#b0862f", "#3f8f8f", "#a03050")
@@ -51,6 +53,8 @@ class AblationRow:
 
 def parse_probing(text: str, k: int) -> SearchOptions:
     """ "exact", "32" (nprobe), "32:512" (nprobe:candidates) or "0.99" (recall) -> options. Raises InputError for other words."""
+    if not isinstance(text, str):
+        raise InputError(f"probing={shown(text)}: expected exact, 32, 32:512 or 0.99, as a string.")
     try:
         if text == "exact":
             return SearchOptions(k=k, exact=True)
@@ -58,9 +62,11 @@ def parse_probing(text: str, k: int) -> SearchOptions:
             return SearchOptions(k=k, recall=float(text))
         nprobe, _, candidates = text.partition(":")
         return SearchOptions(k=k, nprobe=int(nprobe), candidates=int(candidates) if candidates else None)
+    except InputError:
+        raise
     except ValueError as error:
         raise InputError(
-            f"probing {text!r}: expected exact, a number of centroids such as 32, centroids:documents such as 32:512, "
+            f"probing {shown(text)}: expected exact, a number of centroids such as 32, centroids:documents such as 32:512, "
             "or a recall such as 0.99."
         ) from error
 
@@ -83,6 +89,9 @@ def sweep(
 
     dims, nbits: None for the default. Raises InputError for a setting that makes no sense, before any work.
     """
+    function("progress", progress)
+    settings = {"dims": dims, "pool_factors": pool_factors, "nbits": nbits, "probings": probings}
+    lists = [list(list_of(name, value, ordered=True)) for name, value in settings.items()]
     jobs = [
         (
             probing,
@@ -91,8 +100,13 @@ def sweep(
                 options=parse_probing(probing, k), measures=(measure,), threads=threads,
             ),
         )
-        for dim, factor, bits, probing in product(dims, pool_factors, nbits, probings)
+        for dim, factor, bits, probing in product(*lists)
     ]  # fmt: skip
+    compute_measures({}, {}, [measure])
+    return _swept(jobs, measure, progress)
+
+
+def _swept(jobs: list[tuple[str, Job]], measure: str, progress: Progress | None) -> Iterator[AblationRow]:
     with Workshop([job for _, job in jobs], progress=progress) as workshop:
         for probing, job in jobs:
             result = workshop.do(job)
@@ -111,7 +125,17 @@ def sweep(
 
 
 def write_ablation(folder: Path, name: str, rows: Sequence[AblationRow], measure: str) -> None:
-    """Write ablation.jsonl, ablation.md and three plots to a folder: quality against bytes a token, bytes a document, and time."""
+    """Write ablation.jsonl, ablation.md and three plots to a folder: quality against bytes a token, bytes a document, and time.
+
+    Raises InputError where there are no rows, StorageError where the folder cannot be written.
+    """
+    folder = local_path("folder", folder)
+    rows = [instance(f"rows[{i}]", row, AblationRow) for i, row in enumerate(list_of("rows", rows, ordered=True))]
+    if not rows:
+        raise InputError("rows: none, so there is nothing to draw. Give the rows of a sweep.")
+    instance("name", name, str)
+    instance("measure", measure, str)
+    check_destination_folder(folder)
     folder.mkdir(parents=True, exist_ok=True)
     lines = [json.dumps({"dataset": name, "measure": measure, **row.to_dict()}) for row in rows]
     write_text(folder / "ablation.jsonl", "\n".join(lines) + "\n")
@@ -164,8 +188,8 @@ def _draw(path: Path, name: str, rows: Sequence[AblationRow], label: str, cost: 
     axes.set_xscale("log", base=2)
     axes.xaxis.set_major_formatter("{x:g}")
     axes.set_xlabel(label)
-    axes.set_ylabel(measure)
-    axes.set_title(name, loc="left", fontsize=10)
+    axes.set_ylabel(plain(measure))
+    axes.set_title(plain(name), loc="left", fontsize=10)
     axes.grid(alpha=0.25, which="both", linewidth=0.5)
     handles = [
         axes.plot([], [], color=_COLOURS[i % len(_COLOURS)], linewidth=3, label=f"{dim} dims")[0]

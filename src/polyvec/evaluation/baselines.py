@@ -10,11 +10,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from polyvec.arguments import instance, shown, whole_number
 from polyvec.data import Run
 from polyvec.encoder.locate import ENGLISH_NAME, locate
 from polyvec.errors import InputError, MissingExtraError
 from polyvec.evaluation.dataset import Dataset
 from polyvec.evaluation.evaluation import EvaluationResult, tabulate
+from polyvec.evaluation.measures import compute_measures
 from polyvec.index.catalog.keywords import counted_tokens
 
 
@@ -62,6 +64,11 @@ def _best(ids: Sequence[str], scores: np.ndarray, k: int) -> dict[str, float]:
 
 def judge_baseline(dataset: Dataset, baseline: str, *, measures: Sequence[str], k: int) -> EvaluationResult:
     """Judge `bm25` or `dense:MODEL` as `evaluate` judges a model. Raises InputError for another name."""
+    instance("dataset", dataset, Dataset)
+    k = whole_number("k", k, of="documents")
+    if not isinstance(baseline, str):
+        raise InputError(f"baseline={shown(baseline)}: expected bm25 or dense:MODEL.")
+    compute_measures({}, {}, measures)  # a misspelt measure is said before the work
     kind, _, model = baseline.partition(":")
     if baseline != "bm25" and (kind != "dense" or not model):
         raise InputError(f"baseline {baseline!r}: expected bm25 or dense:MODEL.")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from polyvec.arguments import shown
 from polyvec.data import Document, Qrels, Query, read_documents, read_qrels, read_queries
 from polyvec.data.documents import beir_file
 from polyvec.data.files import as_path
@@ -67,8 +68,10 @@ def load_dataset(dataset: str | Path, *, split: str | None = None) -> Dataset:
 
     split: which qrels; None takes `test`, or the only one there is. Raises InputError naming what is missing.
     """
-    if str(dataset).startswith("irds:"):
-        return _from_ir_datasets(str(dataset)[len("irds:") :])
+    if split is not None and (not isinstance(split, str) or not split):
+        raise InputError(f"split={shown(split)}: expected the name of one, such as test, or None.")
+    if isinstance(dataset, str) and dataset.startswith("irds:"):
+        return _from_ir_datasets(dataset[len("irds:") :])
     folder = as_path(dataset, "a BEIR folder: corpus.jsonl, queries.jsonl, qrels/<split>.tsv")
     queries_path = beir_file(folder, "queries")
     if queries_path is None:
@@ -100,7 +103,9 @@ def _qrels_file(folder: Path, split: str | None) -> Path:
         split = "test" if "test" in splits else next(iter(splits)) if len(splits) == 1 else None
     if split not in splits:
         there = ", ".join(splits) or "none"
-        raise InputError(f"{folder}/qrels: no split {split or 'chosen'}; there: {there}. Name one with --split.")
+        raise InputError(
+            f"{folder}/qrels: no split {split[:80] if split else 'chosen'}; there: {there}. Name one with --split."
+        )
     return splits[split]
 
 

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from polyvec.arguments import function, instance, thread_count, token_encoder
+from polyvec.arguments import function, instance, list_of, number, shown, thread_count, token_encoder
 from polyvec.collection.index import DEFAULT_NBITS, Index
+from polyvec.collection.settings import checked_nbits
 from polyvec.data import Qrels, Query, Run
 from polyvec.errors import InputError
 from polyvec.evaluation.dataset import Dataset
@@ -95,6 +96,7 @@ def evaluate(
     token_encoder("encoder", encoder)
     assert encoder is not None
     thread_count(threads, default_threads)
+    checked_nbits(nbits)
     compute_measures({}, {}, measures)  # a misspelt measure is said before the work
     with tempfile.TemporaryDirectory(prefix="polyvec-evaluate-") as folder:
         made, seconds = build(dataset, encoder, Path(folder) / "index.polyvec", nbits=nbits, progress=progress)
@@ -183,7 +185,11 @@ def evaluate_index(
         raise InputError(f"{dataset.name}: no query has judgements.")
     threads = thread_count(threads, default_threads)
     compute_measures({}, {}, measures)
-    spent = seconds or {"encode": 0.0, "index": 0.0}
+    if settings is not None:
+        instance("settings", settings, dict)
+    spent = {"encode": 0.0, "index": 0.0} if seconds is None else instance("seconds", seconds, dict)
+    for name in ("encode", "index"):
+        number(f"seconds[{name!r}]", spent.get(name), "a number of seconds", lambda value: value >= 0)
     languages = dataset.check_judged(index.documents())
     run, encoding, searching = _searched(index, queries, options, threads, progress or _silent)
     facts = index.info()
@@ -261,7 +267,13 @@ def tabulate(
 
     A pair "de-en" judges German queries on their English documents alone: qrels and run without the others.
     """
+    queries = [instance(f"queries[{i}]", query, Query) for i, query in enumerate(list_of("queries", queries))]
+    instance("document_languages", document_languages, dict)
+    for document_id, lang in document_languages.items():
+        instance(f"document_languages[{shown(document_id)}]", lang, str)
     per_query = compute_measures(qrels, run, measures)
+    if not per_query:
+        raise InputError("qrels: no query has judgements. Give at least one.")
     language = {query.id: query.lang for query in queries if query.lang and query.id in qrels}
     by_lang = {lang: _mean([per_query[q] for q in ids], measures) for lang, ids in _grouped(language).items()}
     return {

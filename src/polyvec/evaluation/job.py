@@ -13,7 +13,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from polyvec.arguments import instance, number, shown, thread_count, whole_number
 from polyvec.collection.index import DEFAULT_NBITS, Index
+from polyvec.collection.settings import checked_nbits
 from polyvec.encoder import Encoder
 from polyvec.errors import InputError
 from polyvec.evaluation.baselines import judge_baseline
@@ -27,6 +29,7 @@ from polyvec.evaluation.evaluation import (
     evaluate_index,
 )
 from polyvec.index.engine.options import SearchOptions
+from polyvec.scoring import default_threads
 
 if TYPE_CHECKING:
     from polyvec.evaluation.encodings import Encodings
@@ -51,6 +54,19 @@ class Job:
     threads: int | None = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.dataset, str):
+            raise InputError(f"dataset={shown(self.dataset)}: expected a folder or irds:ID, as a string.")
+        for name in ("split", "model", "baseline"):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, str):
+                raise InputError(f"{name}={shown(value)}: expected a name, as a string, or None.")
+        if self.dim is not None:
+            whole_number("dim", self.dim, of="dimensions")
+        if self.nbits is not None:
+            checked_nbits(self.nbits)
+        number("pool_factor", self.pool_factor, "a number, at least 1", lambda value: value >= 1)
+        instance("options", self.options, SearchOptions)
+        thread_count(self.threads, default_threads)
         if sum(value is not None for value in (self.model, self.index, self.baseline)) > 1:
             raise InputError("Give one of --model, --index and --baseline.")
         if self.index is not None and (self.dim, self.nbits, self.pool_factor) != (None, None, 1.0):

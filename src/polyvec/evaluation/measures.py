@@ -8,6 +8,7 @@ import numpy as np
 
 from polyvec.arguments import list_of, shown
 from polyvec.data import Qrels, Run
+from polyvec.data.judged import check_scores
 from polyvec.errors import InputError, MissingExtraError
 
 
@@ -17,7 +18,11 @@ def compute_measures(qrels: Qrels, run: Run, measures: Sequence[str]) -> dict[st
     measures: names as ir-measures spells them, such as nDCG@10, RR@10, R@100. Ties in a run rank as trec_eval ranks them.
     Raises InputError for an unknown measure, MissingExtraError where ir-measures is not installed.
     """
+    check_scores("qrels", qrels, whole=True)
+    check_scores("run", run)
     measures = [name if isinstance(name, str) else shown(name) for name in list_of("measures", measures, ordered=True)]
+    if not measures:
+        raise InputError("measures: none given. Expected names such as nDCG@10, RR@10, R@100.")
     try:
         import ir_measures
     except ImportError as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import html
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -79,18 +80,18 @@ def draw_languages(path: Path, dataset: Dataset, result: EvaluationResult, rival
             [values[lang] for lang in languages],
             color=_COLOURS[i % len(_COLOURS)],
             height=0.92 * thick,
-            label=name,
+            label=plain(name),
         )
         axes.bar_label(
             bars, [f"{values[lang]:.3f}" for lang in languages], padding=3, fontsize=7 if len(systems) < 4 else 6
         )
-    axes.set_yticks(range(len(languages)), languages)
+    axes.set_yticks(range(len(languages)), map(plain, languages))
     if len(languages) > 1:
         macro = result.macro[measure]
         axes.axvline(macro, color="#999999", linewidth=1, linestyle=":", zorder=0, label=f"macro average {macro:.3f}")
     axes.set_ylim(-0.6, len(languages) - 0.4)
     axes.set_xlim(0, min(1.08, 1.15 * max(0.05, *(value for _, values in systems for value in values.values()))))
-    axes.set_xlabel(measure)
+    axes.set_xlabel(plain(measure))
     axes.legend(frameon=False, fontsize=8, loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderaxespad=0.2)
     return save(figure, axes, path)
 
@@ -116,8 +117,8 @@ def draw_confusion(path: Path, confusion: dict[str, Counter[str]]) -> Path:
             if share >= 0.005:
                 colour = "white" if share > 0.55 else "#222222"
                 axes.text(x, y, f"{100 * share:.0f}", ha="center", va="center", fontsize=7, color=colour)
-    axes.set_xticks(range(len(targets)), targets)
-    axes.set_yticks(range(len(queries)), queries)
+    axes.set_xticks(range(len(targets)), map(plain, targets))
+    axes.set_yticks(range(len(queries)), map(plain, queries))
     axes.set_xlabel("language of the hit (%)")
     axes.set_ylabel("language of the query")
     return save(figure, axes, path)
@@ -135,12 +136,18 @@ def pyplot() -> Any:
     return plots
 
 
+def plain(text: str) -> str:
+    """A name as a figure shows it, character by character: no formula between dollars, no control characters."""
+    return "".join(c if c.isprintable() else " " for c in text).replace("$", "\\$")
+
+
 def save(figure: Any, axes: Any, path: Path) -> Path:
     """Write a figure without the frame's upper and right side, and let it go."""
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
-    figure.tight_layout()
-    with aside(path) as staging:
+    with aside(path) as staging, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # a box stands for what the font lacks
+        figure.tight_layout()
         figure.savefig(staging)
     pyplot().close(figure)
     return path

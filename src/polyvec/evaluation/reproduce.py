@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from polyvec.atomic import write_text
-from polyvec.data.files import named
+from polyvec.data.files import as_path, named
 from polyvec.data.toml_tables import checked_table, read_toml
 from polyvec.errors import InputError, PolyvecError
 from polyvec.evaluation.evaluation import EvaluationResult
@@ -85,6 +85,7 @@ class Outcome:
 
 def read_expected(path: Path) -> ExpectedFile:
     """Read and check the file. Raises InputError for a wrong, missing or unknown key."""
+    path = as_path(path, "a file of expected results")
     name = named(path)
     tables = read_toml(path)
     known = ", ".join(field.name for field in fields(Expected))

@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from polyvec.arguments import instance, list_of, shown, whole_number
+from polyvec.data.judged import check_scores
 from polyvec.errors import InputError
 
 ROUNDS = 10_000
@@ -36,7 +38,10 @@ class Comparison:
 def compare(
     ours: Mapping[str, float], theirs: Mapping[str, float], *, rounds: int = ROUNDS, seed: int = 0
 ) -> Comparison:
-    """Compare values by query. Raises InputError unless both judge the same queries."""
+    """Compare values by query. Raises InputError unless both are finite numbers by query, for the same queries."""
+    check_scores("values", {"ours": ours, "theirs": theirs})
+    rounds = whole_number("rounds", rounds, of="rounds")
+    seed = whole_number("seed", seed, least=0)
     if set(ours) != set(theirs) or not ours:
         raise InputError(
             f"The two runs are judged on {len(ours)} and {len(theirs)} queries, which must be the same ones."
@@ -67,7 +72,18 @@ def compare(
 def compare_measures(
     ours: Mapping[str, Mapping[str, float]], theirs: Mapping[str, Mapping[str, float]], measures: Sequence[str]
 ) -> dict[str, Comparison]:
-    """Compare by measure. ours, theirs: values by query and measure, as `compute_measures` gives them."""
+    """Compare by measure. ours, theirs: values by query and measure, as `compute_measures` gives them.
+
+    Raises InputError for a measure that one of them lacks, and as `compare`.
+    """
+    check_scores("ours", ours)
+    check_scores("theirs", theirs)
+    measures = list(list_of("measures", measures, ordered=True))
+    for name in measures:
+        instance("measures", name, str)
+        lacking = [query_id for rows in (ours, theirs) for query_id, row in rows.items() if name not in row]
+        if lacking:
+            raise InputError(f"measures: query {lacking[0]!r} has no value for {shown(name)}.")
     return {
         name: compare({q: row[name] for q, row in ours.items()}, {q: row[name] for q, row in theirs.items()})
         for name in measures

@@ -9,6 +9,7 @@ import numpy as np
 
 from polyvec.arguments import instance, list_of, thread_count, token_encoder, whole_number
 from polyvec.data import Document, Query, Run, as_documents
+from polyvec.data.judged import check_scores
 from polyvec.data.text import checked_query
 from polyvec.errors import InputError
 from polyvec.scoring import default_threads, maxsim
@@ -31,7 +32,7 @@ def rerank(
     """Order documents by exact MaxSim with the query.
 
     documents: texts (their ids are "0", "1", ...), documents, or dicts with id and text · k: how many to return, None for all.
-    Returns hits, best first, ties in the given order. Raises InputError for an empty text or a k below 1.
+    Returns hits, best first, ties in the given order. Raises InputError for an empty text, an id that comes twice, or a k below 1.
     """
     query = checked_query(query, "query")
     token_encoder("encoder", encoder)
@@ -42,6 +43,7 @@ def rerank(
     given = list(as_documents({"id": i, "text": d} if isinstance(d, str) else d for i, d in items))
     if not given:
         return []
+    _check_distinct(given)
     (encoded_query,) = encoder.encode_queries([query])
     encoded = list(encoder.encode_documents(document.encoded_text for document in given))
     scores = maxsim(encoded_query.vectors, [e.vectors for e in encoded], threads=threads)
@@ -74,7 +76,7 @@ def rerank_run(
     token_encoder("encoder", encoder)
     if k is not None:
         k = whole_number("k", k, of="hits")
-    instance("run", run, Mapping)  # type: ignore[type-abstract]
+    check_scores("run", run)
     queries = [instance(f"queries[{i}]", query, Query) for i, query in enumerate(list_of("queries", queries))]
     texts = {query.id: query.text for query in queries}
     missing = [query_id for query_id in run if query_id not in texts]
@@ -82,6 +84,7 @@ def rerank_run(
         raise InputError(f"The run has query {missing[0]!r}, which is not among the {len(texts)} queries given.")
     wanted = {document_id for scores in run.values() for document_id in scores}
     named = [document for document in as_documents(documents) if document.id in wanted]
+    _check_distinct(named)
     absent = wanted - {document.id for document in named}
     if absent:
         raise InputError(f"The run names {len(absent)} documents that are not given, {min(absent)!r} among them.")
@@ -94,6 +97,18 @@ def rerank_run(
         best = np.lexsort((np.arange(len(ids)), -scores))[:k]
         results.append((query_id, [(ids[i], float(scores[i])) for i in best.tolist()]))
     return results
+
+
+def _check_distinct(documents: Sequence[Document]) -> None:
+    """Raise InputError for an id that comes twice: hits are told apart by their ids."""
+    seen: set[str] = set()
+    for document in documents:
+        if document.id in seen:
+            raise InputError(
+                f"documents: the id {document.id!r} comes twice. Make ids unique: hits are told apart by them. "
+                "Texts without ids get their places, '0', '1', ..."
+            )
+        seen.add(document.id)
 
 
 class _Explainer:

@@ -11,7 +11,9 @@ from pathlib import Path
 
 from safetensors.torch import load_file, save_file
 
+from polyvec.arguments import number
 from polyvec.atomic import staged
+from polyvec.data.files import as_path
 from polyvec.errors import InputError
 
 
@@ -21,8 +23,8 @@ def average(before: Path, after: Path, output: Path, *, share: float = 0.5) -> N
     Both are folders of unpacked models; everything but the weights is that of `after`. Raises InputError for models whose
     weights differ in names or shapes and for a share outside 0 to 1, StorageError where something is in the way.
     """
-    if not 0 <= share <= 1:
-        raise InputError(f"share={share}: expected a number from 0 (before) to 1 (after).")
+    share = number("share", share, "a number from 0 (before) to 1 (after)", lambda value: 0 <= value <= 1)
+    before, after = as_path(before, "a folder of a model"), as_path(after, "a folder of a model")
     files = sorted(path.relative_to(after) for path in after.rglob("*.safetensors"))
     if not files or any(path.name.startswith("packed-") for path in files):
         raise InputError(f"{after} holds no unpacked weights. Write it unpacked first: polyvec convert MODEL OUT.")

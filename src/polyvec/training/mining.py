@@ -6,7 +6,6 @@ A candidate is dropped where it holds the answer, scores too near the true passa
 from __future__ import annotations
 
 import json
-import math
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -14,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from polyvec.arguments import function, local_path, number, token_encoder, whole_number
 from polyvec.atomic import check_destination, written
 from polyvec.collection.index import Index
-from polyvec.data.files import named
+from polyvec.data.files import as_path, named
 from polyvec.errors import InputError
 from polyvec.index.engine.options import SearchOptions
 from polyvec.training.rows import PairRow, pair_row, placed, read_rows
@@ -48,16 +48,13 @@ class MiningOptions:
 
     def __post_init__(self) -> None:
         for name in ("negatives", "first_rank", "last_rank"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise InputError(f"{name}={value!r}: expected a whole number, at least 1.")
+            object.__setattr__(self, name, whole_number(name, getattr(self, name)))
         if self.first_rank > self.last_rank:
             raise InputError(
                 f"ranks {self.first_rank} to {self.last_rank}: expected the first no greater than the last."
             )
-        margin = self.margin
-        if isinstance(margin, bool) or not isinstance(margin, (int, float)) or not 0 < margin < math.inf:
-            raise InputError(f"margin={margin!r}: expected a finite share above 0, such as 0.95.")
+        margin = number("margin", self.margin, "a finite share above 0, such as 0.95", lambda share: share > 0)
+        object.__setattr__(self, "margin", margin)
 
 
 def mine(
@@ -80,19 +77,22 @@ def mine(
     Raises InputError for a file without questions or with wrong rows, StorageError where the output exists or cannot be written.
     """
     options = MiningOptions(negatives=negatives, first_rank=first_rank, last_rank=last_rank, margin=margin)
+    token_encoder("encoder", encoder)
+    function("progress", progress)
+    source, output = as_path(source, "a file of rows"), local_path("output", output)
     check_destination(output, inputs=[source], new=True)
     rows = questions(source)
     passages = list(dict.fromkeys(row.document for row in rows))
-    number = {text: str(i) for i, text in enumerate(passages)}
+    places = {text: str(i) for i, text in enumerate(passages)}
     true: dict[str, set[str]] = defaultdict(set)
     for row in rows:
-        true[row.query].add(number[row.document])
+        true[row.query].add(places[row.document])
     counts = {"queries": 0, "negatives": 0, "holding_answer": 0, "too_near": 0}
     with tempfile.TemporaryDirectory() as folder:
         index = _index(Path(folder), passages, encoder, progress)
         with index, written(output) as file:
             for row in rows:
-                found = _negatives(index, row, true[row.query], number, options, counts)[: options.negatives]
+                found = _negatives(index, row, true[row.query], places, options, counts)[: options.negatives]
                 counts["queries"] += 1
                 counts["negatives"] += len(found)
                 documents = [row.document, *(passages[int(i)] for i in found)]
@@ -105,6 +105,7 @@ def mine(
 
 def questions(source: Path) -> list[PairRow]:
     """Every row of the file, checked. Raises InputError for a wrong row, and for a file without any."""
+    source = as_path(source, "a file of rows")
     rows = [pair_row(row, place) for row, place in placed(read_rows(source), named(source))]
     if not rows:
         raise InputError(f"{named(source)} has no rows. Expected rows with query and document.")
@@ -123,12 +124,12 @@ def _negatives(
     index: Index,
     row: PairRow,
     true: set[str],
-    number: dict[str, str],
+    places: dict[str, str],
     options: MiningOptions,
     counts: dict[str, int],
 ) -> list[str]:
     hits = index.search(row.query, options=SearchOptions(k=options.last_rank))
-    own = number[row.document]
+    own = places[row.document]
     scores = {hit.id: hit.score for hit in hits}
     if own not in scores:  # below the window: whatever is above it is no better than it
         (alone,) = index.search(row.query, k=1, subset=[own])

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from polyvec.data.files import named
+from polyvec.data.files import as_path, named
 from polyvec.data.toml_tables import checked_table, read_toml
 from polyvec.errors import InputError
 
@@ -174,8 +174,7 @@ def read_recipe(path: Path) -> Recipe:
     Raises InputError for a file that is missing or no TOML, unknown or missing keys, values of the wrong kind, unset
     environment variables.
     """
-    if not path.is_file():
-        raise InputError(f"There is no recipe {named(path)}.")
+    path = as_path(path, "a recipe, a TOML file")
     return as_recipe(read_toml(path), named(path))
 
 

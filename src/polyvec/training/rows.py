@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from polyvec.data.files import kind_of, kinds, named, opened
+from polyvec.data.files import as_path, kind_of, kinds, named, opened
 from polyvec.data.json_lines import json_lines
 from polyvec.data.parquet import parquet_rows
 from polyvec.errors import InputError
@@ -75,8 +75,7 @@ class ScoredRow:
 
 def read_rows(path: Path) -> Iterator[dict[str, Any]]:
     """The rows of one file, in order, as they are. Raises InputError for a file that is missing, or not as its name says."""
-    if not path.is_file():
-        raise InputError(f"{named(path)} is missing. Correct the path.")
+    path = as_path(path, f"a file of rows, {KINDS}")
     if kind_of(path, _ACCEPTED, f"rows as {KINDS}") == "parquet":
         for row, _ in parquet_rows(path):
             yield row

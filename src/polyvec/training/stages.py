@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from polyvec.arguments import flag, function
 from polyvec.atomic import check_new_folder, write_text
 from polyvec.errors import InputError, MissingExtraError, StorageError
 from polyvec.evaluation.dataset import load_dataset
@@ -22,6 +23,8 @@ def train(path: Path, *, resume: bool = False, told: Told | None = None) -> dict
     resume: go on from the last checkpoint, with the batches that the uninterrupted run would have seen.
     Raises InputError for a bad recipe or data, TrainingError for a loss that is not finite or a batch that does not fit.
     """
+    flag("resume", resume)
+    function("told", told)
     recipe = read_recipe(path)
     if Path(recipe.output).exists():
         raise StorageError(f"{recipe.output} exists already. Delete it, or change `output` in the recipe.")

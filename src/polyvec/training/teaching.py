@@ -16,8 +16,9 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from polyvec.arguments import function, list_of, local_path, number, shown, whole_number
 from polyvec.atomic import check_destination, publish
-from polyvec.data.files import named
+from polyvec.data.files import as_path, named
 from polyvec.data.json_lines import parse_json
 from polyvec.encoder import Encoder
 from polyvec.encoder.locate import locate
@@ -105,8 +106,11 @@ def teach(
     completed. Raises InputError for rows without candidates or scores that are not finite, StorageError for an output
     that is not of this source.
     """
-    if isinstance(rows_at_once, bool) or not isinstance(rows_at_once, int) or rows_at_once < 1:
-        raise InputError(f"rows_at_once={rows_at_once!r}: expected a whole number, at least 1.")
+    rows_at_once = whole_number("rows_at_once", rows_at_once, of="rows")
+    if not callable(teacher):
+        raise InputError(f"teacher={shown(teacher)}: expected a function that scores pairs of texts.")
+    function("progress", progress)
+    source, output = as_path(source, "a file of rows"), local_path("output", output)
     check_destination(output, inputs=[source], new=True)
     partial = output.with_name(output.name + ".partial")
     check_destination(partial, inputs=[source])
@@ -119,14 +123,13 @@ def teach(
     with partial.open("a", encoding="utf-8", newline="\n") as file:
         while chunk := list(islice(rows, rows_at_once)):
             pairs = [(checked.query_read, text) for _, checked in chunk for text in checked.documents_read]
-            found = list(teacher(pairs))
+            found = list(list_of("scores of the teacher", teacher(pairs), ordered=True))
             if len(found) != len(pairs):
                 raise InputError(f"The teacher gave {len(found)} scores for {len(pairs)} pairs.")
             scores = iter(found)
             for row, checked in chunk:
-                own = [float(next(scores)) for _ in checked.documents]
-                if not np.isfinite(own).all():
-                    raise InputError(f"The teacher's scores of {checked.query!r} are not finite.")
+                name = f"the teacher's score for {shown(checked.query)}"
+                own = [number(name, next(scores), "a finite number", lambda _: True) for _ in checked.documents]
                 file.write(json.dumps({**row, "scores": own}, ensure_ascii=False) + "\n")
             file.flush()
             written += len(chunk)
@@ -138,6 +141,7 @@ def teach(
 
 def check_source(source: Path) -> int:
     """How many rows the file has, each of them checked. Raises InputError for a wrong row, and for a file without any."""
+    source = as_path(source, "a file of rows")
     total = sum(1 for _ in _candidates(source))
     if not total:
         raise InputError(

@@ -151,7 +151,7 @@ def one_line_errors(name: str) -> Iterator[None]:
         raise
     except ImportError as error:
         raise MissingExtraError(f"Loading {name} needs a package that is not installed: {_line(error)}") from error
-    except Exception as error:  # OSError, RuntimeError, ValueError and SafetensorError among others
+    except Exception as error:  # tokenizers raises bare ones, so none of the others could be listed to any use
         raise ModelError(f"Cannot load {name}: {_line(error)}") from error
 
 
