@@ -20,8 +20,8 @@ HEAVY = ("torch", "transformers", "sentence_transformers", "pyarrow", "matplotli
 STAGES = [
     "version",
     "errors",
-    "atomic",
     "arguments",
+    "atomic",
     "data",
     "scoring",
     "encoder",
