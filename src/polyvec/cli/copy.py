@@ -20,7 +20,7 @@ from polyvec.cli.render import human_bytes, print_done, print_json, progress_bar
 )
 @json_option
 def copy(index_path: Path, out: Path, hard_links: bool, as_json: bool) -> None:
-    """Copy INDEX to OUT, even while it is written, and verify the copy.
+    """Copy INDEX to OUT, even while it is written; verify the copy.
 
     Copying the folder with other tools is safe only while nobody has the index open.
     """
