@@ -111,7 +111,7 @@ class Encoder:
         if options.threads is not None:
             import torch
 
-            torch.set_num_threads(options.threads)
+            torch.set_num_threads(min(options.threads, os.cpu_count() or 1))  # with very many, the process is aborted
         if hasattr(model, "encode_document"):
             loaded = Loaded(model, Located(Path(), "a model in memory"), "memory")
         else:
@@ -254,6 +254,8 @@ class Encoder:
         stream = checked(list_of("texts", texts), "document")
         if devices is not None:
             devices = [device_name("devices", device) for device in list_of("devices", devices)]
+            if not devices:
+                raise InputError("devices: none given. Name some, such as cuda:0, or leave the argument out.")
         return self._counted(stream, devices, progress)
 
     def _counted(
