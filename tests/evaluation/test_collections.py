@@ -86,7 +86,7 @@ def test_splits_by_any_name(folder: Path, name: str) -> None:
     (folder / "qrels" / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
     with pytest.raises(InputError, match=r"judge 1 queries that queries\.jsonl does not have, 'q 1' among them"):
         load_dataset(folder, split="dev")
-    with pytest.raises(InputError, match="is no path"):
+    with pytest.raises(InputError, match="expected a path"):
         load_dataset("")
 
 
