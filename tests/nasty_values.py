@@ -26,7 +26,7 @@ import polyvec
 from polyvec import Index, SearchOptions
 from polyvec.bench.audit import audit, stretches
 from polyvec.data import Document, as_documents, read_documents, read_qrels, read_queries, read_run, write_run
-from polyvec.encoder import EncoderOptions
+from polyvec.encoder import Encoder, EncoderOptions
 from polyvec.errors import PolyvecError
 from polyvec.evaluation import ablation, evaluation, significance
 from polyvec.evaluation.baselines import judge_baseline
@@ -173,6 +173,25 @@ def file_calls(index: Index, files: Path) -> dict[str, tuple[Callable[..., Any],
     }
 
 
+def encoder_calls(folder: Path) -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
+    """The model itself, which takes long: its constructor and each of its methods."""
+    encoder = Encoder()
+    methods: dict[str, dict[str, Any]] = {
+        "encode_query": {"texts": "tea"},
+        "encode_document": {"texts": ["tea"]},
+        "encode_queries": {"texts": ["tea"]},
+        "encode_documents": {"texts": ["tea"]},
+    }
+    calls: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
+        f"Encoder.{name}": (_consumed(getattr(encoder, name)), right) for name, right in methods.items()
+    }
+    return {
+        **calls,
+        "Encoder": (Encoder, {}),
+        "Encoder.save": (_removed(encoder.save, "folder"), {"folder": folder / "saved"}),
+    }
+
+
 def _anew(call: Callable[..., Any], output: Path) -> Callable[..., Any]:
     """A call that writes to `output`, which is not there before."""
 
@@ -189,12 +208,12 @@ def _same(call: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def _removed(call: Callable[..., Any]) -> Callable[..., Any]:
+def _removed(call: Callable[..., Any], argument: str = "path") -> Callable[..., Any]:
     """A call that makes a folder, which goes again."""
 
     def run(**given: Any) -> None:
         call(**given)
-        shutil.rmtree(Path(given["path"]))
+        shutil.rmtree(Path(given[argument]))
 
     run.__signature__ = inspect.signature(call)  # type: ignore[attr-defined]
     return run
@@ -219,7 +238,12 @@ def try_python(report: Report, name: str, call: Callable[..., Any], given: dict[
     report.calls[name] += 1
     shown = ", ".join(f"{key}={short(given[key])}" for key in nasty)
     try:
-        with np.errstate(all="ignore"), contextlib.redirect_stdout(io.StringIO()), given_stdin(b"tea"), in_time():
+        with (
+            np.errstate(all="ignore"),
+            contextlib.redirect_stdout(io.StringIO()),
+            given_stdin(b"tea"),
+            in_time(120 if name.startswith("Encoder.") else 20),
+        ):
             call(**given)
     except PolyvecError as error:
         if len(str(error).splitlines()) != 1:
@@ -231,9 +255,11 @@ def try_python(report: Report, name: str, call: Callable[..., Any], given: dict[
         report.add(f"{name}({', '.join(nasty)})", where(error), f"{shown}: {str(error)[:90]!r}")
 
 
-def fuzz_python(report: Report, rng: random.Random, index: Index, files: Path, count: int) -> None:
+Calls = dict[str, tuple[Callable[..., Any], dict[str, Any]]]
+
+
+def fuzz_python(report: Report, rng: random.Random, calls: Calls, count: int) -> None:
     """Each argument of each call with nasty values one at a time, then random combinations, `count` calls at least."""
-    calls = python_calls(index, files)
     singles = []
     for name, (call, right) in calls.items():
         given = right if name == "Document" else inspect.signature(call).parameters
@@ -260,13 +286,15 @@ def fuzz_python(report: Report, rng: random.Random, index: Index, files: Path, c
         try_python(report, name, call, {**right, **{key: rng.choice(pool) for key in nasty}}, nasty)
 
 
-def run(folder: Path, *, seed: int, python: int, per_option: int, combinations: int) -> Report:
-    """Both halves with one seed, in an empty folder."""
+def run(folder: Path, *, seed: int, python: int, per_option: int, combinations: int, model: bool = False) -> Report:
+    """Both halves with one seed, in an empty folder. model: whether the default model is called too, not a stand-in alone."""
     report, rng = Report(), random.Random(seed)
     make_files(folder / "python")
     with in_folder(folder / "python"), Index.create(folder / "api.polyvec", encoder=CheckedWords(DIM)) as index:  # type: ignore[arg-type]
         index.add(ROWS)
-        fuzz_python(report, rng, index, folder / "python", python)
+        fuzz_python(report, rng, python_calls(index, folder / "python"), python)
+        if model:
+            fuzz_python(report, rng, encoder_calls(folder / "python"), python // 10)
         problems = index.verify()
         if problems:
             report.add("Index", f"verify: {problems}", "everything above")
@@ -286,6 +314,7 @@ if __name__ == "__main__":
             python=asked.count // 2,
             per_option=max(1, asked.count // 360),
             combinations=asked.count // 200,
+            model=True,
         )
     print(*(f"{number:6} {call}" for call, number in sorted(found.calls.items())), sep="\n")
     print(found)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import io
+import os
+import sys
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,9 +20,10 @@ from polyvec import Index, SearchOptions, maxsim, rerank
 from polyvec.arguments import local_path, shown
 from polyvec.collection.build import build_index
 from polyvec.collection.repair import repair_index
-from polyvec.data import Document, Query, as_documents
+from polyvec.data import Document, Query, as_documents, read_documents, read_queries, write_run
 from polyvec.encoder.options import EncoderOptions
 from polyvec.errors import InputError, PolyvecError
+from polyvec.evaluation.ablation import AblationRow, write_ablation
 from polyvec.evaluation.dataset import Dataset
 from polyvec.evaluation.evaluation import evaluate, evaluate_index
 from polyvec.evaluation.measures import compute_measures
@@ -340,3 +344,61 @@ def test_the_largest_k_finds_everything(index: Index) -> None:
     for mode in ("late", "keyword", "hybrid"):
         assert len(index.search("planet", k=2**31 - 1, mode=mode)) == 2
     assert polyvec.SearchOptions(k=2**31 - 1).gathered < 2**63
+
+
+@pytest.mark.parametrize("documents", [
+    [{"id": "a", "text": "tea"}, {"id": "a", "text": "moon"}],
+    [Document("1", "tea", {}), "moon"],
+    [{"id": 1, "text": "tea"}, {"_id": "1", "text": "tea"}],
+])  # fmt: skip
+def test_rerank_refuses_an_id_that_comes_twice(documents: list[Any], encoder: WordEncoder) -> None:
+    with pytest.raises(InputError, match="comes twice"):
+        rerank("tea", documents, encoder=encoder)  # type: ignore[arg-type]
+    assert len(rerank("tea", ["tea", "tea"], encoder=encoder)) == 2  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("threads", [float("nan"), 0, -1, 1.5, True, "2"])
+def test_threads_are_checked_before_several_queries_are_searched(
+    threads: Any, tmp_path: Path, encoder: WordEncoder
+) -> None:
+    with Index.create(tmp_path / "threads.polyvec", encoder=encoder) as index:  # type: ignore[arg-type]
+        index.add(DOCUMENTS)
+        with pytest.raises(InputError, match="threads="):
+            index.search(["red", "seventh", "iron"], threads=threads)
+        with pytest.raises(InputError, match="threads="):
+            index.search_vectors(np.eye(3, encoder.dim)[:, None], threads=threads)
+
+
+@pytest.mark.parametrize("call", [read_queries, read_documents], ids=["queries", "documents"])
+def test_stdin_that_is_a_folder_or_text_alone(call: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("tea"))
+    with pytest.raises(InputError, match="gives text, not bytes"):
+        list(call("-"))
+    descriptor = os.open(tmp_path, os.O_RDONLY)
+    with os.fdopen(os.dup(0), "rb") as stream:
+        os.dup2(descriptor, stream.fileno())
+        os.close(descriptor)
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(stream, encoding="utf-8"))
+        with pytest.raises(InputError, match="stdin is a folder"):
+            list(call("-"))
+
+
+@pytest.mark.parametrize("results", [
+    8, None, "q", [1], [("q",)], [("q", "d")], [("q", [("d",)])], {"q": 1}, {"q": {"d": "high"}}, {"q": {"d": float("nan")}},
+    {1: {"d": 1.0}}, {"q": {1: 1.0}}, {"q": {"a b": 1.0}}, {("q",): {}}, [("q", {"d": None})], {"q": {"d": True}},
+])  # fmt: skip
+def test_a_run_of_another_form_is_refused(results: Any, tmp_path: Path) -> None:
+    with pytest.raises(InputError):
+        write_run(tmp_path / "out.trec", results, tag="t")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_chart_shows_any_name(tmp_path: Path) -> None:
+    row = AblationRow(
+        dim=16, nbits=4, pool_factor=1.0, probing="exact", value=0.5, tokens=9, documents=3, bytes_per_token=8.0,
+        bytes_per_document=24.0, search_ms=1.0,
+    )  # fmt: skip
+    write_ablation(tmp_path / "charts", "$\\frac{$ 水 \x1b[31m \\$", [row], "nDCG@10")
+    assert (tmp_path / "charts" / "quality-time.png").stat().st_size > 1000
+    with pytest.raises(InputError, match="rows"):
+        write_ablation(tmp_path / "none", "name", [], "nDCG@10")

@@ -62,14 +62,14 @@ def test_an_error_of_reading_keeps_its_own_name(tmp_path: Path) -> None:
 def test_destinations_that_cannot_be(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").write_text("x", encoding="utf-8")
-    for path in (tmp_path / "folder", tmp_path / "no" / "out", tmp_path / "file" / "out", tmp_path / ("x" * 300)):
+    for path in (tmp_path / "folder", tmp_path / "no" / "out", tmp_path / "file" / "out"):
         with pytest.raises(StorageError):
             check_destination(path)
         with pytest.raises(PolyvecError):
             write_text(path, "x")
-    for nothing in ("", " ", "a\0b"):
+    for nothing in ("", " ", "a\0b", "x" * 300, tmp_path / ("x" * 300), 7, b"out", None, "\ud800"):
         with pytest.raises(InputError):
-            check_destination(nothing)
+            check_destination(nothing)  # type: ignore[arg-type]
     with pytest.raises(StorageError, match="exists already"):
         check_destination(tmp_path / "file", new=True)
     with pytest.raises(StorageError, match="not a folder"):

@@ -15,7 +15,7 @@ from tests.nasty_values import run
 @pytest.mark.timeout(900)
 @pytest.mark.filterwarnings("ignore")  # of NumPy, about the values that are tried here
 def test_only_our_errors_come_out(tmp_path: Path) -> None:
-    report = run(tmp_path, seed=1, python=1500, per_option=3, combinations=6)
+    report = run(tmp_path, seed=1, python=800, per_option=2, combinations=4)
     print(report)
     for command in cli.list_commands(None):  # type: ignore[arg-type]
         assert report.calls[f"polyvec {command}"] > 0
@@ -24,6 +24,6 @@ def test_only_our_errors_come_out(tmp_path: Path) -> None:
         assert report.calls[name] > 0
     for name in ("add", "add_vectors", "delete", "explain", "get", "search", "search_vectors", "update"):
         assert hasattr(Index, name)
-        assert report.calls[f"Index.{name}"] > 10
-    assert sum(report.calls.values()) > 2000
+        assert report.calls[f"Index.{name}"] > 5
+    assert sum(report.calls.values()) > 1200
     assert not report.findings, str(report)

@@ -154,6 +154,8 @@ def test_the_sweep(folder: Path, tmp_path: Path, words: list[str]) -> None:  # n
         assert (out / name).stat().st_size > 1000
     assert main([*arguments, "--probings", "sometimes"]) == 2
     with pytest.raises(InputError, match="expected exact, a number of centroids"):
+        parse_probing("three", 10)
+    with pytest.raises(InputError, match=r"recall=1\.5: expected a share"):
         parse_probing("1.5", 10)
 
 

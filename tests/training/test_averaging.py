@@ -38,6 +38,9 @@ def test_what_cannot_be_averaged(world: Path, tmp_path: Path) -> None:
     after = moved(world, tmp_path / "after", 1.0)
     with pytest.raises(InputError, match=r"share=1\.5"):
         average(world / "model", after, tmp_path / "out", share=1.5)
+    with pytest.raises(InputError, match="no such file or folder"):
+        average(world / "model", tmp_path / "nothing", tmp_path / "out")
+    (tmp_path / "nothing").mkdir()
     with pytest.raises(InputError, match="no unpacked weights"):
         average(world / "model", tmp_path / "nothing", tmp_path / "out")
     heads = next(path for path in after.rglob("*.safetensors") if path.parent != after)

@@ -64,7 +64,7 @@ def test_mined_taught_and_distilled(world: Path, tmp_path: Path, capsys: pytest.
     ("arguments", "told"),
     [
         (("train", "no.toml"), "no.toml"),
-        (("mine", "no.jsonl", "out.jsonl"), "no.jsonl is missing"),
+        (("mine", "no.jsonl", "out.jsonl"), "no.jsonl: no such file"),
         (("teach", "no.jsonl", "out.jsonl"), "Give one teacher"),
     ],
 )

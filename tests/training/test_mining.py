@@ -71,7 +71,7 @@ def test_another_true_passage_of_the_question_is_no_negative(tmp_path: Path) -> 
 def test_bad_input(tmp_path: Path) -> None:
     encoder: Any = WordEncoder()
     out = tmp_path / "out.jsonl"
-    with pytest.raises(InputError, match="is missing"):
+    with pytest.raises(InputError, match="no such file"):
         mine(tmp_path / "no.jsonl", out, encoder=encoder)
     with pytest.raises(InputError, match="has no rows"):
         mine(write_rows(tmp_path / "empty.jsonl", []), out, encoder=encoder)

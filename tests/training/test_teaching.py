@@ -89,7 +89,7 @@ def test_bad_input(tmp_path: Path) -> None:
         teach(write_rows(tmp_path / "uneven.jsonl", [uneven]), out, Counting())
     with pytest.raises(InputError, match="has no rows"):
         teach(write_rows(tmp_path / "empty.jsonl", []), out, Counting())
-    with pytest.raises(InputError, match="'q0' are not finite"):
+    with pytest.raises(InputError, match="score for 'q0'=nan: expected a finite number"):
         teach(source, out, lambda pairs: [float("nan")] * len(pairs))
     (tmp_path / "out.jsonl.partial").write_text('{"query": "of another file"}\n', encoding="utf-8")
     with pytest.raises(StorageError, match="belongs to another source"):

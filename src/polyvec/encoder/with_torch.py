@@ -5,6 +5,7 @@ For GPUs, half precision, new heads, pooling, and architectures that the native 
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -79,7 +80,8 @@ def load_torch(model: Any, options: EncoderOptions) -> TorchModel:
         ModelError: for a checkpoint that cannot be loaded.
     """
     if options.threads is not None:
-        torch.set_num_threads(options.threads)
+        # with very many, torch ends the process
+        torch.set_num_threads(min(options.threads, os.cpu_count() or 1))
     if hasattr(model, "encode_document"):
         loaded = Loaded(model, Located(Path(), "a model in memory"), "memory")
     else:
