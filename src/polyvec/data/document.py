@@ -97,10 +97,8 @@ def checked_id(value: Any, where: str) -> str:
 
     Raises InputError for another type, a blank one, a NUL, a lone surrogate, and over LONGEST_ID bytes.
     """
-    if type(value) is str and value.isascii() and 0 < len(value) < LONGEST_ID and "\0" not in value:
-        if value.isspace():
-            raise InputError(f"{where}: id {shown(value)} is blank, {_IDS}.")
-        return value
+    if _is_plain_id(value):
+        return value  # type: ignore[no-any-return]
     if value is None:
         raise InputError(f"{where}: no id, {_IDS}.")
     if isinstance(value, (bool, np.bool_, np.timedelta64)) or not isinstance(value, (str, int, np.integer)):
@@ -126,7 +124,21 @@ def checked_ids(what: str, ids: Any) -> Iterator[str]:
 
     Raises InputError for one string in place of a list, at once, and for an id that none can be, in its turn.
     """
-    return (checked_id(value, f"{what}[{place}]") for place, value in enumerate(list_of(what, ids)))
+    return (
+        value if _is_plain_id(value) else checked_id(value, f"{what}[{place}]")
+        for place, value in enumerate(list_of(what, ids))
+    )
+
+
+def _is_plain_id(value: Any) -> bool:
+    """Whether a value is an id as it stands, by a few quick questions; most ids are."""
+    return (
+        type(value) is str
+        and value.isascii()
+        and 0 < len(value) < LONGEST_ID
+        and "\0" not in value
+        and not value.isspace()
+    )
 
 
 def _same_id(one: Any, other: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal, get_args
@@ -67,6 +68,12 @@ class SearchOptions:
             raise FilterError(f"filter={shown(self.filter)}: expected an object such as {{'lang': 'de'}}.")
         if self.subset is not None:
             keep("subset", tuple(checked_ids("subset", self.subset)))
+
+    def unrestricted(self) -> SearchOptions:
+        """The same options without filter and subset. What was checked is not checked again."""
+        same = copy(self)
+        same.__dict__.update(filter=None, subset=None)
+        return same
 
     @property
     def share_of_late(self) -> float:
