@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from polyvec.data import Document
 from polyvec.errors import StorageError
+from polyvec.index.connection import Connection
 from polyvec.index.database import Database
 from polyvec.index.fields import stored_fields
 from polyvec.index.filters import compile_filter, matches
@@ -62,6 +63,12 @@ class StoredDocument:
 class DocumentsTable(Database):
     """Documents by row and by id, as filters and keywords find them."""
 
+    _is_current: Connection | None = None  # the connection that was opened to a catalog of the present version
+
+    def mark_current(self) -> None:
+        """Say that the committed state has the present version, which no later one goes back from."""
+        self._is_current = self._connection
+
     def insert_documents(self, documents: Iterable[StoredDocument]) -> None:
         """Add documents under their rows; call inside a transaction."""
         self._upgrade()
@@ -82,6 +89,8 @@ class DocumentsTable(Database):
         """Forget documents and their words; call inside a transaction."""
         self._upgrade()
         pairs = [(int(row),) for row in rows]
+        if not pairs:
+            return
         gone = self.documents(row for (row,) in pairs)
         self._connection.executemany(  # an index without content is told what it forgets
             "INSERT INTO keywords (keywords, rowid, tokens) VALUES ('delete', ?, ?)",
@@ -230,7 +239,12 @@ class DocumentsTable(Database):
         return np.array([row for (row,) in rows], dtype=np.int64)
 
     def has_former_keywords(self) -> bool:
-        """Whether this catalog was written by a version that analyzed texts otherwise, and keywords have to be made anew."""
+        """Whether this catalog was written by a version that analyzed texts otherwise, and keywords have to be made anew.
+
+        Asked before every search and every change, so not of the file where it had the present version when it was opened.
+        """
+        if self._is_current is self._connection:
+            return False
         return bool(self._rows("PRAGMA user_version")[0][0] == FIRST_VERSION)
 
     def rebuild_keywords(self) -> None:
