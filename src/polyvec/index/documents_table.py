@@ -27,6 +27,7 @@ from polyvec.index.keywords import indexed_tokens, match_expression, query_terms
 _CHUNK = 500  # bound parameters a statement; SQLite's own limit was 999 for long
 _FEW_ROWS = 16
 _K1 = 1.2  # of FTS5's bm25()
+_MANY_ROWS = 100
 _LEAST_IDF = 1e-6  # of a word that half of the documents have
 
 DOCUMENTS_SCHEMA = """
@@ -185,12 +186,22 @@ class DocumentsTable(Database):
 
     def keyword_bound(self, query: str) -> float:
         """What BM25 cannot exceed for a query: the sum of idf (k1 + 1) over its terms, those in no document included."""
-        count = self._rows("SELECT count(*) FROM keywords_docsize")[0][0]
+        count = self._count("SELECT count(*) FROM keywords_docsize")
         bound = 0.0
         for term in query_terms(query):
-            ((having,),) = self._rows("SELECT count(*) FROM keywords WHERE keywords MATCH ?", (quoted(term),))
+            having = self._count("SELECT count(*) FROM keywords WHERE keywords MATCH ?", quoted(term))
             bound += (_K1 + 1) * max(math.log((count - having + 0.5) / (having + 0.5)), _LEAST_IDF)
         return bound
+
+    def _count(self, query: str, *parameters: str) -> int:
+        """What a query counts. Many rows take long to count, so a pinned reader counts them once."""
+        counted = self._counted  # of the state before, should another thread move on meanwhile
+        if parameters in counted:
+            return counted[parameters]
+        found = int(self._rows(query, parameters)[0][0])
+        if self._pinned and found > _MANY_ROWS:
+            counted[parameters] = found
+        return found
 
     def __len__(self) -> int:
         return int(self._rows("SELECT count(*) FROM documents")[0][0])
