@@ -6,6 +6,7 @@ models or indexes.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,9 @@ from polyvec.data.text import checked_text, lone_surrogate
 from polyvec.errors import InputError
 
 LONGEST_ID = 4096  # bytes of UTF-8, as much as a path may have
+_PLAIN_ID = re.compile(
+    "[!-~]{1,4096}"
+)  # most ids are printable ASCII without spaces, and no other question is open then
 
 _RESERVED = ("_id", "id", "text", "metadata")
 _IDS = "expected a string or a whole number in `id` (or `_id`)"
@@ -97,8 +101,8 @@ def checked_id(value: Any, where: str) -> str:
 
     Raises InputError for another type, a blank one, a NUL, a lone surrogate, and over LONGEST_ID bytes.
     """
-    if _is_plain_id(value):
-        return value  # type: ignore[no-any-return]
+    if type(value) is str and _PLAIN_ID.fullmatch(value):
+        return value
     if value is None:
         raise InputError(f"{where}: no id, {_IDS}.")
     if isinstance(value, (bool, np.bool_, np.timedelta64)) or not isinstance(value, (str, int, np.integer)):
@@ -124,20 +128,10 @@ def checked_ids(what: str, ids: Any) -> Iterator[str]:
 
     Raises InputError for one string in place of a list, at once, and for an id that none can be, in its turn.
     """
+    plain = _PLAIN_ID.fullmatch
     return (
-        value if _is_plain_id(value) else checked_id(value, f"{what}[{place}]")
+        value if type(value) is str and plain(value) else checked_id(value, f"{what}[{place}]")
         for place, value in enumerate(list_of(what, ids))
-    )
-
-
-def _is_plain_id(value: Any) -> bool:
-    """Whether a value is an id as it stands, by a few quick questions; most ids are."""
-    return (
-        type(value) is str
-        and value.isascii()
-        and 0 < len(value) < LONGEST_ID
-        and "\0" not in value
-        and not value.isspace()
     )
 
 

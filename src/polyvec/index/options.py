@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal, get_args
@@ -71,8 +70,8 @@ class SearchOptions:
 
     def unrestricted(self) -> SearchOptions:
         """The same options without filter and subset. What was checked is not checked again."""
-        same = copy(self)
-        same.__dict__.update(filter=None, subset=None)
+        same = object.__new__(type(self))
+        same.__dict__.update(self.__dict__, filter=None, subset=None)
         return same
 
     @property

@@ -322,7 +322,9 @@ class Writer:
 
     def _opened(self, records: list[SegmentRecord], dim: int, meta: dict[str, Any] | None = None) -> Snapshot:
         """These segments as they are now; files that are open already are not opened again. meta: where it has been read."""
-        self._snapshot = Snapshot.open(self.folder, self.catalog, dim, before=self._snapshot, records=records, meta=meta)
+        self._snapshot = Snapshot.open(
+            self.folder, self.catalog, dim, before=self._snapshot, records=records, meta=meta
+        )
         return self._snapshot
 
     def _codec(self, meta: dict[str, Any]) -> Codec | None:
