@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import shutil
 import stat
 import sys
@@ -84,7 +83,7 @@ def aside(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     check_destination(path)
     place = _place(path).resolve()
-    staging = place.with_name(f".writing-{os.getpid()}-{secrets.token_hex(4)}{place.suffix}")
+    staging = place.with_name(f".writing-{os.getpid()}-{os.urandom(4).hex()}{place.suffix}")
     try:
         with _named_errors(place, staging):
             yield staging

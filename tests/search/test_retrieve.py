@@ -241,3 +241,20 @@ def test_bm25_never_exceeds_its_bound(index: Index) -> None:
             assert same.tolist() == scores.tolist()
             assert len(view.catalog.search_keywords(query, 1)[0]) == min(1, len(rows))
     assert bound == 0.0
+
+
+def test_the_bound_follows_what_is_added_and_deleted(tmp_path: Path) -> None:
+    def bound() -> float:
+        with index._current() as view:
+            return view.catalog.keyword_bound("red green")
+
+    with Index.create(tmp_path / "index", encoder=WordEncoder()) as index:
+        index.add([{"id": f"r{i}", "text": f"red {i}"} for i in range(150)])
+        index.add([{"id": f"g{i}", "text": f"green {i}"} for i in range(400)])
+        before = bound()
+        assert bound() == before
+        index.delete([f"g{i}" for i in range(300)])
+        after = bound()
+        assert after != before
+    with Index.open(tmp_path / "index", encoder=WordEncoder()) as index:
+        assert bound() == after

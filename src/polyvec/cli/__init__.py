@@ -5,7 +5,6 @@ Exit codes: 0 done, 1 failed, 2 bad usage or bad input, 130 interrupted. No logi
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import logging
 import os
@@ -68,6 +67,8 @@ class _Commands(click.Group):
         if cmd_name not in _COMMANDS:
             if cmd_name.startswith("-"):
                 return None
+            import difflib  # for this message only
+
             nearest = difflib.get_close_matches(cmd_name, _COMMANDS, n=1)
             hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
             raise click.UsageError(f"No such command '{printable(cmd_name, 60)}'.{hint}", ctx)

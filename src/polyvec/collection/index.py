@@ -497,8 +497,10 @@ class Index:
 
 def _chosen(options: SearchOptions | None, **given: Any) -> SearchOptions:
     """The options with what was given beside them in their place."""
-    chosen = SearchOptions() if options is None else instance("options", options, SearchOptions)
     given = {name: value for name, value in given.items() if value is not None}
+    if options is None:
+        return SearchOptions(**given)
+    chosen = instance("options", options, SearchOptions)
     return replace(chosen, **given) if given else chosen
 
 
@@ -507,4 +509,4 @@ def _restricted(view: View, options: SearchOptions) -> tuple[npt.NDArray[np.int6
     if options.filter is None and options.subset is None:
         return None, options
     allowed = allowed_rows(view.catalog, options.subset, options.filter)
-    return allowed, replace(options, filter=None, subset=None)
+    return allowed, options.unrestricted()

@@ -6,6 +6,7 @@ models or indexes.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,9 @@ from polyvec.data.text import checked_text, lone_surrogate
 from polyvec.errors import InputError
 
 LONGEST_ID = 4096  # bytes of UTF-8, as much as a path may have
+_PLAIN_ID = re.compile(
+    "[!-~]{1,4096}"
+)  # most ids are printable ASCII without spaces, and no other question is open then
 
 _RESERVED = ("_id", "id", "text", "metadata")
 _IDS = "expected a string or a whole number in `id` (or `_id`)"
@@ -97,9 +101,7 @@ def checked_id(value: Any, where: str) -> str:
 
     Raises InputError for another type, a blank one, a NUL, a lone surrogate, and over LONGEST_ID bytes.
     """
-    if type(value) is str and value.isascii() and 0 < len(value) < LONGEST_ID and "\0" not in value:
-        if value.isspace():
-            raise InputError(f"{where}: id {shown(value)} is blank, {_IDS}.")
+    if type(value) is str and _PLAIN_ID.fullmatch(value):
         return value
     if value is None:
         raise InputError(f"{where}: no id, {_IDS}.")
@@ -126,7 +128,11 @@ def checked_ids(what: str, ids: Any) -> Iterator[str]:
 
     Raises InputError for one string in place of a list, at once, and for an id that none can be, in its turn.
     """
-    return (checked_id(value, f"{what}[{place}]") for place, value in enumerate(list_of(what, ids)))
+    plain = _PLAIN_ID.fullmatch
+    return (
+        value if type(value) is str and plain(value) else checked_id(value, f"{what}[{place}]")
+        for place, value in enumerate(list_of(what, ids))
+    )
 
 
 def _same_id(one: Any, other: Any) -> bool:

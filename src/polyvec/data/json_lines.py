@@ -28,9 +28,7 @@ def parse_json(text: str, where: str) -> Any:
         InputError: It is not JSON, or holds something that is refused.
     """
     try:
-        value = json.loads(
-            text, object_pairs_hook=_object, parse_constant=_constant, parse_float=_number, parse_int=_integer
-        )
+        value = _DECODER.decode(text)
     except RecursionError as error:
         raise InputError(f"{where}: JSON nested more than {MAX_DEPTH} deep. Write it flatter.") from error
     except ValueError as error:
@@ -87,6 +85,12 @@ def _integer(text: str) -> int:
     if len(text) > 400:  # of digits; no double is larger
         raise ValueError(f"the number {text[:20]}... is too large")
     return int(text)
+
+
+# Made once: json.loads makes one for each call that has hooks.
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_object, parse_constant=_constant, parse_float=_number, parse_int=_integer
+)
 
 
 def _depth(value: Any) -> int:

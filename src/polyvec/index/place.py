@@ -31,7 +31,7 @@ def check_place(folder: Path, place: Place) -> None:
     An open connection keeps the file, so that no other file gets its number.
     """
     try:
-        there = place_of(folder / CATALOG_FILE)
+        there = place_of(os.path.join(folder, CATALOG_FILE))
     except OSError as error:
         raise IndexMissingError(
             f"{folder}: the index that was opened here has been moved or deleted ({error.strerror}). Open it where it is now."

@@ -72,6 +72,8 @@ class Catalog(DocumentsTable, SegmentsTable):
                     f"{CATALOG_VERSION}). Upgrade polyvec."
                 )
             catalog = cls(connection, path, pinned=pin and not write)
+            if version == CATALOG_VERSION:
+                catalog.mark_current()
             if catalog._pinned:
                 catalog.refresh()
         except BaseException:

@@ -135,7 +135,7 @@ class Connection(ForkAware):
             _inherited.append(_Inherited(raw, self.place, closable))
 
 
-def place_of(path: Path) -> Place:
+def place_of(path: str | Path) -> Place:
     """Which file lies at a path. Raises OSError where there is none."""
     stat = os.stat(path)
     return stat.st_dev, stat.st_ino

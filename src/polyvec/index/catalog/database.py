@@ -32,6 +32,7 @@ class Database:
         self.on_commit: Callable[[], None] = _nothing  # called before each commit and again after it, whatever happens
         self._connection = connection
         self._pinned = pinned
+        self._counted: dict[tuple[str, ...], int] = {}  # what was counted in the state that a reader is pinned to
         self._moves = 0  # times that a reader without locks has opened a newer state
         self._lock = threading.RLock()
         self._writing = False
@@ -49,6 +50,7 @@ class Database:
     def refresh(self) -> None:
         """Move a pinned reader on to the newest committed state."""
         with self._lock:
+            self._counted = {}
             if self._connection.in_transaction:
                 self._connection.execute("COMMIT")
             self._reopen_if_changed()

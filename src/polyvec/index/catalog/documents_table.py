@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from polyvec.data import Document
 from polyvec.errors import StorageError
+from polyvec.index.catalog.connection import Connection
 from polyvec.index.catalog.database import Database
 from polyvec.index.catalog.fields import stored_fields
 from polyvec.index.catalog.filters import compile_filter, matches
@@ -26,6 +27,7 @@ from polyvec.index.catalog.keywords import indexed_tokens, match_expression, que
 _CHUNK = 500  # bound parameters a statement; SQLite's own limit was 999 for long
 _FEW_ROWS = 16
 _K1 = 1.2  # of FTS5's bm25()
+_MANY_ROWS = 100
 _LEAST_IDF = 1e-6  # of a word that half of the documents have
 
 DOCUMENTS_SCHEMA = """
@@ -62,6 +64,12 @@ class StoredDocument:
 class DocumentsTable(Database):
     """Documents by row and by id, as filters and keywords find them."""
 
+    _is_current: Connection | None = None  # the connection that was opened to a catalog of the present version
+
+    def mark_current(self) -> None:
+        """Say that the committed state has the present version, which no later one goes back from."""
+        self._is_current = self._connection
+
     def insert_documents(self, documents: Iterable[StoredDocument]) -> None:
         """Add documents under their rows; call inside a transaction."""
         self._upgrade()
@@ -82,6 +90,8 @@ class DocumentsTable(Database):
         """Forget documents and their words; call inside a transaction."""
         self._upgrade()
         pairs = [(int(row),) for row in rows]
+        if not pairs:
+            return
         gone = self.documents(row for (row,) in pairs)
         self._connection.executemany(  # an index without content is told what it forgets
             "INSERT INTO keywords (keywords, rowid, tokens) VALUES ('delete', ?, ?)",
@@ -176,12 +186,22 @@ class DocumentsTable(Database):
 
     def keyword_bound(self, query: str) -> float:
         """What BM25 cannot exceed for a query: the sum of idf (k1 + 1) over its terms, those in no document included."""
-        count = self._rows("SELECT count(*) FROM keywords_docsize")[0][0]
+        count = self._count("SELECT count(*) FROM keywords_docsize")
         bound = 0.0
         for term in query_terms(query):
-            ((having,),) = self._rows("SELECT count(*) FROM keywords WHERE keywords MATCH ?", (quoted(term),))
+            having = self._count("SELECT count(*) FROM keywords WHERE keywords MATCH ?", quoted(term))
             bound += (_K1 + 1) * max(math.log((count - having + 0.5) / (having + 0.5)), _LEAST_IDF)
         return bound
+
+    def _count(self, query: str, *parameters: str) -> int:
+        """What a query counts. Many rows take long to count, so a pinned reader counts them once."""
+        counted = self._counted  # of the state before, should another thread move on meanwhile
+        if parameters in counted:
+            return counted[parameters]
+        found = int(self._rows(query, parameters)[0][0])
+        if self._pinned and found > _MANY_ROWS:
+            counted[parameters] = found
+        return found
 
     def __len__(self) -> int:
         return int(self._rows("SELECT count(*) FROM documents")[0][0])
@@ -230,7 +250,12 @@ class DocumentsTable(Database):
         return np.array([row for (row,) in rows], dtype=np.int64)
 
     def has_former_keywords(self) -> bool:
-        """Whether this catalog was written by a version that analyzed texts otherwise, and keywords have to be made anew."""
+        """Whether this catalog was written by a version that analyzed texts otherwise, and keywords have to be made anew.
+
+        Asked before every search and every change, so not of the file where it had the present version when it was opened.
+        """
+        if self._is_current is self._connection:
+            return False
         return bool(self._rows("PRAGMA user_version")[0][0] == FIRST_VERSION)
 
     def rebuild_keywords(self) -> None:

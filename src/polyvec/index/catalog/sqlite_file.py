@@ -204,10 +204,11 @@ def _stamps(path: Path) -> tuple[Stamp | None, ...]:
 
 def _identities(path: Path) -> tuple[tuple[int, int] | None, ...]:
     """Which files database, log and its index are."""
-    return tuple(_identity(_beside(path, ending)) for ending in ("", LOG, SHARED_MEMORY))
+    name = os.fspath(path)  # names are joined as text, as paths are slow to make and every transaction asks twice
+    return _identity(name), _identity(name + LOG), _identity(name + SHARED_MEMORY)
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
+def _identity(path: str | Path) -> tuple[int, int] | None:
     try:
         status = os.stat(path)
     except OSError:

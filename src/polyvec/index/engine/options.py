@@ -68,6 +68,12 @@ class SearchOptions:
         if self.subset is not None:
             keep("subset", tuple(checked_ids("subset", self.subset)))
 
+    def unrestricted(self) -> SearchOptions:
+        """The same options without filter and subset. What was checked is not checked again."""
+        same = object.__new__(type(self))
+        same.__dict__.update(self.__dict__, filter=None, subset=None)
+        return same
+
     @property
     def share_of_late(self) -> float:
         """What MaxSim has in a fused score."""

@@ -182,7 +182,7 @@ class Writer:
                     self.catalog.delete_rows(stale.values())
                     if number == 0 and len(ready) == 1 and meta["state"] == "ready":
                         small = absorbed(self.catalog.segments(), _tokens(batch))
-                        new.take(small, Source(self._opened(small, dim)))
+                        new.take(small, Source(self._opened(small, dim, meta)))
                     lost += self._append(new, batch, row)
                     self.catalog.insert_documents(_stored(batch, row))
                     self._in_flight.difference_update(arrival.document.id for arrival in batch)
@@ -256,7 +256,7 @@ class Writer:
             return
         listed = meta.get("codec")
         if nbits < 16 and training_due(listed, sum(record.n_tokens for record in records)):
-            live = Source(self._opened(records, dim)).tokens
+            live = Source(self._opened(records, dim, meta)).tokens
             if training_due(listed, live):
                 self._rewrite(records, dim, train=nbits, expected=expected_tokens(records, live))
                 self._measure(dim)
@@ -282,8 +282,8 @@ class Writer:
         trained: Path | None = None
         try:
             with self._transaction():
-                source = Source(self._opened(records, dim))
                 meta = self.catalog.meta()
+                source = Source(self._opened(records, dim, meta))
                 listed, codec = meta.get("codec"), self._codec(meta)
                 if train is not None and source.tokens:
                     codec = source.train(train, source.tokens if expected is None else expected)
@@ -320,9 +320,11 @@ class Writer:
             curve = measured_curve(self._opened(self.catalog.segments(), dim))
             self.set_meta({"codec": {**listed, "curve": curve}})
 
-    def _opened(self, records: list[SegmentRecord], dim: int) -> Snapshot:
-        """These segments as they are now; files that are open already are not opened again."""
-        self._snapshot = Snapshot.open(self.folder, self.catalog, dim, before=self._snapshot, records=records)
+    def _opened(self, records: list[SegmentRecord], dim: int, meta: dict[str, Any] | None = None) -> Snapshot:
+        """These segments as they are now; files that are open already are not opened again. meta: where it has been read."""
+        self._snapshot = Snapshot.open(
+            self.folder, self.catalog, dim, before=self._snapshot, records=records, meta=meta
+        )
         return self._snapshot
 
     def _codec(self, meta: dict[str, Any]) -> Codec | None:
