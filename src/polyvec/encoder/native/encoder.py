@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from polyvec import _native
 from polyvec.encoder.checkpoint import Located, locate
 from polyvec.encoder.fingerprint import PROBE, fingerprint_of
 from polyvec.encoder.native.forward import NativeForward
@@ -97,6 +98,10 @@ def native_precision(wanted: str, spec: Spec) -> str:
 def native_forward(spec: Spec, options: EncoderOptions, *, int8: bool, kernel: str = "") -> NativeForward:
     """The forward pass of a spec, its weights packed for the kernels."""
     name, vocabulary = spec.located.name, spec.architecture.vocabulary
+    try:
+        kernel = _native.encoder_kernel(kernel)
+    except ValueError as error:
+        raise InputError(f"kernel={kernel!r}: {error}.") from error
     highest = max(spec.tokenizer.get_vocab().values(), default=0)
     if highest >= vocabulary:
         raise ModelError(f"{name}: its tokenizer has tokens up to {highest}, but the model has rows for {vocabulary}.")

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from polyvec.encoder.checkpoint import Located
+from polyvec.encoder.files import read_json, read_object
 from polyvec.encoder.native.architecture import Architecture, architecture_of, not_native
 from polyvec.encoder.native.bigrams import Bigrams
-from polyvec.encoder.native.files import read_json, read_object
 from polyvec.encoder.native.tensors import read_tensors
 from polyvec.encoder.native.tokenizer import FolderTokenizer
 from polyvec.encoder.native.weights import Floats, Projection, Weight, read_weights
