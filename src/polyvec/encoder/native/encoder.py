@@ -84,13 +84,13 @@ def _portable(located: Located) -> str:
     return str(located.folder) if Path(located.name).expanduser().is_dir() else located.name
 
 
-def native_precision(wanted: str, spec: Spec) -> str:
-    """The arithmetic of the linear layers: int8 where `auto` is asked for and the weights are int8 as stored."""
-    if wanted not in ("fp32", "int8", "auto"):
+def native_precision(wanted: str | None, spec: Spec) -> str:
+    """The arithmetic of the linear layers. None and auto: int8 where weights are stored so, as the default model's are, else fp32."""
+    if wanted not in (None, "fp32", "int8", "auto"):
         raise InputError(
             f"precision={wanted!r}: the native encoder computes in fp32 or int8; {wanted} needs backend='torch'."
         )
-    if wanted == "auto":
+    if wanted is None or wanted == "auto":
         return "int8" if any(weight.packed for weight in spec.weights.values()) else "fp32"
     return wanted
 
