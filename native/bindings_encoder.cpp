@@ -290,4 +290,5 @@ void bind_encoder(nb::module_& m) {
       .def("encode", &Model::encode, nb::arg("ids"), nb::arg("offsets"), nb::arg("attended"), nb::arg("first_position"), nb::arg("rotary"),
            nb::arg("rows"), nb::arg("threads"));
   m.def("encoder_kernels", &kernel_names);
+  m.def("encoder_kernel", [](const std::string& name) { return std::string(kernel_named(name).name); }, nb::arg("name"));
 }

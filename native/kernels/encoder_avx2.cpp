@@ -4,6 +4,7 @@
 #include "kernels/x86.hpp"
 #include "kernels/encoder.hpp"
 #include "kernels/encoder_simd.inl"
+#include "kernels/encoder_x86.inl"
 
 namespace polyvec {
 namespace {
@@ -22,21 +23,9 @@ struct Avx2 {
   static fvec fma(fvec a, fvec b, fvec c) { return _mm256_fmadd_ps(a, b, c); }
   static fvec min(fvec a, fvec b) { return _mm256_min_ps(a, b); }
   static fvec max(fvec a, fvec b) { return _mm256_max_ps(a, b); }
-  static float total(fvec a) {
-    const __m128 four = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
-    const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
-    return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
-  }
-  static float lowest(fvec a) {
-    const __m128 four = _mm_min_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
-    const __m128 two = _mm_min_ps(four, _mm_movehl_ps(four, four));
-    return _mm_cvtss_f32(_mm_min_ss(two, _mm_movehdup_ps(two)));
-  }
-  static float highest(fvec a) {
-    const __m128 four = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
-    const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
-    return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
-  }
+  static float total(fvec a) { return total_of(a); }
+  static float lowest(fvec a) { return lowest_of(a); }
+  static float highest(fvec a) { return highest_of(a); }
   static fvec raised(fvec a, fvec power) {
     return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(a), _mm256_slli_epi32(_mm256_castps_si256(power), 23)));
   }

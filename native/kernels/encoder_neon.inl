@@ -48,9 +48,10 @@ struct NeonBase {
     return vreinterpretq_s8_s32(vdupq_n_s32(four));
   }
   static void store_bytes(std::uint8_t* to, fvec values) {
-    const int16x4_t words = vmovn_s32(vsubq_s32(vcvtnq_s32_f32(values), vdupq_n_s32(128)));
-    const int8x8_t bytes = vmovn_s16(vcombine_s16(words, words));
-    vst1_lane_s32(reinterpret_cast<std::int32_t*>(to), vreinterpret_s32_s8(bytes), 0);
+    const uint32x4_t whole = vreinterpretq_u32_f32(vaddq_f32(values, vdupq_n_f32(12582912.0f)));  // in the lowest bits, as 1.5 * 2 ** 23 is added
+    const uint16x4_t words = vmovn_u32(whole);
+    const uint8x8_t bytes = veor_u8(vmovn_u16(vcombine_u16(words, words)), vdup_n_u8(128));  // less 128
+    vst1_lane_s32(reinterpret_cast<std::int32_t*>(to), vreinterpret_s32_u8(bytes), 0);
   }
 };
 

@@ -40,7 +40,8 @@ def test_loading_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     assert capfd.readouterr() == ("", "")
 
 
-def test_vectors_equal_stock_sentence_transformers(encoder: Encoder) -> None:
+def test_vectors_equal_stock_sentence_transformers() -> None:
+    encoder = Encoder(precision="fp32")
     ours, stock = encoder.encode_document(TEXTS), encoder.model.encode_document(TEXTS, convert_to_numpy=True)
     for mine, theirs in zip(ours, stock, strict=True):
         np.testing.assert_allclose(mine, theirs, atol=1e-5)

@@ -123,7 +123,7 @@ void check_rows(const EncoderKernel& kernel) {
 
 void check_attention(const EncoderKernel& kernel, bool large) {
   const EncoderKernel& scalar = encoder_scalar();
-  const std::size_t tokens = 1 + below(large ? 700 : 60), heads = 1 + below(2), size = 1 + below(70);
+  const std::size_t tokens = 1 + below(large ? 300 : 30), heads = 1 + below(2), size = 1 + below(70);
   const std::size_t attended = 1 + below(tokens), window = below(2) ? below(30) : 0;
   std::vector<float> one = floats(tokens * 3 * heads * size), other = one;
   for (float& value : one) value *= 3.0f;
@@ -152,7 +152,7 @@ std::vector<float> forward_of(const EncoderKernel& kernel, const Backbone& model
   return rows;
 }
 
-void check_forward(const EncoderKernel& kernel) {
+void check_forward(const EncoderKernel& kernel, bool large) {
   const std::size_t heads = 1 + below(3), size = 2 * (1 + below(10)), hidden = heads * size, feed = 1 + below(60), words = 50;
   const bool gated = below(2), norm_first = below(2);
   const Arithmetic arithmetic = below(2) ? Arithmetic::int8 : Arithmetic::fp32;
@@ -174,8 +174,8 @@ void check_forward(const EncoderKernel& kernel) {
   if (below(2)) model.projections.push_back({head.view, {}, false});
   std::vector<std::int32_t> ids, attended;
   std::vector<std::int64_t> offsets{0};
-  for (std::size_t text = 0, count = 1 + below(5); text < count; ++text) {
-    const std::size_t tokens = 1 + below(text == 2 ? 400 : 40);
+  for (std::size_t text = 0, count = 1 + below(4); text < count; ++text) {
+    const std::size_t tokens = 1 + below(large && text == 2 ? 300 : 20);
     for (std::size_t t = 0; t < tokens; ++t) ids.push_back(static_cast<std::int32_t>(below(words)));
     offsets.push_back(static_cast<std::int64_t>(ids.size()));
     attended.push_back(static_cast<std::int32_t>(1 + below(tokens)));
@@ -208,7 +208,7 @@ int main(int argc, char** argv) {
 #endif
   for (int i = 0; i < cases; ++i) {
     for (const EncoderKernel* kernel : kernels) {
-      check_linear(*kernel), check_rows(*kernel), check_attention(*kernel, i % 10 == 0), check_forward(*kernel);
+      check_linear(*kernel), check_rows(*kernel), check_attention(*kernel, i % 20 == 0), check_forward(*kernel, i % 20 == 0);
     }
   }
   std::printf("%d cases, scalar", cases);

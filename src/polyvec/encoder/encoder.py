@@ -67,7 +67,7 @@ class Encoder(StreamingEncoder):
         window_overlap: int = 32,
         bigrams: float | None = None,
         pool_factor: float = 1.0,
-        precision: Precision = "fp32",
+        precision: Precision | None = None,
         backend: Backend = "auto",
         device: str | None = None,
         threads: int | None = None,

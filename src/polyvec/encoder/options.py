@@ -26,7 +26,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "precision": ("fp32", "bf16", "fp16", "int8", "auto"),
     "backend": ("auto", "native", "torch"),
 }
-_OPTIONAL_CHOICES = ("query_augmentation", "skiplist")
+_OPTIONAL_CHOICES = ("query_augmentation", "skiplist", "precision")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,7 @@ class EncoderOptions:
     window_overlap: int = 32  # tokens that neighbouring windows share
     bigrams: float | None = None  # weight of neighbouring tokens' hash in each vector; 0 takes it out
     pool_factor: float = 1.0  # keep about 1/pool_factor of a document's vectors
-    precision: Precision = "fp32"  # arithmetic; auto measures this machine
+    precision: Precision | None = None  # arithmetic; None: int8 for int8 weights on native kernels, else fp32
     backend: Backend = "auto"  # native kernels where they have what the model needs, else torch
     device: str | None = None  # None: a GPU where there is one
     threads: int | None = (

@@ -86,7 +86,9 @@ def load_torch(model: Any, options: EncoderOptions) -> TorchModel:
         loaded = Loaded(model, Located(Path(), "a model in memory"), "memory")
     else:
         device = device_for(options.device)
-        loaded = load(locate(model), device=device, dtype=weight_dtype(options.precision, device), heads=options.heads)
+        loaded = load(
+            locate(model), device=device, dtype=weight_dtype(options.precision or "fp32", device), heads=options.heads
+        )
     check_text_model(loaded.model, loaded.located.name)
     apply_options(loaded, options)
     layout = layout_of(loaded.model, options)
@@ -98,7 +100,9 @@ def load_torch(model: Any, options: EncoderOptions) -> TorchModel:
     return TorchModel(loaded, layout, tokens, forward, precision, choice, poolings, name)
 
 
-def _arithmetic(model: MultiVectorEncoder, tokens: TextTokenizer, wanted: str) -> tuple[Forward, str, Choice | None]:
+def _arithmetic(
+    model: MultiVectorEncoder, tokens: TextTokenizer, wanted: str | None
+) -> tuple[Forward, str, Choice | None]:
     """The forward pass in the arithmetic asked for, its name, and what `auto` measured."""
     forward = Forward(model)
     if wanted == "int8":

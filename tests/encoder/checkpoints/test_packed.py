@@ -20,7 +20,7 @@ TEXTS = ["Warum ist der Himmel blau?", "光合作用", "Iron makes Mars red."]
 def native(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The default model, unpacked."""
     folder = tmp_path_factory.mktemp("packed") / "native"
-    Encoder().save(folder)
+    Encoder(precision="fp32").save(folder)
     return folder
 
 
@@ -36,7 +36,7 @@ def test_the_default_model_is_packed_small_and_in_files_that_travel() -> None:
 def test_packing_again_keeps_every_vector(native: Path, tmp_path: Path) -> None:
     whole = Encoder(native)
     save_packed(whole.loaded, tmp_path / "packed")
-    packed = Encoder(tmp_path / "packed")
+    packed = Encoder(tmp_path / "packed", precision="fp32")
     assert (packed.dim, packed.document_length) == (whole.dim, whole.document_length)
     for mine, theirs in zip(packed.encode_document(TEXTS), whole.encode_document(TEXTS), strict=True):
         assert (mine * theirs).sum(axis=1).min() > 0.9995
@@ -52,10 +52,10 @@ def test_weights_that_were_never_in_eight_bits_lose_next_to_nothing(native: Path
         for weight in moved.model[0].model.parameters():
             weight.mul_(1 + 0.02 * torch.randn(weight.shape, generator=chance))
     moved.save(tmp_path / "moved")
-    whole = Encoder(tmp_path / "moved")
+    whole = Encoder(tmp_path / "moved", precision="fp32")
     save_packed(whole.loaded, tmp_path / "packed")
     for mine, theirs in zip(
-        Encoder(tmp_path / "packed").encode_document(TEXTS), whole.encode_document(TEXTS), strict=True
+        Encoder(tmp_path / "packed", precision="fp32").encode_document(TEXTS), whole.encode_document(TEXTS), strict=True
     ):
         agreement = (mine * theirs).sum(axis=1)
         assert 0.999 < agreement.min() < 1 - 1e-6
@@ -64,7 +64,7 @@ def test_weights_that_were_never_in_eight_bits_lose_next_to_nothing(native: Path
 def test_every_head_travels(native: Path, tmp_path: Path) -> None:
     save_packed(Encoder(native).loaded, tmp_path / "packed")
     for dim in (32, 64, 96, 128):
-        vectors = Encoder(tmp_path / "packed", dim=dim).encode_query("a question")
+        vectors = Encoder(tmp_path / "packed", dim=dim, precision="fp32").encode_query("a question")
         assert vectors.shape[1] == dim
         np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
 
@@ -73,7 +73,7 @@ def test_a_missing_part_is_one_clear_line(native: Path, tmp_path: Path) -> None:
     save_packed(Encoder(native).loaded, tmp_path / "packed")
     (tmp_path / "packed" / "packed-00002.safetensors").unlink()
     with pytest.raises(ModelError) as caught:
-        Encoder(tmp_path / "packed")
+        Encoder(tmp_path / "packed", precision="fp32")
     assert "\n" not in str(caught.value)
 
 

@@ -6,7 +6,6 @@ another shape is an error. Knows nothing about texts.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from polyvec.encoder.checkpoints.packed import is_packed, unpacked_backbone
 from polyvec.encoder.checkpoints.published import is_jina, load_published
+from polyvec.encoder.files import read_json, read_object
 from polyvec.encoder.locate import Located
 from polyvec.encoder.torch.loaded import Kind, Loaded
 from polyvec.encoder.torch.strict import assemble, build_encoder, build_transformer, one_line_errors, quiet
@@ -64,23 +64,23 @@ def check_text_model(model: MultiVectorEncoder, name: str) -> None:
 
 def kind_of(folder: Path) -> Kind:
     """Who wrote this folder, from its files. Raises ModelError for a folder that is no checkpoint."""
-    config = read_json(folder / "config.json")
-    settings = read_json(folder / "config_sentence_transformers.json") or {}
+    config = read_object(folder / "config.json")
+    settings = read_object(folder / "config_sentence_transformers.json")
     modules = read_json(folder / "modules.json")
-    if config is None and modules is None:
+    if modules is None and not (folder / "config.json").is_file():
         raise ModelError(f"{folder} is not a model: it has neither config.json nor modules.json.")
     if modules is not None:
+        if not isinstance(modules, list) or not all(isinstance(module, dict) for module in modules):
+            raise ModelError(f"{folder / 'modules.json'} is not a list of modules.")
         if settings.get("model_type") == "MultiVectorEncoder":
             return "native"
         pylate = any("pylate" in str(module.get("type")) for module in modules) or "query_prefix" in settings
         return "pylate" if pylate or settings.get("model_type") == "ColBERT" else "plain"
-    if (config or {}).get("position_embedding_type") == "alibi":
+    if config.get("position_embedding_type") == "alibi":
         raise ModelError(f"{folder.name} uses ALiBi positions, which transformers does not have. Use jina-colbert-v2.")
-    if (config or {}).get("model_type") != "jina_embeddings_v3" and is_jina(
-        folder
-    ):  # transformers saves the same names
+    if config.get("model_type") != "jina_embeddings_v3" and is_jina(folder):  # transformers saves the same names
         return "jina"
-    return "stanford" if "HF_ColBERT" in ((config or {}).get("architectures") or []) else "plain"
+    return "stanford" if "HF_ColBERT" in (config.get("architectures") or []) else "plain"
 
 
 def _load_native(folder: Path, *, device: str | None, dtype: str) -> MultiVectorEncoder:
@@ -109,13 +109,3 @@ def _load_plain(located: Located, heads: Sequence[int] | None, *, device: str | 
         unusual = ["its heads are new and untrained: train it before use"]
     modules += [MultiVectorMask(), Normalize(module_input_name="token_embeddings")]
     return Loaded(assemble(modules, device=device), located, "plain", unusual)
-
-
-def read_json(path: Path) -> Any:
-    """The JSON value in a file, None where there is no file. Raises ModelError for broken JSON."""
-    if not path.is_file():
-        return None
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ModelError(f"{path} is not valid JSON ({error}).") from error

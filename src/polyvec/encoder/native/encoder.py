@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from polyvec import _native
 from polyvec.encoder.fingerprint import PROBE, fingerprint_of
 from polyvec.encoder.locate import Located, locate
 from polyvec.encoder.native.forward import NativeForward
@@ -83,13 +84,13 @@ def _portable(located: Located) -> str:
     return str(located.folder) if Path(located.name).expanduser().is_dir() else located.name
 
 
-def native_precision(wanted: str, spec: Spec) -> str:
-    """The arithmetic of the linear layers: int8 where `auto` is asked for and the weights are int8 as stored."""
-    if wanted not in ("fp32", "int8", "auto"):
+def native_precision(wanted: str | None, spec: Spec) -> str:
+    """The arithmetic of the linear layers. None and auto: int8 where weights are stored so, as polyvec-mini's are, else fp32."""
+    if wanted not in (None, "fp32", "int8", "auto"):
         raise InputError(
             f"precision={wanted!r}: the native encoder computes in fp32 or int8; {wanted} needs backend='torch'."
         )
-    if wanted == "auto":
+    if wanted is None or wanted == "auto":
         return "int8" if any(weight.packed for weight in spec.weights.values()) else "fp32"
     return wanted
 
@@ -97,6 +98,10 @@ def native_precision(wanted: str, spec: Spec) -> str:
 def native_forward(spec: Spec, options: EncoderOptions, *, int8: bool, kernel: str = "") -> NativeForward:
     """The forward pass of a spec, its weights packed for the kernels."""
     name, vocabulary = spec.located.name, spec.architecture.vocabulary
+    try:
+        kernel = _native.encoder_kernel(kernel)
+    except ValueError as error:
+        raise InputError(f"kernel={kernel!r}: {error}.") from error
     highest = max(spec.tokenizer.get_vocab().values(), default=0)
     if highest >= vocabulary:
         raise ModelError(f"{name}: its tokenizer has tokens up to {highest}, but the model has rows for {vocabulary}.")

@@ -13,10 +13,10 @@ from typing import Any
 
 from polyvec.encoder.checkpoints.loading import kind_of
 from polyvec.encoder.checkpoints.published import tell_licence
+from polyvec.encoder.files import read_json, read_object
 from polyvec.encoder.locate import Located
 from polyvec.encoder.native.architecture import Architecture, architecture_of, not_native
 from polyvec.encoder.native.bigrams import Bigrams
-from polyvec.encoder.native.files import read_json, read_object
 from polyvec.encoder.native.tensors import read_tensors
 from polyvec.encoder.native.tokenizer import FolderTokenizer
 from polyvec.encoder.native.weights import Floats, Projection, Weight, read_weights

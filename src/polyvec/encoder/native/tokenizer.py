@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from polyvec.encoder.files import read_object
 from polyvec.encoder.native.architecture import not_native
-from polyvec.encoder.native.files import read_object
 from polyvec.errors import ModelError
 
 if TYPE_CHECKING:
