@@ -264,7 +264,7 @@ def run(folder: Path, *, seed: int, python: int, per_option: int, combinations: 
     """Both halves with one seed, in an empty folder."""
     report, rng = Report(), random.Random(seed)
     make_files(folder / "python")
-    with in_folder(folder / "python"), Index.create(folder / "api.polyvec", encoder=CheckedWords(DIM)) as index:  # type: ignore[arg-type]
+    with in_folder(folder / "python"), Index.create(folder / "api.polyvec", encoder=CheckedWords(DIM)) as index:
         index.add(ROWS)
         fuzz_python(report, rng, index, folder / "python", python)
         problems = index.verify()
