@@ -89,6 +89,7 @@ def python_calls(index: Index, files: Path) -> dict[str, tuple[Callable[..., Any
         "maxsim": (polyvec.maxsim, {"query": one, "documents": [one]}),
         "rerank": (polyvec.rerank, {"query": "tea", "documents": ["tea", "bread"], "encoder": encoder}),
         "SearchOptions": (SearchOptions, {}),
+        "SearchOptions.from_dict": (SearchOptions.from_dict, {"values": {"k": 3}}),
         "EncoderOptions": (EncoderOptions, {}),
         "as_documents": (_consumed(as_documents), {"items": [{"id": "z", "text": "z"}]}),
         "Document": (lambda **given: list(as_documents([Document(**given)])), {"id": "z", "text": "z", "metadata": {}}),

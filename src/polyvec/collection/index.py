@@ -506,9 +506,7 @@ class Index:
 
 def _chosen(options: SearchOptions | None, **given: Any) -> SearchOptions:
     """The options with what was given beside them in their place."""
-    chosen = SearchOptions() if options is None else instance("options", options, SearchOptions)
-    given = {name: value for name, value in given.items() if value is not None}
-    return replace(chosen, **given) if given else chosen
+    return (SearchOptions() if options is None else instance("options", options, SearchOptions)).updated(given)
 
 
 def _restricted(view: View, options: SearchOptions) -> tuple[npt.NDArray[np.int64] | None, SearchOptions]:
