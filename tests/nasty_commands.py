@@ -147,7 +147,7 @@ def fuzz_commands(report: Report, rng: random.Random, folder: Path, per_option: 
     """Run the command lines in a folder of small files, on a tiny index, with a stand-in for the model."""
     make_files(folder)
     with in_folder(folder), _without_models():
-        with Index.create("index.polyvec", encoder=StandInEncoder()) as index:  # type: ignore[arg-type]
+        with Index.create("index.polyvec", encoder=StandInEncoder()) as index:
             index.add(ROWS)
         for _, words in command_lines(rng, per_option, combinations):
             try_command(report, words, rng.choice(STDIN))

@@ -89,6 +89,7 @@ def python_calls(index: Index, files: Path) -> dict[str, tuple[Callable[..., Any
         "maxsim": (polyvec.maxsim, {"query": one, "documents": [one]}),
         "rerank": (polyvec.rerank, {"query": "tea", "documents": ["tea", "bread"], "encoder": encoder}),
         "SearchOptions": (SearchOptions, {}),
+        "SearchOptions.from_dict": (SearchOptions.from_dict, {"values": {"k": 3}}),
         "EncoderOptions": (EncoderOptions, {}),
         "as_documents": (_consumed(as_documents), {"items": [{"id": "z", "text": "z"}]}),
         "Document": (lambda **given: list(as_documents([Document(**given)])), {"id": "z", "text": "z", "metadata": {}}),
@@ -290,7 +291,7 @@ def run(folder: Path, *, seed: int, python: int, per_option: int, combinations: 
     """Both halves with one seed, in an empty folder. model: whether the default model is called too, not a stand-in alone."""
     report, rng = Report(), random.Random(seed)
     make_files(folder / "python")
-    with in_folder(folder / "python"), Index.create(folder / "api.polyvec", encoder=CheckedWords(DIM)) as index:  # type: ignore[arg-type]
+    with in_folder(folder / "python"), Index.create(folder / "api.polyvec", encoder=CheckedWords(DIM)) as index:
         index.add(ROWS)
         fuzz_python(report, rng, python_calls(index, folder / "python"), python)
         if model:

@@ -25,6 +25,10 @@ T = TypeVar("T")
 LARGEST = 2**31 - 1  # of any count: more than an index can hold, and products with small numbers still fit in 64 bits
 _MOST_THREADS = 4096  # more make no call faster; larger numbers are taken as this one
 
+_ENCODER_MEMBERS = (
+    "name", "fingerprint", "dim", "document_length", "settings", "encode_queries", "encode_documents",
+)  # fmt: skip
+
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = _short.maxlong = 60
 
@@ -120,10 +124,11 @@ def instance(name: str, value: Any, kind: type[T]) -> T:
 
 
 def token_encoder(name: str, value: Any) -> None:
-    """Something that turns texts into token vectors, as Encoder does."""
-    parts = ("dim", "fingerprint", "encode_queries", "encode_documents")
-    if isinstance(value, type) or not all(hasattr(value, part) for part in parts):
-        raise InputError(f"{name}={shown(value)}: expected an Encoder. Make one with Encoder(model).")
+    """Something that turns texts into token vectors: an Encoder, or what has the members of polyvec.encoder.TokenEncoder."""
+    missing = [part for part in _ENCODER_MEMBERS if not hasattr(value, part)]
+    if isinstance(value, type) or missing:
+        lacks = f" (it lacks {', '.join(missing)})" if 0 < len(missing) < len(_ENCODER_MEMBERS) else ""
+        raise InputError(f"{name}={shown(value)}: expected an Encoder. Make one with Encoder(model){lacks}.")
 
 
 def local_path(name: str, value: Any) -> Path:

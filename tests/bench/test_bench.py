@@ -105,7 +105,7 @@ def test_queries_of_ones_own_keep_every_hit(tmp_path: Path) -> None:
 
 
 def test_bench_measures_the_model_and_the_engine(tmp_path: Path, encoder: WordEncoder) -> None:
-    lines = list(bench(tmp_path, encoder=encoder, documents=450))  # type: ignore[arg-type]
+    lines = list(bench(tmp_path, encoder=encoder, documents=450))
     kinds = [line["benchmark"] for line in lines]
     assert kinds[:3] == ["machine", "index texts", "search texts"]
     assert kinds.count("index vectors") == 2

@@ -115,7 +115,7 @@ def test_a_long_message_keeps_both_ends() -> None:
 @pytest.fixture(scope="module")
 def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("terminal") / "i.polyvec"
-    with Index.create(path, encoder=WordEncoder()) as index:  # type: ignore[arg-type]
+    with Index.create(path, encoder=WordEncoder()) as index:
         index.add(
             {"id": f"d{i}", "text": f"水平線 café red {i}", "title": title} for i, title in enumerate(NASTY_TITLES)
         )
@@ -168,7 +168,7 @@ def test_marks_have_a_form_in_ascii(index: Path) -> None:
 
 
 def test_runs_are_utf8_whatever_the_locale(tmp_path: Path) -> None:
-    with Index.create(tmp_path / "i", encoder=WordEncoder()) as index:  # type: ignore[arg-type]
+    with Index.create(tmp_path / "i", encoder=WordEncoder()) as index:
         index.add([{"id": "水", "text": "red"}])
     _, out, _ = run(f"{SEARCH} --run -", tmp_path / "i", PYTHONIOENCODING="cp1252")
     assert out.encode("latin-1").decode("utf-8").startswith("1 Q0 水 1 ")

@@ -20,7 +20,7 @@ WORDS = [f"word{i}" for i in range(300)]
 @pytest.fixture
 def path(tmp_path: Path, encoder: WordEncoder) -> Path:
     """Three segments: two in codes, with text; what `word7` says was deleted."""
-    with Index.create(tmp_path / "i", encoder=encoder, nbits=8) as index:  # type: ignore[arg-type]
+    with Index.create(tmp_path / "i", encoder=encoder, nbits=8) as index:
         index.add([{"id": word, "text": f"the {word} of many {i % 7}"} for i, word in enumerate(WORDS[:200])])
         index.compact()
         index.add([{"id": word, "text": f"the {word} of few"} for word in WORDS[200:240]])
@@ -73,27 +73,27 @@ def delete_what_lives(path: Path) -> None:
 def test_repair_puts_everything_back(path: Path, encoder: WordEncoder, harm: Callable[[Path], None]) -> None:
     harm(path)
     try:
-        with Index.open(path, encoder=encoder) as index:  # type: ignore[arg-type]
+        with Index.open(path, encoder=encoder) as index:
             assert index.verify() != []
     except IndexCorruptError:
         pass
-    report = repair_index(path, encoder=encoder)  # type: ignore[arg-type]
+    report = repair_index(path, encoder=encoder)
     assert report.actions
     assert report.lost == []
-    with Index.open(path, encoder=encoder) as index:  # type: ignore[arg-type]
+    with Index.open(path, encoder=encoder) as index:
         assert index.verify() == []
         assert len(index) == 247
         for word in ("word3", "word9", "word201", "word247"):
             assert index.search(word, k=1)[0].id == word
             assert [hit.id for hit in index.search(word, mode="keyword")] == [word]
         assert index.search("word7", mode="keyword") == []
-    assert repair_index(path, encoder=encoder).actions == []  # type: ignore[arg-type]
+    assert repair_index(path, encoder=encoder).actions == []
 
 
 def test_only_what_was_lost_is_encoded(path: Path, encoder: WordEncoder) -> None:
     lose_segment(path)
     encoder.encoded = 0
-    assert repair_index(path, encoder=encoder).encoded == 40  # type: ignore[arg-type]
+    assert repair_index(path, encoder=encoder).encoded == 40
     assert encoder.encoded == 40
 
 
@@ -122,7 +122,7 @@ def test_vectors_without_a_text_are_reported_lost(tmp_path: Path) -> None:
 def test_what_cannot_be_repaired_is_said(path: Path, tmp_path: Path, encoder: WordEncoder) -> None:
     with pytest.raises(IndexMissingError):
         repair_index(tmp_path / "nowhere")
-    with Index.open(path, encoder=encoder) as index:  # type: ignore[arg-type]
+    with Index.open(path, encoder=encoder) as index:
         index.delete(["word1"])
         with pytest.raises(IndexLockedError, match="is being written by process"):
             repair_index(path)

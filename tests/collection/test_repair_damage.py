@@ -40,7 +40,7 @@ def sound(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     try:
         with Index.create(
             path, encoder=WordEncoder(DIM) if texts else None, dim=None if texts else DIM, nbits=nbits
-        ) as index:  # type: ignore[arg-type]
+        ) as index:
             for part in (range(70), range(70, DOCUMENTS)):
                 if texts:
                     index.add([{"id": f"d{i}", "text": _text(i)} for i in part])

@@ -57,9 +57,9 @@ def test_demo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_demo_replaces_its_own_index_and_no_other(tmp_path: Path, encoder: WordEncoder) -> None:
     demo, path = load_demo(), tmp_path / "demo.polyvec"
     for _ in range(2):
-        build_demo_index(demo, path, encoder, lambda n: None).close()  # type: ignore[arg-type]
+        build_demo_index(demo, path, encoder, lambda n: None).close()
     with Index.open(path) as index:
         assert len(index) == 280
         index.delete(["tea-en"])
     with pytest.raises(StorageError, match="an index of something else"):
-        build_demo_index(demo, path, encoder, lambda n: None)  # type: ignore[arg-type]
+        build_demo_index(demo, path, encoder, lambda n: None)

@@ -50,7 +50,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_by_language_and_by_pair(folder: Path) -> None:
-    result = evaluate(load_dataset(folder), encoder=WordEncoder(), measures=["nDCG@10", "R@100", "RR@10"])  # type: ignore[arg-type]
+    result = evaluate(load_dataset(folder), encoder=WordEncoder(), measures=["nDCG@10", "R@100", "RR@10"])
     assert (result.queries, result.documents, result.dataset) == (3, 4, "planets")
     assert set(result.by_lang) == {"en", "fr"}
     assert set(result.by_pair) == {"en-en", "en-fr", "fr-en", "fr-fr"}
@@ -73,11 +73,11 @@ def test_an_index_gives_what_its_model_gives_whatever_the_threads(tmp_path: Path
     qrels = {f"q{i}": {f"d{i}": 1, f"d{i + 1}": 2} for i in range(90)}
     dataset = Dataset("words", queries, qrels, lambda: (Document(i, text) for i, text in texts.items()))
     options = SearchOptions(k=20, nprobe=4, candidates=40)
-    made = evaluate(dataset, encoder=encoder, nbits=2, options=options)  # type: ignore[arg-type]
+    made = evaluate(dataset, encoder=encoder, nbits=2, options=options)
     assert made.settings == {
         "model": "words", "dim": 16, "nbits": 2, "k": 20, "mode": "late", "nprobe": 4, "candidates": 40
     }  # fmt: skip
-    with Index.create(tmp_path / "i.polyvec", encoder=encoder, nbits=2) as index:  # type: ignore[arg-type]
+    with Index.create(tmp_path / "i.polyvec", encoder=encoder, nbits=2) as index:
         index.add(dataset.documents())
         index.compact()
         for threads in (1, 2, 5):
@@ -94,18 +94,18 @@ def test_an_index_gives_what_its_model_gives_whatever_the_threads(tmp_path: Path
         with pytest.raises(InputError, match="threads=0"):
             evaluate(dataset, index=index, threads=0)
         with pytest.raises(InputError, match="either an encoder or an index"):
-            evaluate(dataset, encoder=encoder, index=index)  # type: ignore[arg-type]
+            evaluate(dataset, encoder=encoder, index=index)
 
 
 def test_what_is_measured_is_the_compressed_index(folder: Path) -> None:
     sizes = {}
     for nbits in (2, 16):
-        result = evaluate(load_dataset(folder), encoder=WordEncoder(dim=128), nbits=nbits)  # type: ignore[arg-type]
+        result = evaluate(load_dataset(folder), encoder=WordEncoder(dim=128), nbits=nbits)
         assert result.settings["nbits"] == nbits
         sizes[nbits] = result.bytes_per_token
     assert 128 * 2 / 8 < sizes[2] < sizes[16]
-    one = evaluate(load_dataset(folder), encoder=WordEncoder(), nbits=1).run  # type: ignore[arg-type]
-    full = evaluate(load_dataset(folder), encoder=WordEncoder(), nbits=16).run  # type: ignore[arg-type]
+    one = evaluate(load_dataset(folder), encoder=WordEncoder(), nbits=1).run
+    full = evaluate(load_dataset(folder), encoder=WordEncoder(), nbits=16).run
     assert one["q1"] != full["q1"], "one bit a dimension cannot give the scores of fp16"
 
 
@@ -211,7 +211,7 @@ def test_other_systems_in_the_same_table(folder: Path, tmp_path: Path, capsys: p
     assert rival(job, "keyword").options.mode == "keyword"
     assert (rival(job, "late:x").model, rival(job, "dense:x").baseline) == ("x", "dense:x")
     path = tmp_path / "i.polyvec"
-    with Index.create(path, encoder=WordEncoder()) as index:  # type: ignore[arg-type]
+    with Index.create(path, encoder=WordEncoder()) as index:
         index.add(load_dataset(folder).documents())
     arguments = ["evaluate", str(folder), "--index", str(path), "--mode", "keyword", "--measures", "RR@10"]
     against = ["--against", "keyword", "--against", "bm25"]

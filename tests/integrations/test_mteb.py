@@ -19,7 +19,7 @@ QUERIES = [{"id": "q1", "text": "mars"}, {"id": "q2", "text": "neptune"}]
 
 
 def test_search_protocol_without_mteb() -> None:
-    model = PolyvecModel(WordEncoder())  # type: ignore[arg-type]
+    model = PolyvecModel(WordEncoder())
     with pytest.raises(RuntimeError, match="before index"):
         model.search(QUERIES, top_k=2)
     model.index(CORPUS[:2])
@@ -72,7 +72,7 @@ def test_a_task_run_by_mteb(tmp_path: Path) -> None:
             }
             self.data_loaded = True
 
-    model = PolyvecModel(WordEncoder())  # type: ignore[arg-type]
+    model = PolyvecModel(WordEncoder())
     assert isinstance(model, SearchProtocol)
     results = mteb.evaluate(model, tasks=[Planets()], cache=mteb.ResultCache(cache_path=tmp_path))
     assert results.task_results[0].scores["test"][0]["ndcg_at_10"] == 1.0

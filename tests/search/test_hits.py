@@ -133,7 +133,7 @@ def test_wrong_arguments_of_explain(index: Index) -> None:
 
 
 def test_hits_of_rerank_are_data_too(encoder: WordEncoder) -> None:
-    hits = polyvec.rerank(QUERY, [row["text"] for row in ROWS], encoder=encoder)  # type: ignore[arg-type]
+    hits = polyvec.rerank(QUERY, [row["text"] for row in ROWS], encoder=encoder)
     assert hits[0].explain().score == pytest.approx(hits[0].score, abs=1e-4)
     assert pickle.loads(pickle.dumps(hits)) == hits
     with pytest.raises(InputError, match="unpickled"):

@@ -26,7 +26,7 @@ TEXTS = {
 
 @pytest.fixture
 def index(tmp_path: Path, encoder: WordEncoder) -> Index:
-    index = Index.create(tmp_path / "s.polyvec", encoder=encoder)  # type: ignore[arg-type]
+    index = Index.create(tmp_path / "s.polyvec", encoder=encoder)
     index.add([{"id": name, "text": text} for name, text in TEXTS.items()])
     return index
 
@@ -49,7 +49,7 @@ def test_the_score_of_a_document_does_not_depend_on_the_others(index: Index) -> 
         assert later[name] == whole[name]
     hybrid = {hit.id: hit.normalised_score for hit in index.search("red green blue", k=60, mode="hybrid")}
     assert hybrid == {name: later[name] for name in hybrid}
-    assert rerank("red green blue", [TEXTS["two"]], encoder=WordEncoder())[0].normalised_score == pytest.approx(  # type: ignore[arg-type]
+    assert rerank("red green blue", [TEXTS["two"]], encoder=WordEncoder())[0].normalised_score == pytest.approx(
         whole["two"], abs=2e-3
     )
 
@@ -120,7 +120,7 @@ def test_hybrid_says_which_rank_in_which_list(index: Index) -> None:
 
 
 def test_what_only_keywords_found_has_a_late_score_too(tmp_path: Path, encoder: WordEncoder) -> None:
-    with Index.create(tmp_path / "k.polyvec", encoder=encoder, nbits=16) as index:  # type: ignore[arg-type]
+    with Index.create(tmp_path / "k.polyvec", encoder=encoder, nbits=16) as index:
         index.add([{"id": f"near{i}", "text": "star"} for i in range(150)])
         index.add([{"id": "far", "text": " ".join(f"x{i}" for i in range(64)) + " stellar"}])
         options = SearchOptions(mode="hybrid", fusion="rank", k=100)
@@ -163,7 +163,7 @@ TEXT = st.lists(WORDS, min_size=1, max_size=8).map(" ".join)
 def test_a_hybrid_score_does_not_depend_on_k_filter_subset_or_probing(
     tmp_path_factory: pytest.TempPathFactory, texts: list[str], query: str, weight: float, data: st.DataObject
 ) -> None:
-    with Index.create(tmp_path_factory.mktemp("h") / "i", encoder=WordEncoder()) as index:  # type: ignore[arg-type]
+    with Index.create(tmp_path_factory.mktemp("h") / "i", encoder=WordEncoder()) as index:
         index.add([{"id": str(i), "text": text, "even": i % 2 == 0} for i, text in enumerate(texts)])
         options = SearchOptions(mode="hybrid", weight=weight, k=500)
         whole = {hit.id: (hit.score, hit.parts) for hit in index.search(query, options=options)}
@@ -187,7 +187,7 @@ def test_a_hybrid_score_does_not_depend_on_k_filter_subset_or_probing(
 
 
 def test_a_hybrid_score_is_the_same_however_many_are_found(tmp_path: Path, encoder: WordEncoder) -> None:
-    with Index.create(tmp_path / "m", encoder=encoder) as index:  # type: ignore[arg-type]
+    with Index.create(tmp_path / "m", encoder=encoder) as index:
         index.add([{"id": f"d{i}", "text": f"red w{i % 40} green x{i % 7}", "part": i % 10} for i in range(400)])
         query = "red w3 x5 nowhere"
         options = SearchOptions(mode="hybrid", k=400)
@@ -202,7 +202,7 @@ def test_a_hybrid_score_is_the_same_however_many_are_found(tmp_path: Path, encod
 
 
 def test_a_hybrid_score_is_the_same_through_codes(tmp_path: Path, encoder: WordEncoder) -> None:
-    with Index.create(tmp_path / "c", encoder=encoder, nbits=4) as index:  # type: ignore[arg-type]
+    with Index.create(tmp_path / "c", encoder=encoder, nbits=4) as index:
         index.add([{"id": f"d{i}", "text": f"red w{i} green x{i % 7} y{i % 90}", "part": i % 10} for i in range(4000)])
         index.compact(retrain=True)
         assert index.info()["coded_segments"] == 1
@@ -221,7 +221,7 @@ def test_a_hybrid_score_is_the_same_through_codes(tmp_path: Path, encoder: WordE
 
 
 def test_rank_fusion_counts_a_hundred_places_whatever_k(tmp_path: Path, encoder: WordEncoder) -> None:
-    with Index.create(tmp_path / "r", encoder=encoder) as index:  # type: ignore[arg-type]
+    with Index.create(tmp_path / "r", encoder=encoder) as index:
         index.add([{"id": f"d{i}", "text": f"red w{i} green x{i % 7}"} for i in range(300)])
         options = SearchOptions(mode="hybrid", fusion="rank", k=300)
         whole = [(hit.id, hit.score) for hit in index.search("red w3 x5", options=options)]

@@ -17,14 +17,14 @@ from polyvec.demo import build_demo_index, load_demo, measure
 from polyvec.scoring import available_kernels, default_threads, maxsim_packed
 
 if TYPE_CHECKING:
-    from polyvec.encoder import Encoder
+    from polyvec.encoder import TokenEncoder
 
 
 QUERY_TOKENS = 32
 _DIM, _WORDS, _DOCUMENT_TOKENS = 128, 2_000, 40  # of the clustered vectors
 
 
-def bench(folder: Path, *, encoder: Encoder, documents: int = 5_000, seed: int = 0) -> Iterator[dict[str, Any]]:
+def bench(folder: Path, *, encoder: TokenEncoder, documents: int = 5_000, seed: int = 0) -> Iterator[dict[str, Any]]:
     """The model on the demo corpus, then the engine at 4 and 2 bits on clustered vectors. folder: an empty one to build in."""
     yield {"benchmark": "machine", "threads": default_threads(), "maxsim_kernel": available_kernels()[0]}
     yield from _bench_model(folder, encoder)
@@ -32,7 +32,7 @@ def bench(folder: Path, *, encoder: Encoder, documents: int = 5_000, seed: int =
         yield from _bench_engine(folder, nbits, documents, seed)
 
 
-def _bench_model(folder: Path, encoder: Encoder) -> Iterator[dict[str, Any]]:
+def _bench_model(folder: Path, encoder: TokenEncoder) -> Iterator[dict[str, Any]]:
     demo = load_demo()
     list(encoder.encode_queries([demo.queries[0].text]))  # the first call sets threads and buffers up
     started = time.perf_counter()

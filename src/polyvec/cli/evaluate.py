@@ -203,7 +203,7 @@ def _job(
         dim=dim,
         nbits=nbits,
         pool_factor=pool_factor,
-        options=SearchOptions(**{name: value for name, value in search.items() if value is not None}),
+        options=SearchOptions.from_dict(search),
         measures=tuple(measures.split()),
         threads=threads,
     )

@@ -109,19 +109,23 @@ def search(
     if run_path is not None:
         check_run_target(run_path, tag, inputs=[index_path, queries])
     wanted = _wanted(query, queries)
-    knobs: dict[str, Any] = {
-        "mode": mode,
-        "fusion": fusion,
-        "weight": weight,
-        "min_score": min_score,
-        "exact": exact or None,
-        "recall": recall,
-        "nprobe": nprobe,
-        "candidates": candidates,
-    }
-    options = SearchOptions(**{name: value for name, value in knobs.items() if value is not None})
+    options = SearchOptions.from_dict(
+        {
+            "k": k,
+            "mode": mode,
+            "fusion": fusion,
+            "weight": weight,
+            "min_score": min_score,
+            "exact": exact,
+            "recall": recall,
+            "nprobe": nprobe,
+            "candidates": candidates,
+            "filter": _filter(condition),
+            "explain": explain,
+        }
+    )
     with Index.open(index_path) as index:
-        answers = _answers(index, wanted, k=k, options=options, filter=_filter(condition), threads=threads)
+        answers = _answers(index, wanted, options, threads)
         if run_path is not None:
             results = ((asked.id, [(hit.id, hit.score) for hit in hits]) for asked, hits, _ in answers)
             with utf8_stdout():
@@ -129,7 +133,7 @@ def search(
             return
         for asked, hits, seconds in answers:
             if as_json:
-                print_json(_answer_json(asked, hits, seconds, explain))
+                print_json(_answer_json(asked, hits, seconds, options.explain))
                 continue
             marked = explain or mode != "keyword"  # keywords need no model, so none is loaded to mark them
             explanations = [_explained(hit, explain) if hit.text and marked else None for hit in hits]
@@ -170,7 +174,7 @@ def _wanted(query: str | None, queries: Path | None) -> Iterator[Query]:
 
 
 def _answers(
-    index: Index, queries: Iterator[Query], *, k: int | None, options: SearchOptions, **settings: Any
+    index: Index, queries: Iterator[Query], options: SearchOptions, threads: int | None
 ) -> Iterator[tuple[Query, list[Hit], float]]:
     """Answer queries in batches; somebody who types is answered at once."""
     size = 1 if sys.stdin.isatty() else _BATCH
@@ -178,7 +182,7 @@ def _answers(
         _ = index.encoder  # loaded before the clock starts
     while batch := _take(queries, size):
         started = time.perf_counter()
-        results = index.search([query.text for query in batch], k=k, options=options, **settings)
+        results = index.search([query.text for query in batch], options=options, threads=threads)
         seconds = (time.perf_counter() - started) / len(batch)
         yield from ((query, hits, seconds) for query, hits in zip(batch, results, strict=True))
 

@@ -26,13 +26,13 @@ from polyvec.index.writing.writer import Arrival
 from polyvec.search.retrieve import Asked
 
 if TYPE_CHECKING:
-    from polyvec.encoder import Encoder
+    from polyvec.encoder import TokenEncoder
 
 _TOGETHER, _TOGETHER_TOKENS = 64, 1 << 14  # arrivals, and their vectors, that are checked at once
 
 
 def encoded_documents(
-    encoder: Encoder, documents: Iterable[Document], progress: Callable[[int], None] | None, *, dim: int
+    encoder: TokenEncoder, documents: Iterable[Document], progress: Callable[[int], None] | None, *, dim: int
 ) -> Iterator[Arrival]:
     """Pair the stream of documents with the stream of their encodings, whatever the encoder reads ahead.
 

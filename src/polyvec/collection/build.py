@@ -20,7 +20,7 @@ from polyvec.index.folder import remove_folder
 from polyvec.index.writing.writer import AddReport
 
 if TYPE_CHECKING:
-    from polyvec.encoder import Encoder
+    from polyvec.encoder import TokenEncoder
 
 COMMIT_SECONDS = 30.0  # work that an interruption can cost, at most
 _CHUNK = 256  # documents compared at once with what is stored
@@ -30,7 +30,7 @@ def build_index(
     documents: Iterable[Document | Mapping[str, Any]],
     path: str | os.PathLike[str],
     *,
-    encoder: Encoder,
+    encoder: TokenEncoder,
     nbits: int,
     source: str,
     progress: Callable[[int], None] | None = None,

@@ -40,7 +40,7 @@ from polyvec.search.queries import asked_texts, closed_error, explain_hit
 from polyvec.search.retrieve import Asked, allowed_rows, search_each
 
 if TYPE_CHECKING:
-    from polyvec.encoder import Encoded, Encoder
+    from polyvec.encoder import Encoded, TokenEncoder
     from polyvec.search.explain import Explanation
 
 __all__ = ["DEFAULT_NBITS", "NBITS", "Index"]
@@ -54,11 +54,11 @@ class Index:
     """
 
     def __init__(
-        self, path: Path, *, encoder: Encoder | None, resume: bool = False, auto_refresh: bool = False
+        self, path: Path, *, encoder: TokenEncoder | None, resume: bool = False, auto_refresh: bool = False
     ) -> None:
         self.path = absolute(path)
         self._given_encoder = encoder
-        self._encoder: Encoder | None = None
+        self._encoder: TokenEncoder | None = None
         self._session = Session(self.path)
         self._let_go = weakref.finalize(self, self._session.close_unused)  # when nobody holds this object any more
         self._let_go.atexit = False
@@ -97,7 +97,7 @@ class Index:
         cls,
         path: str | os.PathLike[str],
         *,
-        encoder: Encoder | None = None,
+        encoder: TokenEncoder | None = None,
         dim: int | None = None,
         nbits: int = DEFAULT_NBITS,
     ) -> Index:
@@ -110,7 +110,7 @@ class Index:
         return cls._create(absolute(local_path("path", path)), encoder, dim, nbits, state="ready")
 
     @classmethod
-    def create_resumable(cls, path: Path, *, encoder: Encoder, nbits: int, source: str) -> Index:
+    def create_resumable(cls, path: Path, *, encoder: TokenEncoder, nbits: int, source: str) -> Index:
         """Make an index that nobody can open until `finish()`, or go on with one that the same source began, with these nbits."""
         path, nbits = absolute(path), checked_nbits(nbits)
         if (path / CATALOG_FILE).is_file():
@@ -128,14 +128,23 @@ class Index:
 
     @classmethod
     def _create(
-        cls, path: Path, encoder: Encoder | None, dim: int | None, nbits: int, *, state: str, source: str | None = None
+        cls,
+        path: Path,
+        encoder: TokenEncoder | None,
+        dim: int | None,
+        nbits: int,
+        *,
+        state: str,
+        source: str | None = None,
     ) -> Index:
         meta = new_settings(encoder=encoder, dim=dim, nbits=nbits, state=state, source=source)
         make_folder(path, meta)
         return cls(path, encoder=encoder, resume=True)
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str], *, encoder: Encoder | None = None, auto_refresh: bool = False) -> Index:
+    def open(
+        cls, path: str | os.PathLike[str], *, encoder: TokenEncoder | None = None, auto_refresh: bool = False
+    ) -> Index:
         """Open an index.
 
         encoder: to share one that is loaded already; otherwise the index loads its own on first use · auto_refresh: whether
@@ -180,7 +189,7 @@ class Index:
         return int(self._meta["dim"])
 
     @property
-    def encoder(self) -> Encoder:
+    def encoder(self) -> TokenEncoder:
         """The model of this index, loaded on first use.
 
         Raises InputError for an index of vectors only, ModelMismatchError where the model's weights have changed.

@@ -28,7 +28,7 @@ from polyvec.index.upkeep.leftovers import leftovers_of
 from polyvec.index.writing.writer import Writer
 
 if TYPE_CHECKING:
-    from polyvec.encoder import Encoder
+    from polyvec.encoder import TokenEncoder
 
 _CHUNK = 256  # documents read at once
 
@@ -56,7 +56,7 @@ class RepairReport:
 def repair_index(
     path: str | os.PathLike[str],
     *,
-    encoder: Encoder | None = None,
+    encoder: TokenEncoder | None = None,
     progress: Callable[[int], None] | None = None,
     dry_run: bool = False,
     before: Callable[[RepairReport], None] | None = None,
@@ -131,7 +131,7 @@ def _with_leftovers(report: RepairReport, count: int) -> RepairReport:
 
 
 def _encode(
-    path: Path, rows: npt.NDArray[np.int64], encoder: Encoder | None, progress: Callable[[int], None] | None
+    path: Path, rows: npt.NDArray[np.int64], encoder: TokenEncoder | None, progress: Callable[[int], None] | None
 ) -> int:
     """Encode the texts of these rows again. Returns how many there were."""
     catalog = Catalog.open(path)  # the state before, while the update goes on

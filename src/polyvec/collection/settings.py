@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from polyvec.arguments import shown, token_encoder, whole_number
-from polyvec.encoder import Encoder
+from polyvec.encoder import Encoder, TokenEncoder
 from polyvec.errors import InputError, ModelMismatchError
 from polyvec.version import __version__
 
@@ -30,7 +30,7 @@ def checked_nbits(nbits: Any) -> int:
 
 
 def new_settings(
-    *, encoder: Encoder | None, dim: int | None, nbits: int, state: str, source: str | None
+    *, encoder: TokenEncoder | None, dim: int | None, nbits: int, state: str, source: str | None
 ) -> dict[str, Any]:
     """The settings of a new index. encoder: None for one of vectors only, which needs dim.
 
@@ -71,7 +71,7 @@ def load_model(path: Path, settings: dict[str, Any]) -> Encoder:
     return encoder
 
 
-def check_model(path: Path, settings: dict[str, Any], encoder: Encoder) -> None:
+def check_model(path: Path, settings: dict[str, Any], encoder: TokenEncoder) -> None:
     """Raise ModelMismatchError where this encoder's vectors do not compare with those of the index in `path`."""
     made_by, dim = settings["encoder"], int(settings["dim"])
     if made_by is None:

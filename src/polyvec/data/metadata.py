@@ -47,6 +47,17 @@ def checked_metadata(metadata: Any, where: str, document_id: str) -> dict[str, A
         ) from None
 
 
+def plain_json(name: str, given: Mapping[Any, Any]) -> dict[str, Any]:
+    """A copy of an object in plain JSON values. name: what it is called in a message.
+
+    Raises InputError with the path of the first value that JSON has no word for.
+    """
+    try:
+        return _Copy().object(given, 0)
+    except _Unfit as error:
+        raise InputError(f"{name}{_written(error.path)} is not plain JSON: {error}.") from None
+
+
 class _Copy:
     """Copies values, and adds up how large they are."""
 

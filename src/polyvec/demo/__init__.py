@@ -19,7 +19,7 @@ from polyvec.evaluation.measures import compute_measures
 from polyvec.index.catalog.catalog import CATALOG_FILE
 
 if TYPE_CHECKING:
-    from polyvec.encoder import Encoder
+    from polyvec.encoder import TokenEncoder
 
 CORPUS = Path(__file__).parent / "corpus"
 SPLITS = ("same", "cross")
@@ -44,7 +44,7 @@ def load_demo() -> Demo:
     )
 
 
-def build_demo_index(demo: Demo, path: Path, encoder: Encoder, progress: Callable[[int], None]) -> Index:
+def build_demo_index(demo: Demo, path: Path, encoder: TokenEncoder, progress: Callable[[int], None]) -> Index:
     """Index the corpus at `path`, in place of an earlier demo's index.
 
     Raises StorageError where something else is in the way.

@@ -7,7 +7,7 @@ takes the plain encoder.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,7 @@ import torch
 from sentence_transformers.multi_vector_encoder.modules import BaseTokenPooling
 from torch import nn
 
-from polyvec.encoder import Encoded, Encoder
+from polyvec.encoder import Encoded, Encoder, TokenEncoder
 from polyvec.encoder.torch.bigrams import HashedBigrams
 from polyvec.encoder.torch.heads import MatryoshkaHeads
 from polyvec.encoder.torch.settings import bigrams_of, set_bigrams
@@ -32,15 +32,15 @@ class Encodings:
         self._encoder = Encoder(model, backend="torch")  # whose modules are exchanged below
         self._slices = _widened(self._encoder, sorted({self._encoder.dim if dim is None else dim for dim in dims}))
         self._own = self._encoder.dim if self._slices is None else Encoder(model, backend="torch").dim
-        self._views: dict[tuple[int, float], Encoder] = {}
+        self._views: dict[tuple[int, float], TokenEncoder] = {}
         self._others: dict[int, Encoder] = {}
 
-    def encoder(self, dim: int | None = None, pool_factor: float = 1.0) -> Encoder:
+    def encoder(self, dim: int | None = None, pool_factor: float = 1.0) -> TokenEncoder:
         """An encoder of this head and pooling that shares what was encoded before."""
         key = (self._own if dim is None else dim, pool_factor)
         if key not in self._views:
             plain = Encoder(self._model, dim=dim, pool_factor=pool_factor, backend="torch")
-            self._views[key] = cast(Encoder, _View(plain, self, key[0]))
+            self._views[key] = _View(plain, self, key[0])
         return self._views[key]
 
     def vectors(
@@ -70,9 +70,11 @@ class _View:
     def __init__(self, encoder: Encoder, encodings: Encodings, dim: int) -> None:
         self._encoder, self._encodings, self._dim = encoder, encodings, dim
         self._poolings = [module for module in encoder.model if isinstance(module, BaseTokenPooling)]
+        self.name, self.fingerprint = encoder.name, encoder.fingerprint
+        self.dim, self.document_length = encoder.dim, encoder.document_length
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._encoder, name)
+    def settings(self) -> dict[str, Any]:
+        return self._encoder.settings()
 
     def encode_queries(self, texts: Iterable[str], **settings: Any) -> Iterator[Encoded]:
         return self._encoded("query", texts, **settings)

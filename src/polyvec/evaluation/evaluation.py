@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from itertools import chain
@@ -29,7 +29,7 @@ from polyvec.scoring import default_threads
 from polyvec.search.hits import Hit
 
 if TYPE_CHECKING:
-    from polyvec.encoder import Encoder
+    from polyvec.encoder import Encoded, TokenEncoder
 
 DEFAULT_MEASURES = ("nDCG@10", "RR@10", "R@100", "Success@5")
 DEFAULT_OPTIONS = SearchOptions(k=100)
@@ -72,7 +72,7 @@ class EvaluationResult:
 def evaluate(
     dataset: Dataset,
     *,
-    encoder: Encoder | None = None,
+    encoder: TokenEncoder | None = None,
     index: Index | None = None,
     nbits: int = DEFAULT_NBITS,
     measures: Sequence[str] = DEFAULT_MEASURES,
@@ -115,7 +115,7 @@ def evaluate(
 
 def build(
     dataset: Dataset,
-    encoder: Encoder,
+    encoder: TokenEncoder,
     path: Path,
     *,
     nbits: int,
@@ -125,7 +125,7 @@ def build(
     report = progress or _silent
     clocked = _Clocked(encoder)
     started = time.perf_counter()
-    made = Index.create(path, encoder=cast("Encoder", clocked), nbits=nbits)
+    made = Index.create(path, encoder=clocked, nbits=nbits)
     try:
         made.add(dataset.documents(), progress=lambda n: report("documents", n))
         made.compact()
@@ -143,16 +143,23 @@ def _silent(what: str, n: int) -> None:
 class _Clocked:
     """An encoder that adds up the time spent inside it."""
 
-    def __init__(self, encoder: Encoder) -> None:
+    def __init__(self, encoder: TokenEncoder) -> None:
         self._encoder, self.seconds = encoder, 0.0
+        self.name, self.fingerprint = encoder.name, encoder.fingerprint
+        self.dim, self.document_length = encoder.dim, encoder.document_length
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._encoder, name)
+    def settings(self) -> dict[str, Any]:
+        return self._encoder.settings()
 
-    def encode_documents(self, *arguments: Any, **settings: Any) -> Iterator[Any]:
-        return self._timed(self._encoder.encode_documents(*arguments, **settings))
+    def encode_queries(self, texts: Iterable[str]) -> Iterator[Encoded]:
+        return self._encoder.encode_queries(texts)
 
-    def _timed(self, stream: Iterator[Any]) -> Iterator[Any]:
+    def encode_documents(
+        self, texts: Iterable[str], *, progress: Callable[[int], None] | None = None
+    ) -> Iterator[Encoded]:
+        return self._timed(self._encoder.encode_documents(texts, progress=progress))
+
+    def _timed(self, stream: Iterator[Encoded]) -> Iterator[Encoded]:
         while True:
             started = time.perf_counter()
             item = next(stream, None)

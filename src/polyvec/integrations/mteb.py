@@ -24,13 +24,13 @@ from polyvec.scoring import default_threads
 if TYPE_CHECKING:
     from mteb.models import ModelMeta
 
-    from polyvec.encoder import Encoder
+    from polyvec.encoder import TokenEncoder
 
 
 class PolyvecModel:
     """MTEB's SearchProtocol: `index` builds a polyvec index of a task's corpus in a temporary folder, `search` asks it."""
 
-    def __init__(self, encoder: Encoder, *, nbits: int = DEFAULT_NBITS, threads: int | None = None) -> None:
+    def __init__(self, encoder: TokenEncoder, *, nbits: int = DEFAULT_NBITS, threads: int | None = None) -> None:
         token_encoder("encoder", encoder)
         self.encoder, self.nbits, self.threads = encoder, checked_nbits(nbits), threads
         thread_count(threads, default_threads)

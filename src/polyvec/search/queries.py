@@ -17,10 +17,10 @@ from polyvec.search.hits import Hit
 from polyvec.search.retrieve import Asked
 
 if TYPE_CHECKING:
-    from polyvec.encoder import Encoded, Encoder
+    from polyvec.encoder import Encoded, TokenEncoder
 
 
-GetEncoder = Callable[[], "Encoder"]
+GetEncoder = Callable[[], "TokenEncoder"]
 ExplainFound = Callable[[str, "Encoded | None", Hit], Explanation]
 
 

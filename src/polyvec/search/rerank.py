@@ -18,14 +18,14 @@ from polyvec.search.hits import Hit
 from polyvec.search.retrieve import highest_score, normalised_score
 
 if TYPE_CHECKING:
-    from polyvec.encoder import Encoded, Encoder
+    from polyvec.encoder import Encoded, TokenEncoder
 
 
 def rerank(
     query: str,
     documents: Iterable[str | Document | Mapping[str, Any]],
     *,
-    encoder: Encoder,
+    encoder: TokenEncoder,
     k: int | None = None,
     threads: int | None = None,
 ) -> list[Hit]:
@@ -66,7 +66,7 @@ def rerank(
 
 
 def rerank_run(
-    run: Run, queries: Sequence[Query], documents: Iterable[Document], *, encoder: Encoder, k: int | None = None
+    run: Run, queries: Sequence[Query], documents: Iterable[Document], *, encoder: TokenEncoder, k: int | None = None
 ) -> list[tuple[str, list[tuple[str, float]]]]:
     """Score the documents of a run anew: (query id, [(document id, score), ...]) best first, ties in the run's order.
 

@@ -22,7 +22,7 @@ from polyvec.index.engine.options import SearchOptions
 from polyvec.training.rows import PairRow, pair_row, placed, read_rows
 
 if TYPE_CHECKING:
-    from polyvec.encoder import Encoder
+    from polyvec.encoder import TokenEncoder
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def mine(
     source: Path,
     output: Path,
     *,
-    encoder: Encoder,
+    encoder: TokenEncoder,
     negatives: int = 7,
     first_rank: int = 1,
     last_rank: int = 100,
@@ -112,7 +112,7 @@ def questions(source: Path) -> list[PairRow]:
     return rows
 
 
-def _index(folder: Path, passages: list[str], encoder: Encoder, progress: Callable[[int], None] | None) -> Index:
+def _index(folder: Path, passages: list[str], encoder: TokenEncoder, progress: Callable[[int], None] | None) -> Index:
     index = Index.create(folder / "passages.polyvec", encoder=encoder)
     documents: Iterable[dict[str, Any]] = ({"id": str(i), "text": text} for i, text in enumerate(passages))
     index.add(documents, progress=progress)

@@ -205,7 +205,7 @@ def test_metadata_is_given_back_as_it_came() -> None:
 
 
 def test_a_hundred_thousand_ids_as_subset(tmp_path: Path, encoder: WordEncoder) -> None:
-    with Index.create(tmp_path / "i", encoder=encoder) as index:  # type: ignore[arg-type]
+    with Index.create(tmp_path / "i", encoder=encoder) as index:
         index.add([{"id": f"d{i}", "text": f"word{i} same"} for i in range(5)])
         subset = [f"d{i}" for i in range(1, 100_001)]
         for mode in ("late", "keyword", "hybrid"):
@@ -282,7 +282,7 @@ def test_depth_is_bounded() -> None:
 
 @pytest.mark.parametrize("mode", ["late", "keyword", "hybrid"])
 def test_search_sees_only_what_passes(tmp_path: Path, encoder: WordEncoder, mode: str) -> None:
-    index = Index.create(tmp_path / "f.polyvec", encoder=encoder)  # type: ignore[arg-type]
+    index = Index.create(tmp_path / "f.polyvec", encoder=encoder)
     index.add(
         [
             {"id": f"d{i}", "text": f"same words {i}", "lang": "de" if i % 2 else "en", "year": 2000 + i}

@@ -45,7 +45,7 @@ QUESTIONS = {
 
 @pytest.fixture
 def index(tmp_path: Path, encoder: WordEncoder) -> Index:
-    index = Index.create(tmp_path / "k.polyvec", encoder=encoder)  # type: ignore[arg-type]
+    index = Index.create(tmp_path / "k.polyvec", encoder=encoder)
     index.add([{"id": lang, "text": text, "lang": lang} for lang, text in TEXTS.items()])
     return index
 
@@ -81,7 +81,7 @@ def test_updates_deletes_and_compaction_are_followed(index: Index) -> None:
 
 
 def test_subset_ties_and_k(tmp_path: Path, encoder: WordEncoder) -> None:
-    index = Index.create(tmp_path / "t.polyvec", encoder=encoder)  # type: ignore[arg-type]
+    index = Index.create(tmp_path / "t.polyvec", encoder=encoder)
     index.add([{"id": name, "text": "one word"} for name in "zyx"] + [{"id": "a", "text": "something else"}] * 1)
     assert [hit.id for hit in index.search("word", mode="keyword", k=2)] == ["z", "y"]
     assert [hit.id for hit in index.search("word", mode="keyword", subset=["x", "a", "nowhere"])] == ["x"]
@@ -295,10 +295,10 @@ def keywords() -> Iterator[Keywords]:
 def test_an_index_of_the_former_version_says_so_and_is_brought_up(tmp_path: Path, encoder: WordEncoder) -> None:
     path = tmp_path / "old.polyvec"
     texts = ["水平線の向こうに船", "Ein Zug nach İzmir"]
-    with Index.create(path, encoder=encoder) as index:  # type: ignore[arg-type]
+    with Index.create(path, encoder=encoder) as index:
         index.add([{"id": str(i), "text": text, "where": {"city": "Ko\u0308ln"}} for i, text in enumerate(texts)])
     make_former(path)
-    with Index.open(path, encoder=encoder) as reader:  # type: ignore[arg-type]
+    with Index.open(path, encoder=encoder) as reader:
         assert len(reader.search("zug", filter={"where.city": "Köln"})) == 2
         for mode in ("keyword", "hybrid"):
             with pytest.raises(StorageError, match=r"older polyvec.*polyvec repair"):
@@ -306,12 +306,12 @@ def test_an_index_of_the_former_version_says_so_and_is_brought_up(tmp_path: Path
         assert any("older polyvec" in problem for problem in reader.verify())
     copy = tmp_path / "copy.polyvec"
     shutil.copytree(path, copy)
-    report = repair_index(path, encoder=encoder)  # type: ignore[arg-type]
+    report = repair_index(path, encoder=encoder)
     assert any("older polyvec" in action for action in report.actions)
-    with Index.open(copy, encoder=encoder) as writer:  # type: ignore[arg-type]
+    with Index.open(copy, encoder=encoder) as writer:
         writer.delete(["1"])
     for where, zug in ((path, ["1"]), (copy, [])):
-        with Index.open(where, encoder=encoder) as index:  # type: ignore[arg-type]
+        with Index.open(where, encoder=encoder) as index:
             assert [hit.id for hit in index.search("水", mode="keyword")] == ["0"]
             assert [hit.id for hit in index.search("IZMIR", mode="keyword")] == zug
             hits = index.search("x", filter={"where.city": "Köln"})

@@ -154,7 +154,7 @@ class BrokenEncoder(WordEncoder):
 
 
 def test_what_an_encoder_makes_is_checked_too(tmp_path: Path) -> None:
-    with Index.create(tmp_path / "i", encoder=BrokenEncoder()) as index:  # type: ignore[arg-type]
+    with Index.create(tmp_path / "i", encoder=BrokenEncoder()) as index:
         index.add([{"id": "a", "text": "long words"}])
         assert index.search("long")[0].score == pytest.approx(1, abs=1e-2)
         with pytest.raises(InputError, match="encoder made of document 'c': NaN or infinity in row 0"):

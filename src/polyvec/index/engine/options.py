@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from typing import Any, Literal, get_args
 
 from polyvec.arguments import flag, number, one_of, shown, whole_number
 from polyvec.data.document import checked_ids
+from polyvec.data.metadata import plain_json
 from polyvec.errors import FilterError, InputError
 
 Mode = Literal["late", "keyword", "hybrid"]
@@ -42,12 +43,14 @@ class SearchOptions:
 
     filter: Mapping[str, Any] | None = field(default=None, hash=False)  # on metadata, see polyvec.index.catalog.filters
     subset: Sequence[str] | None = field(default=None, hash=False)  # ids to choose from; unknown ones are passed over
+    explain: bool = False  # whether an answer in JSON says why each hit was found; in Python, `hit.explain()` says it
 
     def __post_init__(self) -> None:
         keep = partial(object.__setattr__, self)
         keep("mode", one_of("mode", self.mode, get_args(Mode)))
         keep("fusion", one_of("fusion", self.fusion, get_args(Fusion)))
-        keep("exact", flag("exact", self.exact))
+        for name in ("exact", "explain"):
+            keep(name, flag(name, getattr(self, name)))
         for name in ("weight", "min_score"):
             if (value := getattr(self, name)) is not None:
                 keep(name, number(name, value, "a number from 0 to 1", lambda share: 0 <= share <= 1))
@@ -73,6 +76,51 @@ class SearchOptions:
         same = object.__new__(type(self))
         same.__dict__.update(self.__dict__, filter=None, subset=None)
         return same
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> SearchOptions:
+        """The options that a request has in JSON, as `to_dict` writes them.
+
+        Args:
+            values: Fields by name; those that are absent or None keep their defaults.
+
+        Raises:
+            InputError: `values` is no object, has an unknown field, or one with a value that makes no sense.
+        """
+        return cls().updated(values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields that are not None, as plain JSON values: `from_dict` makes equal options of them.
+
+        In a filter, NumPy's numbers become Python's, dates become ISO 8601 strings, and tuples become lists.
+
+        Raises:
+            InputError: The filter holds a value that JSON has no word for.
+        """
+        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        if self.filter is not None:
+            values["filter"] = plain_json("filter", self.filter)
+        if self.subset is not None:
+            values["subset"] = list(self.subset)
+        return {name: value for name, value in values.items() if value is not None}
+
+    def updated(self, values: Mapping[str, Any]) -> SearchOptions:
+        """These options with other values in some fields.
+
+        Args:
+            values: Fields by name; None leaves a field as it is.
+
+        Raises:
+            InputError: As `from_dict` has it.
+        """
+        if not isinstance(values, Mapping):
+            raise InputError(f"search options: got {shown(values)}, expected an object such as {{'k': 10}}.")
+        known = [one.name for one in fields(self)]
+        for name in values:
+            if name not in known:
+                raise InputError(f"search options: unknown field {shown(name)}; expected some of {', '.join(known)}.")
+        given = {name: value for name, value in values.items() if value is not None}
+        return replace(self, **given) if given else self
 
     @property
     def share_of_late(self) -> float:
