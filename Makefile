@@ -61,12 +61,12 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt $(NATIVE)
-	$(PIP) install -q -c constraints.txt torch==2.13.0
 	$(PIP) install -q -c constraints.txt scikit-build-core nanobind
 	$(PIP) install -q -c constraints.txt --no-build-isolation -e ".[eval]"
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
+	$(PIP) install -q -c constraints.txt torch==2.13.0
 	$(PIP) install -q -c constraints.txt --no-build-isolation -e ".[dev]"
 	touch $@
 
