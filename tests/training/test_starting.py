@@ -127,7 +127,7 @@ def test_absolute_positions_are_kept_where_the_recipe_says_so(world: Path, tmp_p
         ([{"path": "HERE", "kind": "joined"}], "takes data of kind"),
         ([{"path": "HERE", "kind": "pairs"}], "row 1: document is missing"),
         ([{"path": "HERE", "kind": "text", "languages": ["th"]}], "no text to learn"),
-        ([{"path": "NOWHERE", "kind": "text"}], "is missing"),
+        ([{"path": "NOWHERE", "kind": "text"}], "no such file"),
     ],
 )
 def test_bad_data(world: Path, tmp_path: Path, data: list[dict[str, Any]], told: str) -> None:
