@@ -209,7 +209,7 @@ def test_a_checkpoint_from_before_a_key_existed_is_resumed(world: Path, tmp_path
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"data": [{"path": "no.jsonl", "kind": "pairs"}]}, r"no\.jsonl: no such file"),
+        ({"data": [{"path": "no.jsonl", "kind": "pairs"}]}, r"no\.jsonl is missing"),
         ({"data": [{"path": "EMPTY", "kind": "pairs"}]}, "has no rows"),
         ({"data": [{"path": "PAIRS", "kind": "pairs", "languages": ["th"]}]}, "gives no rows in th"),
         (
