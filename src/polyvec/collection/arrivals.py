@@ -107,6 +107,7 @@ def paired_vectors(
 def _in_step(columns: dict[str, Iterable[Any]]) -> Iterator[tuple[Document, npt.NDArray[Any]]]:
     end: Any = object()
     iterators = [iter(column) for column in columns.values()]
+    held = all(type(column) in (list, tuple, np.ndarray) for column in columns.values())
     n = 0
     while True:
         values = [next(iterator, end) for iterator in iterators]
@@ -122,7 +123,8 @@ def _in_step(columns: dict[str, Iterable[Any]]) -> Iterator[tuple[Document, npt.
         fields = {} if len(values) == 2 else checked_metadata(values[2], where, document_id)
         given = values[1]
         array = given if type(given) is np.ndarray else real_array(f"vectors of document {document_id!r}", given)
-        yield Document(document_id, "", fields), array.copy()  # as a generator may fill one array again and again
+        # A generator may fill one array again and again; lists hold all of theirs at once, and nobody's code runs in between.
+        yield Document(document_id, "", fields), array if held else array.copy()
         n += 1
 
 

@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from polyvec.data import Document
-from polyvec.encoder.batches import checked
 from polyvec.errors import InputError
 from polyvec.index.engine.options import SearchOptions
 from polyvec.index.views import View
@@ -29,11 +28,10 @@ def asked_texts(
 ) -> Iterator[Asked]:
     """Encode queries; where only keywords count, the model loads no earlier than a hit is to be explained.
 
-    explain_found: a method of the open index, given (query, its encoding where there is one, hit).
-    Raises InputError for an empty query.
+    texts: checked already · explain_found: a method of the open index, given (query, its encoding where there is one, hit).
     """
     if options.mode == "keyword":
-        for text in checked(texts, "query"):
+        for text in texts:
             yield Asked(text=text, explainer=QueryExplainer(explain_found, text, None))
         return
     for text, one in zip(texts, encoder().encode_queries(texts), strict=True):
