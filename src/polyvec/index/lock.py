@@ -36,6 +36,11 @@ else:
         fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
+def _unlock_quietly(descriptor: int) -> None:
+    with contextlib.suppress(OSError):
+        _unlock(descriptor)
+
+
 def _since(descriptor: int) -> float | None:
     """When the process began to write whose name is still in the file, because it was killed; None where there is none."""
     text = os.read(descriptor, 200).decode("utf-8", "replace")
@@ -51,9 +56,17 @@ class WriterLock(ForkAware):
     """
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / LOCK_FILE
         self._descriptor: int | None = None
+        self._path = folder / LOCK_FILE
+        self.killed_since = 0.0
         watch_forks(self)
+        try:
+            self._take(folder)
+        except BaseException:  # an interrupt too, which may come when the lock is held already
+            self.close()
+            raise
+
+    def _take(self, folder: Path) -> None:
         with forks_held_off():  # a child must know of each descriptor that it inherits
             try:
                 self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
@@ -67,7 +80,7 @@ class WriterLock(ForkAware):
             holder = (
                 os.pread(self._descriptor, 200, 0).decode("utf-8", "replace").strip() if hasattr(os, "pread") else ""
             )
-            self.after_fork_in_child()
+            self.after_fork_in_child()  # the name in the file is the holder's and stays
             raise IndexLockedError(
                 f"{folder} is being written by {holder or 'another process'}. Wait until it is done, or stop it."
             ) from error
@@ -95,17 +108,22 @@ class WriterLock(ForkAware):
         notice_fork()
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
-            with contextlib.suppress(OSError):
-                os.truncate(descriptor, 0)
-            with contextlib.suppress(OSError):
-                _unlock(descriptor)
-            os.close(descriptor)
+            with contextlib.ExitStack() as last:  # each of them, whatever becomes of the others
+                last.callback(os.close, descriptor)
+                last.callback(_unlock_quietly, descriptor)
+                with contextlib.suppress(OSError):
+                    os.truncate(descriptor, 0)
 
     def after_fork_in_child(self) -> None:
         """Close the file without unlocking it: the parent goes on holding the lock."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             os.close(descriptor)
+
+    def __del__(self) -> None:
+        """An interrupt can come between taking the lock and keeping the object that holds it."""
+        if self._descriptor is not None:
+            self.close()
 
     def __enter__(self) -> WriterLock:
         return self

@@ -16,7 +16,7 @@ from safetensors.numpy import save_file
 from polyvec.encoder.native.encoder import NativeEncoder
 from polyvec.encoder.native.tensors import read_tensors
 from polyvec.errors import ModelError, PolyvecError
-from tests.encoder.checkpoints import make_plain, make_pylate
+from tests.encoder.toy_checkpoints import make_plain, make_pylate
 
 
 def write_file(path: Path, header: Any, data: bytes = b"", length: int | None = None) -> None:

@@ -19,7 +19,7 @@ from polyvec.encoder.native.bigrams import Bigrams
 from polyvec.encoder.native.encoder import NativeEncoder
 from polyvec.encoder.samples import DOCUMENTS, QUERIES
 from polyvec.errors import InputError, ModelError
-from tests.encoder.checkpoints import make_jina, make_pylate, make_stanford
+from tests.encoder.toy_checkpoints import make_jina, make_pylate, make_stanford
 
 torch = pytest.importorskip("torch")
 
