@@ -16,7 +16,7 @@ from polyvec import Index
 from polyvec.collection.build import build_index
 from polyvec.data import Document
 from polyvec.errors import InputError, ModelMismatchError, StorageError
-from polyvec.index.writing.writer import Writer
+from polyvec.index.session import Session
 from tests.conftest import WordEncoder
 
 VALUES = st.sampled_from([1, 1.0, True, "1", None, [1], {"a": 1}])
@@ -82,14 +82,8 @@ def test_other_nbits_hold_in_the_end(tmp_path: Path, encoder: WordEncoder) -> No
 
 
 def test_codes_are_not_made_finer(tmp_path: Path, encoder: WordEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
-    compact = Index._compact
-
-    def interrupted(index: Index, writer: Writer, *, retrain: bool = False) -> None:
-        compact(index, writer, retrain=retrain)
-        raise KeyboardInterrupt
-
     with monkeypatch.context() as patched:
-        patched.setattr(Index, "_compact", interrupted)
+        patched.setattr(Session, "vacuum", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):  # in the last step, when vectors are in codes already
             build_index(DOCUMENTS, tmp_path / "i", encoder=encoder, nbits=2, source="-")
     with pytest.raises(StorageError, match=r"begun with nbits=2.*in codes"):

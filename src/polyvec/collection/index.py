@@ -25,6 +25,7 @@ from polyvec.data import Document, as_documents
 from polyvec.data.document import checked_id, checked_ids
 from polyvec.errors import IndexIncompleteError, InputError, StorageError
 from polyvec.index.catalog.catalog import CATALOG_FILE
+from polyvec.index.catalog.settings import IndexSettings, State
 from polyvec.index.copying import copy_index
 from polyvec.index.engine.options import Fusion, Mode, SearchOptions
 from polyvec.index.folder import make_folder
@@ -63,13 +64,13 @@ class Index:
         self._let_go = weakref.finalize(self, self._session.close_unused)  # when nobody holds this object any more
         self._let_go.atexit = False
         try:
-            if self._meta["state"] != "ready" and not resume:
+            if self._settings.state != "ready" and not resume:
                 raise IndexIncompleteError(
                     f"{path} is not complete: building it was interrupted. Run the same `polyvec index` command again to "
                     "resume, or delete the folder."
                 )
             if encoder is not None:
-                check_model(path, self._meta, encoder)
+                check_model(path, self._settings, encoder)
             if auto_refresh:
                 self._session.follow()
         except BaseException:
@@ -87,7 +88,7 @@ class Index:
         return self._session.views.view
 
     @property
-    def _meta(self) -> dict[str, Any]:
+    def _settings(self) -> IndexSettings:
         return self._session.settings
 
     # -- opening and closing -------------------------------------------------------------------------------------------
@@ -115,10 +116,10 @@ class Index:
         path, nbits = absolute(path), checked_nbits(nbits)
         if (path / CATALOG_FILE).is_file():
             index = cls(path, encoder=encoder, resume=True)
-            begun = index._meta.get("source")
-            if index._meta["state"] == "ready" or begun != source:
+            begun = index._settings.source
+            if index._settings.state == "ready" or begun != source:
                 index.close()
-                what = "is an index already" if index._meta["state"] == "ready" else f"was begun from {begun}"
+                what = "is an index already" if index._settings.state == "ready" else f"was begun from {begun}"
                 raise StorageError(
                     f"{path} {what}. Add to it with `polyvec add`, choose another path, or delete the folder."
                 )
@@ -134,11 +135,10 @@ class Index:
         dim: int | None,
         nbits: int,
         *,
-        state: str,
+        state: State,
         source: str | None = None,
     ) -> Index:
-        meta = new_settings(encoder=encoder, dim=dim, nbits=nbits, state=state, source=source)
-        make_folder(path, meta)
+        make_folder(path, new_settings(encoder=encoder, dim=dim, nbits=nbits, state=state, source=source))
         return cls(path, encoder=encoder, resume=True)
 
     @classmethod
@@ -186,7 +186,7 @@ class Index:
     @property
     def dim(self) -> int:
         """Dimensions of a token vector."""
-        return int(self._meta["dim"])
+        return self._settings.dim
 
     @property
     def encoder(self) -> TokenEncoder:
@@ -197,7 +197,7 @@ class Index:
         if self._encoder is None:
             with self._session.loading:
                 if self._encoder is None:
-                    self._encoder = self._given_encoder or load_model(self.path, self._meta)
+                    self._encoder = self._given_encoder or load_model(self.path, self._settings)
         return self._encoder
 
     def __len__(self) -> int:
@@ -288,7 +288,7 @@ class Index:
             encoder = self.encoder
             checked = writer.check(given, lambda document: document.id, existing, report)
             writer.add(encoded_documents(encoder, checked, progress, dim=self.dim), report, dim=self.dim)
-            writer.keep_up(dim=self.dim, nbits=int(self._meta["nbits"]))
+            writer.keep_up(dim=self.dim, nbits=self._settings.nbits)
         return report
 
     def update(
@@ -317,7 +317,7 @@ class Index:
         with self._session.writing() as writer:
             pairs = writer.check(given, lambda pair: pair[0].id, existing, report)
             writer.add(given_vectors(pairs, dim=self.dim), report, dim=self.dim)
-            writer.keep_up(dim=self.dim, nbits=int(self._meta["nbits"]))
+            writer.keep_up(dim=self.dim, nbits=self._settings.nbits)
         return report
 
     def delete(self, ids: Iterable[str]) -> int:
@@ -339,10 +339,10 @@ class Index:
         """Complete a resumable build: merge its segments, and let others open the index."""
         with self._session.writing() as writer:
             self._compact(writer)
-            writer.set_meta({"state": "ready"})
+            writer.set_settings(state="ready")
 
     def _compact(self, writer: Writer, *, retrain: bool = False) -> None:
-        writer.compact(dim=self.dim, nbits=int(self._meta["nbits"]), retrain=retrain)
+        writer.compact(dim=self.dim, nbits=self._settings.nbits, retrain=retrain)
         self._session.vacuum()
 
     # -- searching -----------------------------------------------------------------------------------------------------
@@ -480,17 +480,17 @@ class Index:
 
     def _resume_with(self, nbits: int) -> None:
         """Go on building with other nbits than before, where vectors are not in codes of the earlier ones yet."""
-        begun = int(self._meta["nbits"])
+        begun = self._settings.nbits
         if nbits == begun:
             return
         try:
-            if self._meta.get("codec") is not None:
+            if self._settings.codec is not None:
                 raise StorageError(
                     f"{self.path} was begun with nbits={begun}, and its vectors are in codes of that size by now. Resume with "
                     f"nbits={begun}, or delete the folder."
                 )
             with self._session.writing() as writer:
-                writer.set_meta({"nbits": nbits})
+                writer.set_settings(nbits=nbits)
             self.refresh()
         except BaseException:
             self.close()

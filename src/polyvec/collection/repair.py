@@ -105,7 +105,7 @@ def repair_index(
         if before is not None:
             before(report)
         if len(plan.encode) and encoder is None:
-            encoder = load_model(path, writer.catalog.meta())
+            encoder = load_model(path, writer.catalog.settings())
         report.moved = [str(moved) for moved in apply(path, writer.catalog, plan)]
     if len(plan.encode):
         report.encoded = _encode(path, plan.encode, encoder, progress)

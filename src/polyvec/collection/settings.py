@@ -1,6 +1,6 @@
 """What an index says that it was made with: dimensions, bits and model; and whether an encoder is that model.
 
-Works on the settings that the catalog keeps, a plain dict. Loads a model only when asked for one.
+Works on the settings that the catalog keeps. Loads a model only when asked for one.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 from polyvec.arguments import shown, token_encoder, whole_number
 from polyvec.encoder import Encoder, TokenEncoder
 from polyvec.errors import InputError, ModelMismatchError
+from polyvec.index.catalog.settings import IndexSettings, ModelRecord, State
 from polyvec.version import __version__
 
 NBITS = (1, 2, 4, 8, 16)  # bits a dimension of a stored token vector; 16: fp16, no compression
@@ -30,8 +31,8 @@ def checked_nbits(nbits: Any) -> int:
 
 
 def new_settings(
-    *, encoder: TokenEncoder | None, dim: int | None, nbits: int, state: str, source: str | None
-) -> dict[str, Any]:
+    *, encoder: TokenEncoder | None, dim: int | None, nbits: int, state: State, source: str | None
+) -> IndexSettings:
     """The settings of a new index. encoder: None for one of vectors only, which needs dim.
 
     state: "ready", or "building" for one that cannot be opened yet · source: what it is built from, to resume it.
@@ -48,40 +49,32 @@ def new_settings(
             raise InputError(
                 f"dim={dim}, but the encoder makes vectors of dim {encoder.dim}. Leave dim out, or give Encoder(dim=...)."
             )
-    size = encoder.dim if encoder is not None else dim
-    model = None if encoder is None else {"fingerprint": encoder.fingerprint, "settings": encoder.settings()}
-    return {
-        "state": state,
-        "source": source,
-        "version": __version__,
-        "dim": size,
-        "nbits": nbits,
-        "encoder": model,
-        "next_row": 0,
-        "next_segment": 1,
-    }
+        dim = encoder.dim
+    assert dim is not None
+    model = None if encoder is None else ModelRecord(encoder.fingerprint, encoder.settings())
+    return IndexSettings(state=state, source=source, version=__version__, dim=dim, nbits=nbits, model=model)
 
 
-def load_model(path: Path, settings: dict[str, Any]) -> Encoder:
+def load_model(path: Path, settings: IndexSettings) -> Encoder:
     """The model that made the index in `path`. Raises InputError where it has none, ModelMismatchError where it has changed."""
-    if settings["encoder"] is None:
+    if settings.model is None:
         raise InputError(f"{path} holds vectors only and has no model. Use search_vectors and add_vectors.")
-    encoder = Encoder(**settings["encoder"]["settings"])
+    encoder = Encoder(**settings.model.settings)
     check_model(path, settings, encoder)
     return encoder
 
 
-def check_model(path: Path, settings: dict[str, Any], encoder: TokenEncoder) -> None:
+def check_model(path: Path, settings: IndexSettings, encoder: TokenEncoder) -> None:
     """Raise ModelMismatchError where this encoder's vectors do not compare with those of the index in `path`."""
-    made_by, dim = settings["encoder"], int(settings["dim"])
+    made_by, dim = settings.model, settings.dim
     if made_by is None:
         if encoder.dim != dim:
             raise ModelMismatchError(
                 f"{path} holds vectors of dim {dim}, but {encoder.name} makes vectors of dim {encoder.dim}."
             )
-    elif encoder.fingerprint != made_by["fingerprint"]:
+    elif encoder.fingerprint != made_by.fingerprint:
         raise ModelMismatchError(
-            f"{path} was made by model {made_by['settings']['model'] or 'default'} ({made_by['fingerprint']}), not by "
+            f"{path} was made by model {made_by.name} ({made_by.fingerprint}), not by "
             f"{encoder.name} ({encoder.fingerprint}): their vectors do not compare. "
             "Open it without an encoder, or build it again."
         )

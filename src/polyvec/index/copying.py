@@ -68,8 +68,8 @@ def _opened(source: Path, catalog: Catalog, held: contextlib.ExitStack) -> dict[
     """The files of a state, open, so that they stay readable when a writer retires them."""
     for _ in range(_MOST_ATTEMPTS):
         names = [record.file for record in catalog.segments()]
-        if codec := catalog.meta().get("codec"):
-            names.append(codec["file"])
+        if (codec := catalog.settings().codec) is not None:
+            names.append(codec.file)
         with contextlib.ExitStack() as opened:
             try:
                 files: dict[str, IO[bytes]] = {}
@@ -106,7 +106,7 @@ def _copy(file: IO[bytes], path: Path, target: Path, *, hard_links: bool) -> Non
 def _verify(copy: Path, source: Path) -> None:
     catalog = Catalog.open(copy)
     try:
-        problems = problems_of(catalog, Snapshot.open(copy, catalog, int(catalog.meta()["dim"])))
+        problems = problems_of(catalog, Snapshot.open(copy, catalog, catalog.settings().dim))
     except IndexCorruptError as error:
         problems = [str(error)]
     finally:

@@ -13,10 +13,10 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from polyvec.errors import StorageError
 from polyvec.index.catalog.catalog import CATALOG_FILE, Catalog
+from polyvec.index.catalog.settings import IndexSettings
 from polyvec.index.catalog.sqlite_file import LOG, SHARED_MEMORY
 from polyvec.index.format import sync_folder
 from polyvec.index.lock import LOCK_FILE, WriterLock
@@ -31,19 +31,19 @@ _OF_THE_SYSTEM = re.compile(  # what file managers, disks and version control pu
 _OWN_FILE = re.compile(r"\d{8,}\.(seg|codec)(\.(\d+\.)?tmp)?")  # what writers put into the folder of segments
 
 
-def make_folder(path: Path, meta: dict[str, Any]) -> None:
+def make_folder(path: Path, settings: IndexSettings) -> None:
     """Make an empty index in a folder that is empty or not there.
 
     Args:
         path: Where; missing parents are made, and a link is followed.
-        meta: The settings of the index.
+        settings: Of the index.
 
     Raises:
         StorageError: Where something else is there, or nothing can be written.
         IndexLockedError: Where another process is making one there.
     """
     with new_folder(path) as staging:
-        Catalog.create(staging, meta).close()
+        Catalog.create(staging, settings).close()
 
 
 @contextmanager

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from polyvec.errors import IndexCorruptError
 from polyvec.index.catalog.catalog import Catalog, SegmentRecord
+from polyvec.index.catalog.settings import IndexSettings, MeasuredRecall
 from polyvec.index.codec.codec import Codec, CodedQuery
 from polyvec.index.coded_segment import CodedSegment
 from polyvec.index.engine.candidates import find_candidates
@@ -48,7 +48,7 @@ class Snapshot:
     segments: list[_LiveSegment] = field(default_factory=list)
     codec: Codec | None = None
     codec_checksum: str = ""
-    curve: list[dict[str, Any]] = field(default_factory=list)  # what probing found of the exact top 10, by settings
+    curve: Sequence[MeasuredRecall] = ()  # what probing found of the exact top 10, by settings
 
     @classmethod
     def open(
@@ -59,19 +59,19 @@ class Snapshot:
         *,
         before: Snapshot | None = None,
         records: Sequence[SegmentRecord] | None = None,
-        meta: dict[str, Any] | None = None,
+        settings: IndexSettings | None = None,
     ) -> Snapshot:
         """Map every live segment of the state that the catalog is pinned to, or those of `records` alone.
 
-        before: whose open files may be used again · meta: of that state, where it has been read already.
+        before: whose open files may be used again · settings: of that state, where they have been read already.
         """
-        listed = (catalog.meta() if meta is None else meta).get("codec")
-        checksum = "" if listed is None else listed["checksum"]
+        described = (catalog.settings() if settings is None else settings).codec
+        checksum = "" if described is None else described.checksum
         codec = None
-        if listed is not None:
+        if described is not None:
             known = before is not None and before.codec_checksum == checksum
             codec = (
-                before.codec if before and known else Codec.load(_existing(folder / SEGMENT_FOLDER / listed["file"]))
+                before.codec if before and known else Codec.load(_existing(folder / SEGMENT_FOLDER / described.file))
             )
         opened = {} if before is None else {(live.record.file, live.record.checksum): live for live in before.segments}
         live = []
@@ -82,9 +82,9 @@ class Snapshot:
             if kept:
                 segment = kept.segment
             elif record.coded:
-                if codec is None or listed is None:
+                if codec is None or described is None:
                     raise IndexCorruptError(f"{path} is in codes, but the catalog lists no codec.")
-                segment = CodedSegment(path, codec, listed["checksum"])
+                segment = CodedSegment(path, codec, described.checksum)
             else:
                 segment = Segment(path, dim)
             if (segment.n_documents, segment.checksum) != (record.n_documents, record.checksum):
@@ -100,7 +100,7 @@ class Snapshot:
             dead = np.fromstring(deleted, np.int64, sep=",") if deleted else np.empty(0, np.int64)
             alive = np.flatnonzero(~np.isin(rows, dead)).astype(np.int64) if len(dead) else None
             live.append(_LiveSegment(record, segment, rows, alive, deleted))
-        return cls(folder, live, codec, checksum, [] if listed is None else listed.get("curve", []))
+        return cls(folder, live, codec, checksum, () if described is None else described.curve or ())
 
     def search(
         self,

@@ -12,9 +12,9 @@ import logging
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from polyvec.errors import IndexLockedError, PolyvecError
+from polyvec.index.catalog.settings import IndexSettings
 from polyvec.index.forks import ForkAware, notice_fork, watch_forks, watched_by_type
 from polyvec.index.place import check_place
 from polyvec.index.views import View, Views
@@ -43,9 +43,9 @@ class Session(ForkAware):
         watch_forks(self)
 
     @property
-    def settings(self) -> dict[str, Any]:
-        """What `meta` says of the index in the state that is read; there even after close()."""
-        return self.views.view.meta
+    def settings(self) -> IndexSettings:
+        """What the catalog says of the index in the state that is read; there even after close()."""
+        return self.views.view.settings
 
     # -- reading -----------------------------------------------------------------------------------------------------------
 

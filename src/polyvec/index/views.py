@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 from polyvec.errors import IndexCorruptError, PolyvecError, StorageError
 from polyvec.index.catalog.catalog import Catalog
+from polyvec.index.catalog.settings import IndexSettings
 from polyvec.index.forks import ForkAware, watch_forks
 from polyvec.index.place import check_place
 from polyvec.index.reader import Snapshot
@@ -25,8 +25,8 @@ _MOST_ATTEMPTS = 50
 class View:
     """The catalog and the segments of one moment; kept open while somebody uses it, closed after `retire` when nobody does."""
 
-    def __init__(self, catalog: Catalog, snapshot: Snapshot, meta: dict[str, Any]) -> None:
-        self.catalog, self.snapshot, self.meta = catalog, snapshot, meta
+    def __init__(self, catalog: Catalog, snapshot: Snapshot, settings: IndexSettings) -> None:
+        self.catalog, self.snapshot, self.settings = catalog, snapshot, settings
         self._process = os.getpid()  # in a forked child, a lock may be held for ever and the catalog is the parent's
         self._lock = threading.Lock()
         self._users = 0
@@ -70,11 +70,11 @@ def open_view(path: Path, *, before: View | None = None) -> View:
     catalog = Catalog.open(path)
     try:
         for _ in range(_MOST_ATTEMPTS):
-            meta, records = catalog.meta(), catalog.segments()
+            settings, records = catalog.settings(), catalog.segments()
             try:
                 known = None if before is None else before.snapshot
-                snapshot = Snapshot.open(path, catalog, int(meta["dim"]), before=known, records=records, meta=meta)
-                return View(catalog, snapshot, meta)
+                snapshot = Snapshot.open(path, catalog, settings.dim, before=known, records=records, settings=settings)
+                return View(catalog, snapshot, settings)
             except IndexCorruptError:
                 catalog.refresh()
                 if [record.file for record in records] == [record.file for record in catalog.segments()]:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import polyvec
+from polyvec.index.catalog.settings import CodecRecord
 from polyvec.index.upkeep.drift import drift_of, with_added
 
 DIM = 32
@@ -57,7 +58,7 @@ def test_the_same_kind_of_documents_is_no_drift_even_where_centroids_are_many(tm
 
 
 def test_additions_are_averaged_by_their_tokens() -> None:
-    listed = {"error": 0.1}
+    listed = CodecRecord(file="c", checksum="0", size_bytes=1, error=0.1, tokens=10)
     once = with_added(listed, np.array([0.1 * 10, 10]))
     twice = with_added(once, np.array([0.4 * 30, 30]))
     assert drift_of(listed) == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from polyvec import Index
 from polyvec.index.catalog.catalog import SegmentRecord
+from polyvec.index.catalog.settings import CodecRecord
 from polyvec.index.codec.training import centroid_count
 from polyvec.index.upkeep import policy
 
@@ -83,19 +85,23 @@ def test_what_is_mostly_dead_is_written_alone_and_what_is_large_rests() -> None:
     assert policy.absorbed([record(0, 40_000)], 40_000) == []
 
 
+def codec(tokens: int, **added: Any) -> CodecRecord:
+    return CodecRecord(file="c", checksum="0", size_bytes=1, error=0.1, tokens=tokens, **added)
+
+
 def test_when_a_codec_is_trained() -> None:
     assert not policy.training_due(None, policy.TRAIN_FROM - 1)
     assert policy.training_due(None, policy.TRAIN_FROM)
-    fits = {"tokens": 200_000, "error": 0.1, "added": {"tokens": 300_000, "error": 0.12}}
+    fits = codec(200_000, added_tokens=300_000, added_error=0.12)
     assert not policy.training_due(fits, 490_000)
     assert policy.training_due(fits, 500_000)
-    assert policy.training_due({**fits, "added": {"tokens": 300_000, "error": 0.2}}, 490_000)
-    assert not policy.training_due({**fits, "added": {"tokens": 100_000, "error": 0.2}}, 300_000)
-    settled = {"tokens": 9_000_000, "error": 0.1}
+    assert policy.training_due(replace(fits, added_error=0.2), 490_000)
+    assert not policy.training_due(replace(fits, added_tokens=100_000, added_error=0.2), 300_000)
+    settled = codec(9_000_000)
     assert centroid_count(9_000_000) == centroid_count(10**12)
     assert not policy.training_due(settled, 10**9)
-    assert not policy.training_due({"tokens": 100, "error": 0.1}, 100_000)  # trained by an early `compact`
-    assert policy.training_due({"tokens": 100, "error": 0.1}, policy.TRAIN_FROM)
+    assert not policy.training_due(codec(100), 100_000)  # trained by an early `compact`
+    assert policy.training_due(codec(100), policy.TRAIN_FROM)
 
 
 def test_a_codec_of_a_growing_index_is_made_for_more_tokens() -> None:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from polyvec.errors import IndexCorruptError, IndexMissingError, StorageError
 from polyvec.index.catalog.connection import Connection
 from polyvec.index.catalog.database import META_SCHEMA
 from polyvec.index.catalog.documents_table import DOCUMENTS_SCHEMA, DocumentsTable, StoredDocument
 from polyvec.index.catalog.segments_table import SEGMENTS_SCHEMA, SegmentRecord, SegmentsTable
+from polyvec.index.catalog.settings import CodecRecord, IndexSettings, State
 
 __all__ = ["CATALOG_FILE", "Catalog", "SegmentRecord", "StoredDocument"]
 
@@ -33,7 +33,7 @@ class Catalog(DocumentsTable, SegmentsTable):
     """
 
     @classmethod
-    def create(cls, folder: Path, meta: dict[str, Any]) -> Catalog:
+    def create(cls, folder: Path, settings: IndexSettings) -> Catalog:
         """Make the catalog of a new index in an existing, empty folder and return it open for writing."""
         path = folder / CATALOG_FILE
         connection = Connection(path, write=True)
@@ -44,7 +44,7 @@ class Catalog(DocumentsTable, SegmentsTable):
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {CATALOG_VERSION}")
         catalog = cls(connection, path, pinned=False)
-        catalog.set_meta(meta)
+        catalog.set_meta(settings.to_json())
         connection.execute("COMMIT")
         return catalog
 
@@ -80,6 +80,36 @@ class Catalog(DocumentsTable, SegmentsTable):
             connection.close()
             raise
         return catalog
+
+    def settings(self) -> IndexSettings:
+        """What holds for the index as a whole. Raises IndexCorruptError where that cannot be read."""
+        try:
+            return IndexSettings.from_json(self.meta())
+        except ValueError as error:
+            raise IndexCorruptError(f"{self.path}: {error}.") from error
+
+    def set_settings(
+        self,
+        *,
+        state: State | None = None,
+        nbits: int | None = None,
+        next_row: int | None = None,
+        next_segment: int | None = None,
+        codec: CodecRecord | None = None,
+    ) -> None:
+        """Store those that are given; call inside a transaction."""
+        given = {
+            "state": state,
+            "nbits": nbits,
+            "next_row": next_row,
+            "next_segment": next_segment,
+            "codec": None if codec is None else codec.to_json(),
+        }
+        self.set_meta({key: value for key, value in given.items() if value is not None})
+
+    def drop_codec(self) -> None:
+        """Forget the codec; call inside a transaction."""
+        self.set_meta({"codec": None})
 
     def next_row(self) -> int:
         """The row that the next document will get; rows are never used twice."""

@@ -11,6 +11,7 @@ from polyvec.arguments import flag, number, one_of, shown, whole_number
 from polyvec.data.document import checked_ids
 from polyvec.data.metadata import plain_json
 from polyvec.errors import FilterError, InputError
+from polyvec.index.catalog.settings import MeasuredRecall
 
 Mode = Literal["late", "keyword", "hybrid"]
 Fusion = Literal["rank", "weight"]
@@ -150,7 +151,7 @@ class SearchOptions:
         return max(2048, 32 * self.k) if self.candidates is None else self.looked
 
 
-def with_recall(options: SearchOptions, curve: Sequence[Mapping[str, Any]]) -> SearchOptions:
+def with_recall(options: SearchOptions, curve: Sequence[MeasuredRecall]) -> SearchOptions:
     """The options with the cheapest measured setting that reaches `recall`; exact where none does, or none was measured.
 
     curve: as polyvec.index.upkeep.tuning measures it, cheapest first.
@@ -158,6 +159,6 @@ def with_recall(options: SearchOptions, curve: Sequence[Mapping[str, Any]]) -> S
     if options.recall is None or options.exact:
         return options
     for entry in curve:
-        if entry["recall"] >= options.recall:
-            return replace(options, nprobe=entry["nprobe"], candidates=entry["candidates"])
+        if entry.recall >= options.recall:
+            return replace(options, nprobe=entry.nprobe, candidates=entry.candidates)
     return replace(options, exact=True)

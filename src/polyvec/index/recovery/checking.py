@@ -79,18 +79,18 @@ def count_problems(catalog: Catalog, snapshot: Snapshot) -> list[str]:
 
 def index_facts(path: Path, view: View) -> dict[str, Any]:
     """Counts, sizes in bytes, languages, model and codec, as plain JSON values."""
-    catalog, meta = view.catalog, view.meta
-    records, counts, encoder = catalog.segments(), catalog.counts(), meta["encoder"]
+    catalog, settings = view.catalog, view.settings
+    records, counts = catalog.segments(), catalog.counts()
     vector_bytes = sum(record.size_bytes for record in records)
     found = leftovers_of(path, catalog)
     damaged = _files(path / DAMAGED_FOLDER)
     return {
         "path": str(path),
-        "version": meta["version"],
-        "state": meta["state"],
-        "model": None if encoder is None else encoder["settings"]["model"] or "default",
-        "dim": meta["dim"],
-        "nbits": meta["nbits"],
+        "version": settings.version,
+        "state": settings.state,
+        "model": None if settings.model is None else settings.model.name,
+        "dim": settings.dim,
+        "nbits": settings.nbits,
         "documents": counts["documents"],
         "tokens": counts["tokens"],
         "truncated_documents": counts["truncated"],
@@ -107,7 +107,7 @@ def index_facts(path: Path, view: View) -> dict[str, Any]:
             map(_size, [*path.glob(f"{CATALOG_FILE}*"), path / LOCK_FILE, *_files(path / SEGMENT_FOLDER), *damaged])
         ),
         "bytes_per_token": round(vector_bytes / counts["tokens"], 2) if counts["tokens"] else None,
-        "codec": codec_facts(view.snapshot.codec, meta.get("codec")),
+        "codec": codec_facts(view.snapshot.codec, settings.codec),
     }
 
 

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from polyvec.errors import IndexCorruptError
 from polyvec.index import kernels
+from polyvec.index.catalog.settings import CodecRecord
 from polyvec.index.codec.codec import STEPS, WINDOWS, Codec
 from polyvec.index.codec.training import TRAINING_SEED, centroid_count
 from polyvec.index.recovery.damaged_file import DamagedFile, Layout, placed
@@ -33,11 +34,11 @@ class SalvagedCodec:
     problems: list[str]
 
 
-def salvage_codec(path: Path, listed: dict[str, Any], dim: int, nbits: int) -> SalvagedCodec:
-    """What is left of a codec's file. listed: what the catalog keeps of it · dim, nbits: of the index."""
+def salvage_codec(path: Path, described: CodecRecord, dim: int, nbits: int) -> SalvagedCodec:
+    """What is left of a codec's file. described: as the catalog has it · dim, nbits: of the index."""
     try:
         file = DamagedFile(
-            path, listed["checksum"], listed["size_bytes"], lambda: _layouts(path, listed, dim, nbits), version=2
+            path, described.checksum, described.size_bytes, lambda: _layouts(path, described, dim, nbits), version=2
         )
     except IndexCorruptError as error:
         return SalvagedCodec(None, None, False, [str(error)])
@@ -101,11 +102,11 @@ def _geometric(steps: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     return np.asarray(kept, np.float32)
 
 
-def _layouts(path: Path, listed: dict[str, Any], dim: int, nbits: int) -> list[Layout]:
+def _layouts(path: Path, described: CodecRecord, dim: int, nbits: int) -> list[Layout]:
     """The ways in which a codec may lie in its file: its numbers of centroids, parents and cells are found by where they fit."""
     data = np.fromfile(path, np.uint8)
     padded = kernels.padded_dim(dim)
-    likely = [centroid_count(round(listed["tokens"] * factor)) for factor in (1.0, 2.5**0.5)]
+    likely = [centroid_count(round(described.tokens * factor)) for factor in (1.0, 2.5**0.5)]
     found: list[Layout] = []
     for centroids in dict.fromkeys(likely):
         for parents in range(1, min(centroids, _MOST_PARENTS) + 1):
@@ -126,8 +127,8 @@ def _layouts(path: Path, listed: dict[str, Any], dim: int, nbits: int) -> list[L
                     ("points", "<f4", 0 if nbits == 8 else WINDOWS, 0),
                 ]  # fmt: skip
                 size = placed(whole)[1]
-                if size == listed["size_bytes"]:
+                if size == described.size_bytes:
                     found.append(whole)
-                if size > listed["size_bytes"]:
+                if size > described.size_bytes:
                     break
     return found

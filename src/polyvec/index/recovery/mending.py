@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from polyvec.errors import IndexCorruptError
 from polyvec.index.catalog.catalog import Catalog, SegmentRecord
+from polyvec.index.catalog.settings import CodecRecord, IndexSettings
 from polyvec.index.codec.codec import Codec, Codes
 from polyvec.index.coded_segment import CodedSegmentWriter
 from polyvec.index.reader import SEGMENT_FOLDER, Snapshot
@@ -57,8 +57,7 @@ def check_catalog(folder: Path, catalog: Catalog) -> None:
     """Raise IndexCorruptError where the catalog itself is damaged: nothing else holds what it holds."""
     try:
         problems = catalog.integrity()
-        if missing := {"dim", "nbits", "encoder", "state", "next_row", "next_segment"} - set(catalog.meta()):
-            problems.append(f"{catalog.path}: settings are missing: {', '.join(sorted(missing))}")
+        catalog.settings()
         for _ in catalog.all_documents():
             pass
     except (IndexCorruptError, ValueError) as error:
@@ -73,9 +72,8 @@ def check_catalog(folder: Path, catalog: Catalog) -> None:
 def plan_repair(folder: Path, catalog: Catalog) -> Plan:
     """What is wrong and what can be done; changes nothing."""
     plan = Plan()
-    meta = catalog.meta()
-    listed = meta.get("codec")
-    codec, doubtful = _planned_codec(folder, meta, plan)
+    settings = catalog.settings()
+    codec, doubtful = _planned_codec(folder, settings, plan)
     last = -1
     held: list[Int64] = []
     altered: list[Int64] = []
@@ -88,12 +86,12 @@ def plan_repair(folder: Path, catalog: Catalog) -> Plan:
             and not (plan.drop_codec and record.coded)
             and (rows[0] > last or live.any())
         ):
-            problem, counts = _looked_at(folder, catalog, record, int(meta["dim"]), codec)
+            problem, counts = _looked_at(folder, catalog, record, settings.dim, codec)
             if not problem and not _overlaps(catalog, record):
                 plan.counts += counts
                 held.append(rows)
                 continue
-        found = _salvaged(folder, catalog, record, int(meta["dim"]), codec, listed, plan)
+        found = _salvaged(folder, catalog, record, settings.dim, codec, settings.codec, plan)
         if found is None:
             plan.dropped.append(record)
             continue
@@ -117,28 +115,28 @@ def apply(folder: Path, catalog: Catalog, plan: Plan) -> list[Path]:
 
     catalog: open for writing. Interrupted, it leaves the index as it was, and the files to keep in both places.
     """
-    meta = catalog.meta()
+    settings = catalog.settings()
     kept = [keep_copy(folder, path) for path in plan.aside]
     for path, file in plan.restored:
         file.write(path)
     replaced = [found.record for found, _ in plan.rewritten] + plan.dropped
-    listed = None if plan.drop_codec else meta.get("codec")
+    described = None if plan.drop_codec else settings.codec
     written = [
-        _rewritten(folder, catalog, found, positions, int(meta["dim"]), listed)
+        _rewritten(folder, catalog, found, positions, settings.dim, described)
         for found, positions in plan.rewritten
         if len(positions)
     ]
-    changes: dict[str, Any] = {"codec": None} if plan.drop_codec else {}
-    if written:
-        changes["next_segment"] = max(record.segment for record in written) + 1
-    if replaced or changes or len(plan.lost) or plan.counts or plan.keywords:
+    if replaced or plan.drop_codec or len(plan.lost) or plan.counts or plan.keywords:
         with catalog.transaction():
             catalog.remove_segments(replaced)
             for record in written:
                 catalog.insert_segment(record)
             catalog.remove_documents(plan.lost)
             catalog.set_token_counts(plan.counts)
-            catalog.set_meta(changes)
+            if plan.drop_codec:
+                catalog.drop_codec()
+            if written:
+                catalog.set_settings(next_segment=max(record.segment for record in written) + 1)
             if plan.keywords:
                 catalog.rebuild_keywords()
     names = {path.name for path, _ in plan.restored}
@@ -162,19 +160,19 @@ def mend_rows(catalog: Catalog) -> int:
     return count
 
 
-def _planned_codec(folder: Path, meta: dict[str, Any], plan: Plan) -> tuple[Codec | None, bool]:
+def _planned_codec(folder: Path, settings: IndexSettings, plan: Plan) -> tuple[Codec | None, bool]:
     """The codec to read coded segments with, and whether what it decodes may have changed."""
-    listed = meta.get("codec")
-    if listed is None:
+    described = settings.codec
+    if described is None:
         return None, False
-    path = folder / SEGMENT_FOLDER / listed["file"]
+    path = folder / SEGMENT_FOLDER / described.file
     try:
         return Codec.load(path), False
     except (IndexCorruptError, OSError):
         pass
     problems: list[str] = []
-    for source in _sources(folder, listed["file"], listed["checksum"]):
-        found = salvage_codec(source, listed, int(meta["dim"]), int(meta["nbits"]))
+    for source in _sources(folder, described.file, described.checksum):
+        found = salvage_codec(source, described, settings.dim, settings.nbits)
         problems += found.problems
         if found.codec is not None:
             break
@@ -202,9 +200,8 @@ def _looked_at(
 ) -> tuple[str, list[tuple[int, int]]]:
     """What is wrong with a segment, and the token counts that the catalog has wrong of one that is right."""
     try:
-        before = Snapshot(
-            folder, codec=codec, codec_checksum=(catalog.meta().get("codec") or {"checksum": ""})["checksum"]
-        )
+        described = catalog.settings().codec
+        before = Snapshot(folder, codec=codec, codec_checksum="" if described is None else described.checksum)
         snapshot = Snapshot.open(folder, catalog, dim, before=before, records=[record])
         if problems := snapshot.verify():
             return problems[0], []
@@ -221,7 +218,7 @@ def _salvaged(
     record: SegmentRecord,
     dim: int,
     codec: Codec | None,
-    listed: dict[str, Any] | None,
+    described: CodecRecord | None,
     plan: Plan,
 ) -> Salvaged | None:
     """What is left of a segment, from its own file or one with its content; None where nothing is."""
@@ -231,12 +228,12 @@ def _salvaged(
     plan.aside += _present(path)
     if len(rows) != record.n_documents:
         problems.append(f"{record.file}: the catalog lists {record.n_documents} documents in {len(rows)} rows")
-    elif record.coded and (codec is None or listed is None):
+    elif record.coded and (codec is None or described is None):
         problems.append(f"{record.file}: its codec cannot be read")
     else:
         place = dict(zip(rows.tolist(), range(len(rows)), strict=True))
         lengths = {place[row]: count for row, count in _lengths(catalog, record).items() if row in place}
-        checksum = "0" if listed is None else listed["checksum"]
+        checksum = "0" if described is None else described.checksum
         for source in _sources(folder, record.file, record.checksum):
             try:
                 found = salvage(source, record, lengths, dim, codec, checksum)
@@ -319,12 +316,12 @@ def _account(catalog: Catalog, plan: Plan, held: list[Int64], altered: list[Int6
 
 
 def _rewritten(
-    folder: Path, catalog: Catalog, found: Salvaged, positions: Int64, dim: int, listed: dict[str, Any] | None
+    folder: Path, catalog: Catalog, found: Salvaged, positions: Int64, dim: int, described: CodecRecord | None
 ) -> SegmentRecord:
     """Write the kept documents of a segment to a new file, in codes where the codec stays."""
-    coded = found.record.coded and listed is not None
-    number, path = unused_file(folder, int(catalog.meta()["next_segment"]), "seg")
-    writer = segment_writer(path, dim, listed if coded else None, found.codec if coded else None)
+    coded = found.record.coded and described is not None
+    number, path = unused_file(folder, catalog.settings().next_segment, "seg")
+    writer = segment_writer(path, dim, described if coded else None, found.codec if coded else None)
     try:
         for start in range(0, len(positions), _BATCH):
             batch = positions[start : start + _BATCH].tolist()

@@ -1,16 +1,18 @@
 """How well a codec fits what has been added since it was trained: noticed as it comes in, from a sample of every batch.
 
-Works on what the catalog keeps of a codec, a plain dict. Knows nothing about files.
+Works on what the catalog keeps of a codec. Knows nothing about files.
 """
 
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from polyvec.index.catalog.settings import CodecRecord
 from polyvec.index.codec.codec import Codec
 from polyvec.index.codec.training import coding_error
 from polyvec.scoring import default_threads
@@ -33,13 +35,12 @@ def lost_by_coding(
     return np.array([coding_error(codec, vectors[rows], ids, default_threads()) * len(vectors), len(vectors)])
 
 
-def with_added(listed: dict[str, Any], lost: npt.NDArray[np.float64]) -> dict[str, Any]:
+def with_added(described: CodecRecord, lost: npt.NDArray[np.float64]) -> CodecRecord:
     """The catalog's entry of a codec after one more addition; warns where the codec fits badly by now."""
-    before = listed.get("added", {"tokens": 0, "error": 0.0})
-    total = before["tokens"] + int(lost[1])
-    error = (before["tokens"] * before["error"] + float(lost[0])) / total
-    after = {**listed, "added": {"tokens": total, "error": error}}
-    if drift_of(after) > NOTICED >= drift_of(listed):
+    total = described.added_tokens + int(lost[1])
+    error = (described.added_tokens * described.added_error + float(lost[0])) / total
+    after = replace(described, added_tokens=total, added_error=error)
+    if drift_of(after) > NOTICED >= drift_of(described):
         log.warning(
             "What has been added fits the index's codec worse than what it was trained on (error x %.2f). "
             "Train it anew: compact(retrain=True), or `polyvec compact --retrain`.",
@@ -48,20 +49,21 @@ def with_added(listed: dict[str, Any], lost: npt.NDArray[np.float64]) -> dict[st
     return after
 
 
-def drift_of(listed: dict[str, Any]) -> float:
+def drift_of(described: CodecRecord) -> float:
     """How many times the codec's error on its training sample its error is on what was added since; 1 where nothing was."""
-    added = listed.get("added")
-    return round(added["error"] / max(listed["error"], 1e-9), 3) if added else 1.0
+    if not described.added_tokens:
+        return 1.0
+    return round(described.added_error / max(described.error, 1e-9), 3)
 
 
-def codec_facts(codec: Codec | None, listed: dict[str, Any] | None) -> dict[str, Any] | None:
+def codec_facts(codec: Codec | None, described: CodecRecord | None) -> dict[str, Any] | None:
     """What `info` says about a codec, as plain JSON values."""
-    if codec is None or listed is None:
+    if codec is None or described is None:
         return None
     return {
         "centroids": len(codec.centroids),
-        "trained_on_tokens": listed["tokens"],
-        "error": round(listed["error"], 5),
-        "drift": drift_of(listed),
-        "size_bytes": listed["size_bytes"],
+        "trained_on_tokens": described.tokens,
+        "error": round(described.error, 5),
+        "drift": drift_of(described),
+        "size_bytes": described.size_bytes,
     }

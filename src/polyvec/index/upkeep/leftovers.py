@@ -60,11 +60,11 @@ def leftovers(folder: Path, listed: Collection[str], next_segment: int, killed_s
 
 def leftovers_of(folder: Path, catalog: Catalog, killed_since: float | None = None) -> Leftovers:
     """`leftovers` of an index as its catalog is now; none where its folder of segments is missing."""
-    meta = catalog.meta()
-    listed = {record.file for record in catalog.segments()} | {(meta.get("codec") or {"file": ""})["file"]}
+    settings = catalog.settings()
+    listed = {record.file for record in catalog.segments()} | {settings.codec.file if settings.codec else ""}
     if not (folder / SEGMENT_FOLDER).is_dir():
         return Leftovers([], [])
-    return leftovers(folder, listed, int(meta["next_segment"]), killed_since)
+    return leftovers(folder, listed, settings.next_segment, killed_since)
 
 
 def put_aside(folder: Path, files: Iterable[Path]) -> list[Path]:

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from polyvec.index.catalog.settings import CodecRecord
 from polyvec.index.codec.codec import Codec, Codes
 from polyvec.index.codec.training import SAMPLE_TOKENS, coding_error, least_error, train_codec
 from polyvec.index.coded_segment import CodedSegment, CodedSegmentWriter
@@ -30,12 +30,12 @@ Float = npt.NDArray[np.float32]
 
 
 def segment_writer(
-    path: Path, dim: int, listed: dict[str, Any] | None, codec: Codec | None
+    path: Path, dim: int, described: CodecRecord | None, codec: Codec | None
 ) -> SegmentWriter | CodedSegmentWriter:
-    """A writer of codes where there is a codec (listed: what the catalog keeps of it), of fp16 vectors where there is none."""
-    if codec is None or listed is None:
+    """A writer of codes where there is a codec (described: as the catalog does), of fp16 vectors where there is none."""
+    if codec is None or described is None:
         return SegmentWriter(path, dim)
-    return CodedSegmentWriter(path, codec, listed["checksum"], default_threads())
+    return CodedSegmentWriter(path, codec, described.checksum, default_threads())
 
 
 class Source:

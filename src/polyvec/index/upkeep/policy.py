@@ -7,9 +7,9 @@ them for users. Knows nothing about files.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from polyvec.index.catalog.catalog import SegmentRecord
+from polyvec.index.catalog.settings import CodecRecord
 from polyvec.index.codec.training import centroid_count
 from polyvec.index.upkeep.drift import NOTICED, drift_of
 
@@ -43,19 +43,18 @@ def merge_due(records: Sequence[SegmentRecord], dead: Sequence[int]) -> list[Seg
     return []
 
 
-def training_due(listed: dict[str, Any] | None, tokens: int) -> bool:
-    """Whether to train a codec on `tokens` live tokens. listed: what the catalog keeps of the present one.
+def training_due(described: CodecRecord | None, tokens: int) -> bool:
+    """Whether to train a codec on `tokens` live tokens. described: the present one, as the catalog has it.
 
     The first at TRAIN_FROM tokens; a new one after GROWTH-fold growth, until no growth adds centroids; and one where what
     was added since is at least as much as the codec was trained on and fits it badly.
     """
-    if listed is None:
+    if described is None:
         return tokens >= TRAIN_FROM
-    trained = max(int(listed["tokens"]), 1)
+    trained = max(described.tokens, 1)
     if centroid_count(trained) < _SETTLED and tokens >= GROWTH * max(trained, TRAIN_FROM / GROWTH):
         return True
-    added = listed.get("added", {"tokens": 0})["tokens"]
-    return bool(added >= max(trained, TRAIN_FROM) and drift_of(listed) > NOTICED)
+    return described.added_tokens >= max(trained, TRAIN_FROM) and drift_of(described) > NOTICED
 
 
 def expected_tokens(records: Sequence[SegmentRecord], tokens: int) -> int:

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from polyvec.index.catalog.settings import MeasuredRecall
 from polyvec.index.coded_segment import CodedSegment
 from polyvec.index.engine.options import SearchOptions
 from polyvec.index.reader import Snapshot
@@ -39,11 +39,11 @@ _SETTINGS: tuple[tuple[int, int | None], ...] = (
 )  # nprobe, candidates
 
 
-def measured_curve(snapshot: Snapshot) -> list[dict[str, Any]]:
-    """One entry a setting, cheapest first: nprobe, candidates, recall. Empty where everything is scored anyway."""
+def measured_curve(snapshot: Snapshot) -> tuple[MeasuredRecall, ...]:
+    """One entry a setting, cheapest first. Empty where everything is scored anyway."""
     parts = [live for live in snapshot.segments if isinstance(live.segment, CodedSegment) and live.segment.has_postings]
     if not parts:
-        return []
+        return ()
     part = max(parts, key=lambda live: live.segment.n_documents)
     positions = np.arange(len(part.rows)) if part.alive is None else part.alive
     rng = np.random.default_rng(_SEED)
@@ -51,15 +51,15 @@ def measured_curve(snapshot: Snapshot) -> list[dict[str, Any]]:
     stretches = [(int(part.rows[i]), part.segment.decode(int(i))[:_QUERY_TOKENS]) for i in chosen]
     queries = [(row, _turned(vectors, rng)) for row, vectors in stretches if len(vectors)]
     exact = _found(snapshot, queries, SearchOptions(k=11, exact=True))
-    curve: list[dict[str, Any]] = []
+    curve: list[MeasuredRecall] = []
     for nprobe, candidates in _SETTINGS:
         found = _found(snapshot, queries, SearchOptions(k=11, nprobe=nprobe, candidates=candidates))
         shares = [len(wanted & hits) / max(len(wanted), 1) for hits, wanted in zip(found, exact, strict=True)]
         recall = round(float(np.mean(shares)), 4)
-        curve.append({"nprobe": nprobe, "candidates": candidates, "recall": recall})
+        curve.append(MeasuredRecall(nprobe, candidates, recall))
         if recall >= _ENOUGH:
             break
-    return curve
+    return tuple(curve)
 
 
 def _turned(vectors: npt.NDArray[np.float32], rng: np.random.Generator) -> npt.NDArray[np.float32]:

@@ -9,13 +9,13 @@ import contextlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from polyvec.errors import StorageError
 from polyvec.index.catalog.catalog import Catalog, SegmentRecord
+from polyvec.index.catalog.settings import CodecRecord
 from polyvec.index.codec.codec import Codec
 from polyvec.index.coded_segment import CodedSegmentWriter
 from polyvec.index.reader import SEGMENT_FOLDER
@@ -26,15 +26,15 @@ from polyvec.index.upkeep.merging import Source, segment_writer
 class NewSegment:
     """Takes documents in row order; nothing is on disk before the first of them.
 
-    listed, codec: of the codec that its vectors are coded with, as the catalog keeps it and as it is; None for fp16.
+    described, codec: the codec that its vectors are coded with, as the catalog keeps it and as it is; None for fp16.
     """
 
     def __init__(
-        self, folder: Path, catalog: Catalog, dim: int, listed: dict[str, Any] | None, codec: Codec | None
+        self, folder: Path, catalog: Catalog, dim: int, described: CodecRecord | None, codec: Codec | None
     ) -> None:
         self._catalog, self._dim = catalog, dim
-        self._listed, self.codec = listed, codec
-        self._number, self.path = unused_file(folder, int(catalog.meta()["next_segment"]), "seg")
+        self._described, self.codec = described, codec
+        self._number, self.path = unused_file(folder, catalog.settings().next_segment, "seg")
         self._process, self._placed = os.getpid(), False  # whether the file has got its name, or is about to
         self.replaced: list[SegmentRecord] = []
         self._rows: list[npt.NDArray[np.int64]] = []
@@ -78,7 +78,7 @@ class NewSegment:
             self._catalog.insert_segment(
                 segment_record(self._number, self.path.name, info, rows, self.codec is not None)
             )
-        self._catalog.set_meta({"next_segment": self._number + 1})
+        self._catalog.set_settings(next_segment=self._number + 1)
 
     def abort(self) -> None:
         """Remove the file, unless a commit may list it: one that failed can yet come back from SQLite's log.
@@ -96,7 +96,7 @@ class NewSegment:
 
     def _opened(self) -> SegmentWriter | CodedSegmentWriter:
         if self._writer is None:
-            self._writer = segment_writer(self.path, self._dim, self._listed, self.codec)
+            self._writer = segment_writer(self.path, self._dim, self._described, self.codec)
         return self._writer
 
 

@@ -11,10 +11,10 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,7 @@ from polyvec.data import Document
 from polyvec.errors import InputError, PolyvecError, StorageError
 from polyvec.index.catalog.catalog import Catalog, SegmentRecord, StoredDocument
 from polyvec.index.catalog.connection import Place
+from polyvec.index.catalog.settings import CodecRecord, IndexSettings, State
 from polyvec.index.codec.codec import Codec
 from polyvec.index.lock import LOCK_FILE, WriterLock
 from polyvec.index.place import check_place
@@ -172,17 +173,17 @@ class Writer:
         self._in_flight = set()
         try:
             with self._transaction():
-                meta = self.catalog.meta()
-                row = meta["next_row"]
-                new = NewSegment(self.folder, self.catalog, dim, meta.get("codec"), self._codec(meta))
+                settings = self.catalog.settings()
+                row = settings.next_row
+                new = NewSegment(self.folder, self.catalog, dim, settings.codec, self._codec(settings.codec))
                 batches = _batches(arrivals)
                 ready = list(islice(batches, 2))
                 for number, batch in enumerate(chain(ready, batches)):
                     stale = self.catalog.rows_of(arrival.document.id for arrival in batch)
                     self.catalog.delete_rows(stale.values())
-                    if number == 0 and len(ready) == 1 and meta["state"] == "ready":
+                    if number == 0 and len(ready) == 1 and settings.state == "ready":
                         small = absorbed(self.catalog.segments(), _tokens(batch))
-                        new.take(small, Source(self._opened(small, dim, meta)))
+                        new.take(small, Source(self._opened(small, dim, settings)))
                     lost += self._append(new, batch, row)
                     self.catalog.insert_documents(_stored(batch, row))
                     self._in_flight.difference_update(arrival.document.id for arrival in batch)
@@ -195,9 +196,9 @@ class Writer:
                     return
                 self._check()
                 new.list()
-                self.catalog.set_meta({"next_row": row})
-                if new.codec is not None:
-                    self.catalog.set_meta({"codec": with_added(meta["codec"], lost)})
+                self.catalog.set_settings(next_row=row)
+                if settings.codec is not None:
+                    self.catalog.set_settings(codec=with_added(settings.codec, lost))
         except BaseException:
             if new is not None:
                 new.abort()
@@ -219,10 +220,17 @@ class Writer:
             self.catalog.delete_rows(rows.values())
         return len(rows)
 
-    def set_meta(self, values: dict[str, Any]) -> None:
-        """Store settings in a transaction of their own."""
+    def set_settings(
+        self,
+        *,
+        state: State | None = None,
+        nbits: int | None = None,
+        next_segment: int | None = None,
+        codec: CodecRecord | None = None,
+    ) -> None:
+        """Store those that are given, in a transaction of their own."""
         with self._transaction():
-            self.catalog.set_meta(values)
+            self.catalog.set_settings(state=state, nbits=nbits, next_segment=next_segment, codec=codec)
 
     def compact(self, *, dim: int, nbits: int, retrain: bool = False) -> None:
         """Merge all segments into one without its dead rows, in codes where nbits is below 16; nothing is rewritten
@@ -230,11 +238,11 @@ class Writer:
 
         retrain: train a new codec on what is stored. `Catalog.vacuum` then erases deleted texts.
         """
-        records, meta = self.catalog.segments(), self.catalog.meta()
+        records, settings = self.catalog.segments(), self.catalog.settings()
         coded = nbits < 16
         done = len(records) <= 1 and all(record.coded == coded for record in records)
-        if not done or retrain or self.catalog.count_deleted(0, meta["next_row"]):
-            self._rewrite(records, dim, train=nbits if coded and (retrain or meta.get("codec") is None) else None)
+        if not done or retrain or self.catalog.count_deleted(0, settings.next_row):
+            self._rewrite(records, dim, train=nbits if coded and (retrain or settings.codec is None) else None)
             self._measure(dim)
         self._remove_retired(0)
         self.sweep()
@@ -251,13 +259,12 @@ class Writer:
             log.warning("%s: what was written is stored, but could not be put in order: %s", self.folder, error)
 
     def _keep_up(self, dim: int, nbits: int) -> None:
-        records, meta = self.catalog.segments(), self.catalog.meta()
-        if meta["state"] != "ready":  # a build in parts is put into codes once, from everything, by its last step
+        records, settings = self.catalog.segments(), self.catalog.settings()
+        if settings.state != "ready":  # a build in parts is put into codes once, from everything, by its last step
             return
-        listed = meta.get("codec")
-        if nbits < 16 and training_due(listed, sum(record.n_tokens for record in records)):
-            live = Source(self._opened(records, dim, meta)).tokens
-            if training_due(listed, live):
+        if nbits < 16 and training_due(settings.codec, sum(record.n_tokens for record in records)):
+            live = Source(self._opened(records, dim, settings)).tokens
+            if training_due(settings.codec, live):
                 self._rewrite(records, dim, train=nbits, expected=expected_tokens(records, live))
                 self._measure(dim)
                 return
@@ -282,27 +289,27 @@ class Writer:
         trained: Path | None = None
         try:
             with self._transaction():
-                meta = self.catalog.meta()
-                source = Source(self._opened(records, dim, meta))
-                listed, codec = meta.get("codec"), self._codec(meta)
+                settings = self.catalog.settings()
+                source = Source(self._opened(records, dim, settings))
+                described, codec = settings.codec, self._codec(settings.codec)
                 if train is not None and source.tokens:
                     codec = source.train(train, source.tokens if expected is None else expected)
                     self._check()
-                    _, trained = unused_file(self.folder, meta["next_segment"], "codec")
+                    _, trained = unused_file(self.folder, settings.next_segment, "codec")
                     size, checksum = codec.save(trained)
-                    listed = {
-                        "file": trained.name,
-                        "checksum": checksum,
-                        "size_bytes": size,
-                        "error": codec.error,
-                        "tokens": source.tokens,
-                    }
-                new = NewSegment(self.folder, self.catalog, dim, listed, codec)
+                    described = CodecRecord(
+                        file=trained.name,
+                        checksum=checksum,
+                        size_bytes=size,
+                        error=codec.error,
+                        tokens=source.tokens,
+                    )
+                new = NewSegment(self.folder, self.catalog, dim, described, codec)
                 new.take(records, source, keep_codes=trained is None)
                 self._check()
                 new.list()
                 if trained is not None:
-                    self.catalog.set_meta({"codec": listed})
+                    self.catalog.set_settings(codec=described)
         except BaseException:
             if new is not None:
                 new.abort()
@@ -311,28 +318,27 @@ class Writer:
                     trained.unlink(missing_ok=True)
             raise
         self._retire(records)
-        if trained is not None and meta.get("codec"):
-            self._retired.append((time.monotonic(), meta["codec"]["file"]))
+        if trained is not None and settings.codec is not None:
+            self._retired.append((time.monotonic(), settings.codec.file))
 
     def _measure(self, dim: int) -> None:
         """Store what probing finds in the index as it is now."""
-        if listed := self.catalog.meta().get("codec"):
+        if (described := self.catalog.settings().codec) is not None:
             curve = measured_curve(self._opened(self.catalog.segments(), dim))
-            self.set_meta({"codec": {**listed, "curve": curve}})
+            self.set_settings(codec=replace(described, curve=curve))
 
-    def _opened(self, records: list[SegmentRecord], dim: int, meta: dict[str, Any] | None = None) -> Snapshot:
-        """These segments as they are now; files that are open already are not opened again. meta: where it has been read."""
+    def _opened(self, records: list[SegmentRecord], dim: int, settings: IndexSettings | None = None) -> Snapshot:
+        """These segments as they are now; files that are open already are not opened again. settings: where they were read."""
         self._snapshot = Snapshot.open(
-            self.folder, self.catalog, dim, before=self._snapshot, records=records, meta=meta
+            self.folder, self.catalog, dim, before=self._snapshot, records=records, settings=settings
         )
         return self._snapshot
 
-    def _codec(self, meta: dict[str, Any]) -> Codec | None:
+    def _codec(self, described: CodecRecord | None) -> Codec | None:
         """The codec that the catalog names, read once."""
-        listed = meta.get("codec")
-        if listed is None:
+        if described is None:
             return None
-        file, checksum = str(listed["file"]), str(listed["checksum"])
+        file, checksum = described.file, described.checksum
         if self._opened_codec is None or self._opened_codec[:2] != (file, checksum):
             self._opened_codec = (file, checksum, Codec.load(self.folder / SEGMENT_FOLDER / file))
         return self._opened_codec[2]
@@ -368,7 +374,7 @@ class Writer:
         """
         found = leftovers_of(self.folder, self.catalog, self._lock.killed_since)
         if found.removable or found.strays:
-            self.set_meta({"next_segment": self.catalog.meta()["next_segment"] + 1})
+            self.set_settings(next_segment=self.catalog.settings().next_segment + 1)
         if not self._is_ours():
             return 0
         for path in found.removable:
