@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
 
-from polyvec.encoder import Encoder
+from polyvec.encoder import Encoder, with_torch
 from polyvec.errors import InputError, ModelError, PolyvecError
 
 TEXTS = [
@@ -186,6 +187,32 @@ def test_the_fingerprint_is_stable_and_follows_what_changes_vectors(encoder: Enc
     assert Encoder(threads=1, batch_tokens=64).fingerprint == encoder.fingerprint
     assert Encoder(document_length=64).fingerprint != encoder.fingerprint
     assert Encoder(query_augmentation="fixed").fingerprint == encoder.fingerprint
+
+
+def test_the_default_model_has_a_name_with_its_version(encoder: Encoder) -> None:
+    """Where the model's files change, this fingerprint does: give them another version in polyvec.encoder.locate then."""
+    assert (encoder.name, encoder.fingerprint) == ("polyvec-mini-1", "543f22a9c02a6c33")
+    assert encoder.settings() == {"model": "polyvec-mini-1"}
+    for name in ("polyvec-mini", "polyvec-mini-1"):
+        assert (Encoder(name).name, Encoder(name).fingerprint) == (encoder.name, encoder.fingerprint)
+    with pytest.raises(
+        ModelError, match=r"polyvec-mini-2 comes with another version of polyvec; this one has polyvec-mini-1"
+    ):
+        Encoder("polyvec-mini-2")
+
+
+def test_the_fingerprint_does_not_follow_live_objects(encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    def upgraded(*arguments: Any, **settings: Any) -> Any:
+        """As a later transformers may load it: with other entries in the configuration than the file has."""
+        loaded = load(*arguments, **settings)
+        loaded.model[0].config.update({"added_by_an_upgrade": [1, 2], "initializer_range": 0.5, "use_cache": True})
+        return loaded
+
+    load = with_torch.load
+    monkeypatch.setattr(with_torch, "load", upgraded)
+    later = Encoder(backend="torch")
+    assert later.model[0].config.added_by_an_upgrade == [1, 2]
+    assert later.fingerprint == encoder.fingerprint
 
 
 def test_settings_make_the_same_encoder(encoder: Encoder) -> None:

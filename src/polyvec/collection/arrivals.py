@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,8 +21,8 @@ from polyvec.data.document import checked_id
 from polyvec.data.metadata import checked_metadata
 from polyvec.data.text import checked_query
 from polyvec.errors import InputError
+from polyvec.index.writing.arrivals import Arrival
 from polyvec.index.writing.vectors import all_checked, checked_vectors
-from polyvec.index.writing.writer import Arrival
 from polyvec.search.retrieve import Asked
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ _TOGETHER, _TOGETHER_TOKENS = 64, 1 << 14  # arrivals, and their vectors, that a
 
 
 def encoded_documents(
-    encoder: TokenEncoder, documents: Iterable[Document], progress: Callable[[int], None] | None, *, dim: int
+    encoder: TokenEncoder, documents: Iterable[Document], *, progress: Callable[[int], None] | None, dim: int
 ) -> Iterator[Arrival]:
     """Pair the stream of documents with the stream of their encodings, whatever the encoder reads ahead.
 
@@ -62,9 +62,21 @@ def encoded_documents(
     yield from _with_unit_rows(arrivals, dim, "vectors that the encoder made of document")
 
 
-def given_vectors(documents: Iterable[tuple[Document, npt.NDArray[Any]]], *, dim: int) -> Iterator[Arrival]:
+class DocumentWithVectors(NamedTuple):
+    """A document that comes with vectors of its own: (t, dim), of any real dtype, not checked yet."""
+
+    document: Document
+    vectors: npt.NDArray[Any]
+
+    @property
+    def id(self) -> str:
+        """The document's id."""
+        return self.document.id
+
+
+def given_vectors(documents: Iterable[DocumentWithVectors], *, dim: int) -> Iterator[Arrival]:
     """Arrivals of documents that come with vectors of their own. Raises InputError for vectors that cannot be stored."""
-    arrivals = (Arrival(document=document, vectors=array, has_text=False) for document, array in documents)
+    arrivals = (Arrival(document=one.document, vectors=one.vectors, has_text=False) for one in documents)
     return _with_unit_rows(arrivals, dim, "vectors of document")
 
 
@@ -96,7 +108,7 @@ def _groups(arrivals: Iterator[Arrival]) -> Iterator[list[Arrival]]:
 
 def paired_vectors(
     ids: Iterable[str], vectors: Iterable[npt.ArrayLike], metadata: Iterable[Mapping[str, Any] | None] | None
-) -> Iterator[tuple[Document, npt.NDArray[Any]]]:
+) -> Iterator[DocumentWithVectors]:
     """Ids, arrays and metadata in step. Raises InputError where one of them is no list, at once, or ends early."""
     columns = {"ids": list_of("ids", ids, ordered=True), "vectors": list_of("vectors", vectors, ordered=True)}
     if metadata is not None:
@@ -104,7 +116,7 @@ def paired_vectors(
     return _in_step(columns)
 
 
-def _in_step(columns: dict[str, Iterable[Any]]) -> Iterator[tuple[Document, npt.NDArray[Any]]]:
+def _in_step(columns: dict[str, Iterable[Any]]) -> Iterator[DocumentWithVectors]:
     end: Any = object()
     iterators = [iter(column) for column in columns.values()]
     held = all(type(column) in (list, tuple, np.ndarray) for column in columns.values())
@@ -123,8 +135,9 @@ def _in_step(columns: dict[str, Iterable[Any]]) -> Iterator[tuple[Document, npt.
         fields = {} if len(values) == 2 else checked_metadata(values[2], where, document_id)
         given = values[1]
         array = given if type(given) is np.ndarray else real_array(f"vectors of document {document_id!r}", given)
+        document = Document(document_id, "", fields)
         # A generator may fill one array again and again; lists hold all of theirs at once, and nobody's code runs in between.
-        yield Document(document_id, "", fields), array if held else array.copy()
+        yield DocumentWithVectors(document, array if held else array.copy())
         n += 1
 
 

@@ -11,6 +11,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, get_args, overload
@@ -280,14 +281,12 @@ class Index:
         id that is stored already · progress: called with the number of documents just encoded.
         Raises InputError for a document that cannot be stored, IndexLockedError where another process writes.
         """
-        report = AddReport()
         one_of("existing", existing, get_args(Existing))
         function("progress", progress)
         given = as_documents(documents)
         with self._session.writing() as writer:
-            encoder = self.encoder
-            checked = writer.check(given, lambda document: document.id, existing, report)
-            writer.add(encoded_documents(encoder, checked, progress, dim=self.dim), report, dim=self.dim)
+            encode = partial(encoded_documents, self.encoder, progress=progress, dim=self.dim)
+            report = writer.add(given, encode, existing)
             writer.keep_up(dim=self.dim, nbits=self._settings.nbits)
         return report
 
@@ -311,12 +310,10 @@ class Index:
         (n, t, dim) · metadata: a dict, or None, a document · existing: as `add` has it.
         Raises InputError for a wrong dim, no rows, a row that is all zeros or not finite, and for lists of different lengths.
         """
-        report = AddReport()
         one_of("existing", existing, get_args(Existing))
         given = paired_vectors(ids, vectors, metadata)
         with self._session.writing() as writer:
-            pairs = writer.check(given, lambda pair: pair[0].id, existing, report)
-            writer.add(given_vectors(pairs, dim=self.dim), report, dim=self.dim)
+            report = writer.add(given, partial(given_vectors, dim=self.dim), existing)
             writer.keep_up(dim=self.dim, nbits=self._settings.nbits)
         return report
 

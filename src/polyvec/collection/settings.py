@@ -12,6 +12,7 @@ import numpy as np
 
 from polyvec.arguments import shown, token_encoder, whole_number
 from polyvec.encoder import Encoder, TokenEncoder
+from polyvec.encoder.locate import DEFAULT_NAME, is_other_default
 from polyvec.errors import InputError, ModelMismatchError
 from polyvec.index.catalog.settings import IndexSettings, ModelRecord, State
 from polyvec.version import __version__
@@ -59,6 +60,11 @@ def load_model(path: Path, settings: IndexSettings) -> Encoder:
     """The model that made the index in `path`. Raises InputError where it has none, ModelMismatchError where it has changed."""
     if settings.model is None:
         raise InputError(f"{path} holds vectors only and has no model. Use search_vectors and add_vectors.")
+    if is_other_default(settings.model.name):
+        raise ModelMismatchError(
+            f"{path} needs the model {settings.model.name}, and this polyvec has {DEFAULT_NAME}. Install the polyvec that has "
+            f"{settings.model.name}, or build the index again."
+        )
     encoder = Encoder(**settings.model.settings)
     check_model(path, settings, encoder)
     return encoder

@@ -108,7 +108,7 @@ class Encoder(StreamingEncoder):
         self.layout, self.precision, self.dim = made.layout, made.precision, made.dim
         self._tokens, self._forward = made.tokens, made.forward
         self.name, self.fingerprint = made.name, made.fingerprint
-        self._named = None if made.located.is_default else _portable(made.located)
+        self._named = _portable(made.located)
         if native is None:
             self.precision_choice = self._torch_model().precision_choice
 
@@ -209,7 +209,9 @@ class Encoder(StreamingEncoder):
 
 
 def _portable(located: Located) -> str:
-    """A hub name as it was given; a folder by its full path, so that it is found from any working directory."""
+    """A hub name as it was given, the default model's with its version; a folder by its full path, to be found from anywhere."""
+    if located.is_default:
+        return located.name
     return str(located.folder) if Path(located.name).expanduser().is_dir() else located.name
 
 

