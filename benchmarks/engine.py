@@ -232,7 +232,7 @@ def kernel(bench: Bench, documents: int) -> None:
     """Share of the measured int8 peak that scoring documents in full reaches on one thread."""
     for nbits in bench.given.nbits:
         folder = bench.index("polyvec", nbits, documents)
-        command = [sys.executable, str(HERE / "refine.py"), str(bench.given.vectors_of(documents)), str(folder)]
+        command = [sys.executable, str(HERE / "full_scores.py"), str(bench.given.vectors_of(documents)), str(folder)]
         found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
         bench.record(part="kernel", engine="polyvec", nbits=nbits, documents=documents, threads=1, **found)
 

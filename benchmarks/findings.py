@@ -57,7 +57,7 @@ ARMS = {
     "mask": Arm("queries padded to 32 with mask tokens", {"model": {"query_length": 32}}),
     "blind": Arm("the same, not attended to", {"model": {"query_length": 32, "attend_to_mask": False}}),
     "sum": Arm(
-        "scores are sums over query tokens, temperature 0.3", {"objective": {"normalise": False, "temperature": 0.3}}
+        "scores are sums over query tokens, temperature 0.3", {"objective": {"normalize": False, "temperature": 0.3}}
     ),
     "instruction": Arm("an instruction before every query", start="instruction"),
     "untransferred": Arm("no stage transfer", start="rotary"),
@@ -120,7 +120,7 @@ def stage(kind: str, start: Path | str, folder: Path, steps: int, seed: int = 0)
         "seed": seed,
         "model": {"start": str(start), "heads": HEADS},
         "batches": {"rows": 32, "tokens": 2560, "language_power": 0.3, "query_tokens": 40, "document_tokens": 80},
-        "optimiser": {"steps": steps, "rate": 3e-4, "embedding_rate": 1e-3, "warmup": 0.1, "precision": "bf16"},
+        "optimizer": {"steps": steps, "rate": 3e-4, "embedding_rate": 1e-3, "warmup": 0.1, "precision": "bf16"},
         "objective": {"temperature": 0.03},
         "checkpoints": {"every": 10_000},
         "data": data(folder, kind=kind),

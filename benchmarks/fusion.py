@@ -33,7 +33,7 @@ from polyvec.evaluation.dataset import load_dataset  # noqa: E402
 from polyvec.evaluation.evaluation import build  # noqa: E402
 from polyvec.evaluation.measures import compute_measures  # noqa: E402
 from polyvec.index.views import open_view  # noqa: E402
-from polyvec.search.retrieve import Asked, search_each  # noqa: E402
+from polyvec.search.retrieve import PreparedQuery, search_each  # noqa: E402
 
 RESULTS = HERE / "results" / "fusion.jsonl"
 LANGUAGES = ("ar", "de", "el", "en", "es", "hi", "ro", "ru", "th", "tr", "vi", "zh")
@@ -96,7 +96,7 @@ def compared(
     threads: int,
 ) -> dict[str, Any]:
     view = open_view(place)
-    asked = [Asked(text=text, vectors=one) for text, one in zip(texts, vectors, strict=True)]
+    asked = [PreparedQuery(text=text, vectors=one) for text, one in zip(texts, vectors, strict=True)]
     values = {}
     for name, options in ways(weights).items():
         hits = search_each(view.snapshot, view.catalog, asked, options, threads=threads)

@@ -20,17 +20,17 @@ namespace {
 
 class Codec {
  public:
-  Codec(Matrix<std::int8_t> centroids, Matrix<std::int8_t> levels, Matrix<std::int8_t> directions, Matrix<std::int8_t> parents,
-        Row<std::int64_t> parent_offsets, double step, std::size_t dim, unsigned nbits)
-      : centroids_(std::move(centroids)), levels_(std::move(levels)), directions_(std::move(directions)), parents_(std::move(parents)),
-        parent_offsets_(std::move(parent_offsets)), step_(step), dim_(dim), nbits_(nbits) {
+  Codec(Matrix<std::int8_t> centroids, Matrix<std::int8_t> levels, Matrix<std::int8_t> directions, Matrix<std::int8_t> coarse_centroids,
+        Row<std::int64_t> coarse_offsets, double step, std::size_t dim, unsigned nbits)
+      : centroids_(std::move(centroids)), levels_(std::move(levels)), directions_(std::move(directions)), parents_(std::move(coarse_centroids)),
+        parent_offsets_(std::move(coarse_offsets)), step_(step), dim_(dim), nbits_(nbits) {
     const std::size_t p = centroids_.shape(1);
     expect(nbits == 1 || nbits == 2 || nbits == 4 || nbits == 8, "nbits must be 1, 2, 4 or 8");
     expect(p > 0 && p % kBlock == 0 && dim > 0 && dim <= p, "rows must have a multiple of 32 dimensions");
     expect(levels_.shape(0) == 256 && levels_.shape(1) == 16, "levels must be (256, 16)");
     expect(directions_.shape(0) == centroids_.shape(0) && directions_.shape(1) == p && parents_.shape(1) == p,
-           "centroids, directions and parents differ in shape");
-    expect(parent_offsets_.shape(0) == parents_.shape(0) + 1, "parent_offsets must have one entry more than parents");
+           "centroids, directions and coarse_centroids differ in shape");
+    expect(parent_offsets_.shape(0) == parents_.shape(0) + 1, "coarse_offsets must have one entry more than coarse_centroids");
     check_parts(parent_offsets_, centroids_.shape(0));
     expect(centroids_.shape(0) < (std::size_t{1} << 31), "too many centroids");
     expect(step > 0, "step must be above 0");
@@ -82,9 +82,9 @@ class Segment {
 // Fills `positions`, segment after segment, and `counts` with how many each has; returns the first damaged segment, or -1.
 std::ptrdiff_t candidates(const Codec& codec, const std::vector<const Segment*>& segments,
                           const std::vector<std::optional<Row<std::uint8_t>>>& masks, const Matrix<std::int8_t>& query,
-                          const Row<float>& query_scales, std::size_t k, std::size_t nprobe, std::size_t parent_probe, double missing,
-                          double near, double least, double doubling, std::size_t gathered, std::size_t looked, std::size_t scored,
-                          double gathered_within, double ordered_within, double looked_within, const Array<std::int64_t, 1>& positions,
+                          const Row<float>& query_scales, std::size_t k, std::size_t nprobe, std::size_t coarse_probe, double missing,
+                          double near, double least, double doubling, std::size_t generated, std::size_t approximately_scored, std::size_t scored,
+                          double generated_within, double ordered_within, double approximately_scored_within, const Array<std::int64_t, 1>& positions,
                           const Array<std::int64_t, 1>& counts, std::size_t threads, const std::string& name) {
   const CodesKernel& kernel = codes_kernel(name);
   const CodecView view = codec.view();
@@ -92,8 +92,8 @@ std::ptrdiff_t candidates(const Codec& codec, const std::vector<const Segment*>&
   expect(query.shape(1) == view.p, "query and codec differ in dim");
   expect(q > 0 && q < (std::size_t{1} << 16) - 1, "a query must have from 1 to 65,534 rows");
   expect(query_scales.shape(0) == q, "query_scales must have one entry a query row");
-  expect(nprobe >= 1 && nprobe <= view.n_centroids && parent_probe >= 1, "nprobe must be from 1 to the number of centroids");
-  expect(k >= 1 && k <= scored && scored <= looked && looked <= gathered, "expected 1 <= k <= scored <= looked <= gathered");
+  expect(nprobe >= 1 && nprobe <= view.n_centroids && coarse_probe >= 1, "nprobe must be from 1 to the number of centroids");
+  expect(k >= 1 && k <= scored && scored <= approximately_scored && approximately_scored <= generated, "expected 1 <= k <= scored <= approximately_scored <= generated");
   expect(missing <= 1 && near > 0 && least > 0, "missing must be 1 at most, near and least above 0");
   expect(masks.size() == segments.size() && counts.shape(0) == segments.size(), "masks and counts must have one entry a segment");
   expect(positions.shape(0) >= scored, "positions must have room for all that are scored");
@@ -104,11 +104,11 @@ std::ptrdiff_t candidates(const Codec& codec, const std::vector<const Segment*>&
   {
     const Unlocked released;
     damaged = find_candidates(kernel, view, {query.data(), query_scales.data(), q},
-                              {k, nprobe, parent_probe, missing, near, least, doubling, gathered, looked, scored, gathered_within,
-                               ordered_within, looked_within},
+                              {k, nprobe, coarse_probe, missing, near, least, doubling, generated, approximately_scored, scored, generated_within,
+                               ordered_within, approximately_scored_within},
                               views, threads, kept);
   }
-  if (damaged != kSound) return static_cast<std::ptrdiff_t>(damaged);
+  if (damaged != kNoDamage) return static_cast<std::ptrdiff_t>(damaged);
   std::int64_t* to = positions.data();
   for (std::size_t i = 0; i < kept.size(); ++i) {
     counts(i) = static_cast<std::int64_t>(kept[i].size());
@@ -123,14 +123,14 @@ void bind_candidates(nb::module_& m) {
   nb::class_<Codec>(m, "Codec")
       .def(nb::init<Matrix<std::int8_t>, Matrix<std::int8_t>, Matrix<std::int8_t>, Matrix<std::int8_t>, Row<std::int64_t>, double,
                     std::size_t, unsigned>(),
-           nb::arg("centroids"), nb::arg("levels"), nb::arg("directions"), nb::arg("parents"), nb::arg("parent_offsets"),
+           nb::arg("centroids"), nb::arg("levels"), nb::arg("directions"), nb::arg("coarse_centroids"), nb::arg("coarse_offsets"),
            nb::arg("step"), nb::arg("dim"), nb::arg("nbits"));
   nb::class_<Segment>(m, "Segment")
       .def(nb::init<Segment::Numbers, Row<std::uint8_t>, Matrix<std::uint8_t>, Row<std::int64_t>, Row<std::uint8_t>, Row<std::int64_t>>(),
            nb::arg("codes"), nb::arg("scales"), nb::arg("packed"), nb::arg("offsets"), nb::arg("stream"), nb::arg("starts"));
   m.def("candidates", &candidates, nb::arg("codec"), nb::arg("segments"), nb::arg("masks"), nb::arg("query"), nb::arg("query_scales"),
-        nb::arg("k"), nb::arg("nprobe"), nb::arg("parent_probe"), nb::arg("missing"), nb::arg("near"), nb::arg("least"),
-        nb::arg("doubling"), nb::arg("gathered"), nb::arg("looked"), nb::arg("scored"), nb::arg("gathered_within"),
-        nb::arg("ordered_within"), nb::arg("looked_within"), nb::arg("positions"), nb::arg("counts"), nb::arg("threads"),
+        nb::arg("k"), nb::arg("nprobe"), nb::arg("coarse_probe"), nb::arg("missing"), nb::arg("near"), nb::arg("least"),
+        nb::arg("doubling"), nb::arg("generated"), nb::arg("approximately_scored"), nb::arg("scored"), nb::arg("generated_within"),
+        nb::arg("ordered_within"), nb::arg("approximately_scored_within"), nb::arg("positions"), nb::arg("counts"), nb::arg("threads"),
         nb::arg("kernel"));
 }

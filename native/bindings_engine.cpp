@@ -13,8 +13,8 @@
 #include "bindings.hpp"
 #include "candidates.hpp"
 #include "kernels/cluster.hpp"
-#include "kernels/gather.hpp"
-#include "kernels/quantise.hpp"
+#include "kernels/candidate_generation.hpp"
+#include "kernels/quantize.hpp"
 #include "kernels/rotate.hpp"
 #include "memory.hpp"
 #include "parallel.hpp"
@@ -26,7 +26,7 @@ namespace {
 constexpr std::size_t kVectorsAtOnce = 1024, kDimensionsAtOnce = 32;
 
 // With `marked` and `least`, a look: over the tokens of marked centroids alone.
-void refine(const Matrix<std::int8_t>& query, const Row<float>& query_scales, const Matrix<std::int8_t>& centroids,
+void full_scores(const Matrix<std::int8_t>& query, const Row<float>& query_scales, const Matrix<std::int8_t>& centroids,
             const Matrix<std::int8_t>& levels, const nb::ndarray<nb::ro, nb::ndim<1>, nb::c_contig, nb::device::cpu>& codes,
             const Row<std::uint8_t>& scales, const Matrix<std::uint8_t>& packed, const Row<std::int64_t>& offsets,
             const Row<std::int64_t>& which, unsigned nbits, const Array<float, 1>& scores, std::size_t threads,
@@ -60,17 +60,17 @@ void refine(const Matrix<std::int8_t>& query, const Row<float>& query_scales, co
   expect(sound, "a document, an offset or a centroid number is out of range");
 }
 
-void probe_rows(const Matrix<std::int8_t>& query, const Matrix<std::int8_t>& parents, const Row<std::int64_t>& parent_offsets,
+void probe_rows(const Matrix<std::int8_t>& query, const Matrix<std::int8_t>& coarse_centroids, const Row<std::int64_t>& coarse_offsets,
                 const Matrix<std::int8_t>& centroids, const Array<std::int32_t, 2>& numbers, const Array<std::int32_t, 2>& dots,
-                std::size_t parent_probe, const std::optional<Row<std::int32_t>>& worth,
+                std::size_t coarse_probe, const std::optional<Row<std::int32_t>>& worth,
                 const std::optional<Array<std::uint8_t, 2>>& table, std::size_t threads, const std::string& name) {
   const CodesKernel& kernel = codes_kernel(name);
   const std::size_t q = query.shape(0), p = query.shape(1), nprobe = numbers.shape(1);
   expect(p > 0 && p % kBlock == 0, "rows must have a multiple of 32 dimensions");
-  expect(parents.shape(1) == p && centroids.shape(1) == p, "query, parents and centroids differ in dim");
-  expect(parent_offsets.shape(0) == parents.shape(0) + 1, "parent_offsets must have one entry more than parents");
-  check_parts(parent_offsets, centroids.shape(0));
-  expect(nprobe >= 1 && nprobe <= centroids.shape(0) && parent_probe >= 1, "nprobe must be from 1 to the number of centroids");
+  expect(coarse_centroids.shape(1) == p && centroids.shape(1) == p, "query, coarse_centroids and centroids differ in dim");
+  expect(coarse_offsets.shape(0) == coarse_centroids.shape(0) + 1, "coarse_offsets must have one entry more than coarse_centroids");
+  check_parts(coarse_offsets, centroids.shape(0));
+  expect(nprobe >= 1 && nprobe <= centroids.shape(0) && coarse_probe >= 1, "nprobe must be from 1 to the number of centroids");
   expect(numbers.shape(0) == q && dots.shape(0) == q && dots.shape(1) == nprobe, "numbers and dots must be (q, nprobe)");
   expect(centroids.shape(0) < (std::size_t{1} << 31), "too many centroids");
   expect(worth.has_value() == table.has_value(), "worth and table must be given together");
@@ -78,13 +78,13 @@ void probe_rows(const Matrix<std::int8_t>& query, const Matrix<std::int8_t>& par
   expect(!table || (table->shape(0) == centroids.shape(0) && table->shape(1) >= q && table->shape(1) % kTableLanes == 0),
          "table must have a row a centroid, as wide as a multiple of 32 that holds all query rows");
   const Table bytes{worth ? worth->data() : nullptr, table ? table->data() : nullptr, table ? table->shape(1) : 0};
-  const ProbeJob job{nullptr, q, p, parents.data(), parent_offsets.data(), parents.shape(0), centroids.data(), nprobe, parent_probe, bytes};
+  const ProbeJob job{nullptr, q, p, coarse_centroids.data(), coarse_offsets.data(), coarse_centroids.shape(0), centroids.data(), nprobe, coarse_probe, bytes};
   const Unlocked released;
   probe_all(kernel, query.data(), job, threads, numbers.data(), dots.data());
 }
 
 // Fills rows and scores, each with room for `limit`; returns how many there are.
-std::size_t gather_documents(const Matrix<std::int32_t>& numbers, const Matrix<std::uint16_t>& gains, const Row<std::uint8_t>& stream,
+std::size_t generate_candidate_documents(const Matrix<std::int32_t>& numbers, const Matrix<std::uint16_t>& gains, const Row<std::uint8_t>& stream,
                              const Row<std::int64_t>& starts, std::size_t documents,
                              const std::optional<Row<std::uint8_t>>& allowed, const Array<std::int64_t, 1>& rows,
                              const Array<std::int32_t, 1>& scores) {
@@ -102,14 +102,14 @@ std::size_t gather_documents(const Matrix<std::int32_t>& numbers, const Matrix<s
   expect(!allowed || allowed->shape(0) == documents, "allowed must have one entry a document");
   expect(documents < (std::size_t{1} << 32), "too many documents for one segment");
   expect(limit > 0 && scores.shape(0) == limit, "rows and scores must have the same length, at least 1");
-  const GatherJob job{numbers.data(), gains.data(), q, nprobe, stream.data(), stream.shape(0), starts.data(),
+  const CandidateGenerationJob job{numbers.data(), gains.data(), q, nprobe, stream.data(), stream.shape(0), starts.data(),
                       starts.shape(0) - 1, documents, allowed ? allowed->data() : nullptr, limit};
   static thread_local std::vector<Candidate> best;
   std::size_t found = 0;
   bool sound;
   {
     const Unlocked released;
-    sound = gather(job, best, found);
+    sound = generate_candidates(job, best, found);
   }
   expect(sound, "a centroid number or a posting is out of range");
   std::int64_t* const to = rows.data();
@@ -118,7 +118,7 @@ std::size_t gather_documents(const Matrix<std::int32_t>& numbers, const Matrix<s
   return found;
 }
 
-void interact_documents(const Matrix<std::uint8_t>& table, const nb::ndarray<nb::ro, nb::ndim<1>, nb::c_contig, nb::device::cpu>& codes,
+void centroid_interaction_documents(const Matrix<std::uint8_t>& table, const nb::ndarray<nb::ro, nb::ndim<1>, nb::c_contig, nb::device::cpu>& codes,
                         const Row<std::int64_t>& offsets, const Row<std::int64_t>& which, const Array<std::int32_t, 1>& sums,
                         std::size_t threads, const std::string& name) {
   const CodesKernel& kernel = codes_kernel(name);
@@ -127,12 +127,12 @@ void interact_documents(const Matrix<std::uint8_t>& table, const nb::ndarray<nb:
   expect(table.shape(1) % kTableLanes == 0, "table must be as wide as a multiple of 32");
   expect(offsets.shape(0) >= 1, "offsets must have an entry");
   expect(sums.shape(0) == which.shape(0), "sums must have one entry a document scored");
-  const InteractJob job{table.data(), table.shape(0), table.shape(1), codes.data(), narrow ? std::size_t{2} : std::size_t{4},
+  const CentroidInteractionJob job{table.data(), table.shape(0), table.shape(1), codes.data(), narrow ? std::size_t{2} : std::size_t{4},
                         offsets.data(), codes.shape(0), offsets.shape(0) - 1, which.data(), sums.data()};
   bool sound;
   {
     const Unlocked released;
-    sound = interact_all(kernel, job, which.shape(0), threads);
+    sound = centroid_interaction_all(kernel, job, which.shape(0), threads);
   }
   expect(sound, "a document, an offset or a centroid number is out of range");
 }
@@ -190,22 +190,22 @@ void cluster_sums(const Matrix<float>& vectors, const Row<std::int64_t>& nearest
   parallel_for(d, kDimensionsAtOnce, threads, [&](std::size_t, std::size_t begin, std::size_t end) { add_up(job, begin, end); });
 }
 
-void quantise_rows(const Matrix<float>& residuals, const Row<float>& steps, const Row<float>& points, unsigned nbits,
+void quantize_rows(const Matrix<float>& residuals, const Row<float>& steps, const Row<float>& codebook, unsigned nbits,
                    const Array<std::uint8_t, 1>& scales, const Array<std::uint8_t, 2>& packed, std::size_t threads,
                    const std::string& name) {
-  const QuantiseKernel* kernel = find_quantise_kernel(name);
-  expect(kernel, "no such kernel on this machine; POLYVEC_KERNEL and kernel= take a name from quantise_kernels()");
+  const QuantizeKernel* kernel = find_quantize_kernel(name);
+  expect(kernel, "no such kernel on this machine; POLYVEC_KERNEL and kernel= take a name from quantize_kernels()");
   const std::size_t n = residuals.shape(0), p = residuals.shape(1);
   expect(p > 0 && p % kBlock == 0, "rows must have a multiple of 32 dimensions");
   expect(nbits == 1 || nbits == 2 || nbits == 4, "nbits must be 1, 2 or 4");
-  expect(points.shape(0) == 16 && steps.shape(0) == 256, "there must be 16 points and 256 steps");
+  expect(codebook.shape(0) == 16 && steps.shape(0) == 256, "there must be 16 points and 256 steps");
   expect(scales.shape(0) == n && packed.shape(0) == n && packed.shape(1) == p * nbits / 8, "scales and packed must have a row a residual");
-  const QuantiseJob job{residuals.data(), p, steps.data(), points.data(), nbits, scales.data(), packed.data()};
+  const QuantizeJob job{residuals.data(), p, steps.data(), codebook.data(), nbits, scales.data(), packed.data()};
   const Unlocked released;
   threads = useful_threads(n, kVectorsAtOnce, threads);
-  Memory scratch(threads * quantise_scratch_bytes(p));
+  Memory scratch(threads * quantize_scratch_bytes(p));
   parallel_for(n, kVectorsAtOnce, threads, [&](std::size_t thread, std::size_t begin, std::size_t end) {
-    kernel->quantise(job, begin, end, scratch.begin() + thread * quantise_scratch_bytes(p));
+    kernel->quantize(job, begin, end, scratch.begin() + thread * quantize_scratch_bytes(p));
   });
 }
 
@@ -231,7 +231,7 @@ double int8_peak(const std::string& name) {
   const CodesKernel& kernel = codes_kernel(name);
   const Unlocked released;
   const auto start = std::chrono::steady_clock::now();
-  const double done = kernel.burn(20000);
+  const double done = kernel.run_multiply_adds(20000);
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   return done / seconds.count();
 }
@@ -239,26 +239,26 @@ double int8_peak(const std::string& name) {
 }  // namespace
 
 void bind_engine(nb::module_& m) {
-  m.def("refine", &refine, nb::arg("query"), nb::arg("query_scales"), nb::arg("centroids"), nb::arg("levels"), nb::arg("codes"),
+  m.def("full_scores", &full_scores, nb::arg("query"), nb::arg("query_scales"), nb::arg("centroids"), nb::arg("levels"), nb::arg("codes"),
         nb::arg("scales"), nb::arg("packed"), nb::arg("offsets"), nb::arg("which"), nb::arg("nbits"), nb::arg("scores"),
         nb::arg("threads"), nb::arg("kernel"), nb::arg("marked").none(), nb::arg("least").none());
-  m.def("probe", &probe_rows, nb::arg("query"), nb::arg("parents"), nb::arg("parent_offsets"), nb::arg("centroids"),
-        nb::arg("numbers"), nb::arg("dots"), nb::arg("parent_probe"), nb::arg("worth").none(), nb::arg("table").none(),
+  m.def("probe", &probe_rows, nb::arg("query"), nb::arg("coarse_centroids"), nb::arg("coarse_offsets"), nb::arg("centroids"),
+        nb::arg("numbers"), nb::arg("dots"), nb::arg("coarse_probe"), nb::arg("worth").none(), nb::arg("table").none(),
         nb::arg("threads"), nb::arg("kernel"));
   m.def("mark", &mark_centroids, nb::arg("table"), nb::arg("least"), nb::arg("marked"), nb::arg("kernel"));
-  m.def("interact", &interact_documents, nb::arg("table"), nb::arg("codes"), nb::arg("offsets"), nb::arg("which"), nb::arg("sums"),
+  m.def("centroid_interaction", &centroid_interaction_documents, nb::arg("table"), nb::arg("codes"), nb::arg("offsets"), nb::arg("which"), nb::arg("sums"),
         nb::arg("threads"), nb::arg("kernel"));
-  m.def("gather", &gather_documents, nb::arg("numbers"), nb::arg("gains"), nb::arg("stream"), nb::arg("starts"),
+  m.def("generate_candidates", &generate_candidate_documents, nb::arg("numbers"), nb::arg("gains"), nb::arg("stream"), nb::arg("starts"),
         nb::arg("documents"), nb::arg("allowed").none(), nb::arg("rows"), nb::arg("scores"));
   m.def("assign", &assign, nb::arg("vectors"), nb::arg("order"), nb::arg("groups"), nb::arg("centroids"), nb::arg("biases"),
         nb::arg("group_offsets"), nb::arg("nearest"), nb::arg("threads"), nb::arg("kernel"));
   m.def("cluster_sums", &cluster_sums, nb::arg("vectors"), nb::arg("nearest"), nb::arg("sums"), nb::arg("threads"));
-  m.def("quantise", &quantise_rows, nb::arg("residuals"), nb::arg("steps"), nb::arg("points"), nb::arg("nbits"),
+  m.def("quantize", &quantize_rows, nb::arg("residuals"), nb::arg("steps"), nb::arg("codebook"), nb::arg("nbits"),
         nb::arg("scales"), nb::arg("packed"), nb::arg("threads"), nb::arg("kernel"));
   m.def("rotate", &rotate_rows, nb::arg("rows"), nb::arg("signs"), nb::arg("scale"), nb::arg("forward"),
         nb::arg("threads"));
   m.def("codes_kernels", [] { return names(codes_kernels()); });
   m.def("assign_kernels", [] { return names(assign_kernels()); });
-  m.def("quantise_kernels", [] { return names(quantise_kernels()); });
+  m.def("quantize_kernels", [] { return names(quantize_kernels()); });
   m.def("int8_peak", &int8_peak, nb::arg("kernel"));
 }

@@ -6,7 +6,7 @@
 #include <functional>
 #include <limits>
 
-#include "kernels/gather.hpp"
+#include "kernels/candidate_generation.hpp"
 #include "memory.hpp"
 #include "parallel.hpp"
 
@@ -89,7 +89,7 @@ struct Documents {
 // What a thread keeps from query to query, as fresh pages are dear.
 struct Kept {
   std::vector<std::uint8_t> table, marked;
-  std::vector<Candidate> gathered;
+  std::vector<Candidate> generated;
   Documents documents;
   std::vector<std::int32_t> sums;
   std::vector<float> looks;
@@ -123,8 +123,8 @@ Probed probe(const CodesKernel& kernel, const CodecView& codec, const QueryView&
   }
   if (kept.table.size() < codec.n_centroids * width) kept.table.resize(codec.n_centroids * width);
   kept.marked.resize(codec.n_centroids);
-  const ProbeJob job{nullptr, q, codec.p, codec.parents, codec.parent_offsets, codec.n_parents, codec.directions, nprobe,
-                     narrowing.parent_probe, Table{worth.data(), kept.table.data(), width}};
+  const ProbeJob job{nullptr, q, codec.p, codec.coarse_centroids, codec.coarse_offsets, codec.n_coarse_centroids, codec.directions, nprobe,
+                     narrowing.coarse_probe, Table{worth.data(), kept.table.data(), width}};
   probe_all(kernel, query.rows, job, threads, found.numbers.data(), dots.data());
   std::vector<std::uint8_t> reach(width, 255);  // bytes beyond the query's rows are 0
   std::vector<double> over(q * nprobe);
@@ -153,54 +153,54 @@ std::size_t find_candidates(const CodesKernel& kernel, const CodecView& codec, c
   double squares = 0;
   for (const double norm : probed.norms) squares += norm * norm;
   const double spread = std::sqrt(squares * 128 / static_cast<double>(codec.dim));
-  std::size_t damaged = kSound;
+  std::size_t damaged = kNoDamage;
 
   Documents& documents = memory.documents;
   documents.clear();
   for (std::size_t i = 0; i < segments.size(); ++i) {
     const SegmentView& segment = segments[i];
     std::size_t found = 0;
-    const GatherJob job{probed.numbers.data(), probed.gains.data(), query.q, narrowing.nprobe, segment.stream, segment.stream_size,
-                        segment.starts, codec.n_centroids, segment.documents, segment.allowed, narrowing.gathered};
-    if (!gather(job, memory.gathered, found)) return i;
+    const CandidateGenerationJob job{probed.numbers.data(), probed.gains.data(), query.q, narrowing.nprobe, segment.stream, segment.stream_size,
+                        segment.starts, codec.n_centroids, segment.documents, segment.allowed, narrowing.generated};
+    if (!generate_candidates(job, memory.generated, found)) return i;
     for (std::size_t j = 0; j < found; ++j) {
-      documents.positions.push_back(memory.gathered[j].document);
-      documents.scores.push_back(memory.gathered[j].score);
+      documents.positions.push_back(memory.generated[j].document);
+      documents.scores.push_back(memory.generated[j].score);
     }
     documents.ends.push_back(documents.positions.size());
   }
-  documents.keep_best(narrowing.gathered, narrowing.k, narrowing.gathered_within * spread / probed.gain);
+  documents.keep_best(narrowing.generated, narrowing.k, narrowing.generated_within * spread / probed.gain);
 
   std::vector<std::int32_t>& sums = memory.sums;
   sums.resize(documents.positions.size());
   const bool interacted = documents.each_segment([&](std::size_t i, std::size_t first, std::size_t count) {
     const SegmentView& segment = segments[i];
-    const InteractJob job{memory.table.data(), codec.n_centroids, width, segment.codes, segment.code_bytes, segment.offsets,
+    const CentroidInteractionJob job{memory.table.data(), codec.n_centroids, width, segment.codes, segment.code_bytes, segment.offsets,
                           segment.tokens, segment.documents, documents.positions.data() + first, sums.data() + first};
-    if (!interact_all(kernel, job, count, threads)) damaged = i;
-    for (std::size_t j = first; j < first + count && damaged == kSound; ++j) {
+    if (!centroid_interaction_all(kernel, job, count, threads)) damaged = i;
+    for (std::size_t j = first; j < first + count && damaged == kNoDamage; ++j) {
       const std::int64_t* const at = segment.offsets + documents.positions[j];
       documents.scores[j] = sums[j] - probed.doubling * doublings(at[1] - at[0]);
     }
-    return damaged == kSound;
+    return damaged == kNoDamage;
   });
   if (!interacted) return damaged;
   if (memory.table.size() > kKeptBytes) std::vector<std::uint8_t>().swap(memory.table);
-  documents.keep_best(narrowing.looked, narrowing.k, narrowing.ordered_within * spread / probed.unit);
+  documents.keep_best(narrowing.approximately_scored, narrowing.k, narrowing.ordered_within * spread / probed.unit);
 
   std::vector<float>& looks = memory.looks;
   looks.resize(documents.positions.size());
-  const bool looked = documents.each_segment([&](std::size_t i, std::size_t first, std::size_t count) {
+  const bool approximately_scored = documents.each_segment([&](std::size_t i, std::size_t first, std::size_t count) {
     const SegmentView& segment = segments[i];
     const CodedJob job{nullptr, query.scales, query.q, codec.p, codec.centroids, codec.n_centroids, codec.levels, segment.codes,
                        segment.code_bytes, segment.scales, segment.packed, segment.offsets, segment.tokens, segment.documents,
                        documents.positions.data() + first, codec.nbits, looks.data() + first, memory.marked.data(), probed.least.data()};
     if (!score_all(kernel, query.rows, job, count, threads)) damaged = i;
-    return damaged == kSound;
+    return damaged == kNoDamage;
   });
-  if (!looked) return damaged;
+  if (!approximately_scored) return damaged;
   std::copy(looks.begin(), looks.end(), documents.scores.begin());
-  documents.keep_best(narrowing.scored, narrowing.k, narrowing.looked_within * spread);
+  documents.keep_best(narrowing.scored, narrowing.k, narrowing.approximately_scored_within * spread);
 
   kept.assign(segments.size(), {});
   documents.each_segment([&](std::size_t i, std::size_t first, std::size_t count) {
@@ -208,22 +208,22 @@ std::size_t find_candidates(const CodesKernel& kernel, const CodecView& codec, c
     kept[i].assign(begin, begin + static_cast<std::ptrdiff_t>(count));
     return true;
   });
-  return kSound;
+  return kNoDamage;
 }
 
 void probe_all(const CodesKernel& kernel, const std::int8_t* query, ProbeJob job, std::size_t threads, std::int32_t* numbers,
                std::int32_t* dots) {
   const std::size_t packed_size = whole_lines(kernel.packed_bytes(job.q, job.p)), scratch_size = whole_lines(kernel.scratch_bytes(job.q, job.p));
-  threads = useful_threads(job.n_parents, kParentsAThread, threads);
+  threads = useful_threads(job.n_coarse_centroids, kParentsAThread, threads);
   Memory memory(packed_size + threads * scratch_size);
   char* const packed = memory.begin();
   kernel.pack(query, job.q, job.p, packed);
   job.query = packed;
-  const std::vector<std::uint32_t> chosen = parents_of(job, kernel, packed + packed_size);
+  const std::vector<std::uint32_t> chosen = coarse_centroids_to_probe(job, kernel, packed + packed_size);
   std::vector<Nearest> nearest(threads, Nearest(job.q, job.nprobe));
   parallel_for(chosen.size(), kParentsAtOnce, threads, [&](std::size_t thread, std::size_t begin, std::size_t end) {
     for (std::size_t i = begin; i < end; ++i) {
-      const auto first = static_cast<std::size_t>(job.parent_offsets[chosen[i]]), last = static_cast<std::size_t>(job.parent_offsets[chosen[i] + 1]);
+      const auto first = static_cast<std::size_t>(job.coarse_offsets[chosen[i]]), last = static_cast<std::size_t>(job.coarse_offsets[chosen[i] + 1]);
       nearest[thread].see(kernel, packed, job.p, job.centroids + first * job.p, first, last - first, job.table,
                           packed + packed_size + thread * scratch_size);
     }
@@ -240,7 +240,7 @@ bool score_all(const CodesKernel& kernel, const std::int8_t* query, CodedJob job
   char* const packed = memory.begin();
   kernel.pack(query, job.q, job.p, packed);
   job.query = packed;
-  const auto run = job.marked ? kernel.look : kernel.score;
+  const auto run = job.marked ? kernel.approximate_scores : kernel.score;
   std::atomic<bool> sound{true};
   parallel_for(count, at_once, threads, [&](std::size_t thread, std::size_t begin, std::size_t end) {
     if (!run(job, begin, end, packed + packed_size + thread * scratch_size)) sound = false;
@@ -248,10 +248,10 @@ bool score_all(const CodesKernel& kernel, const std::int8_t* query, CodedJob job
   return sound;
 }
 
-bool interact_all(const CodesKernel& kernel, const InteractJob& job, std::size_t count, std::size_t threads) {
+bool centroid_interaction_all(const CodesKernel& kernel, const CentroidInteractionJob& job, std::size_t count, std::size_t threads) {
   std::atomic<bool> sound{true};
   parallel_for(count, kLookedAtOnce, useful_threads(count, kInteractedAThread, threads), [&](std::size_t, std::size_t begin, std::size_t end) {
-    if (!kernel.interact(job, begin, end)) sound = false;
+    if (!kernel.centroid_interaction(job, begin, end)) sound = false;
   });
   return sound;
 }

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "kernels/codes.hpp"
-#include "kernels/interact.hpp"
+#include "kernels/centroid_interaction.hpp"
 #include "kernels/probe.hpp"
 
 namespace polyvec {
@@ -19,9 +19,9 @@ struct CodecView {
   std::size_t n_centroids, p, dim;
   const std::int8_t* levels;      // (256, 16)
   const std::int8_t* directions;  // (K, p), the centroids as unit vectors
-  const std::int8_t* parents;     // (P, p), of the directions
-  const std::int64_t* parent_offsets;  // (P + 1)
-  std::size_t n_parents;
+  const std::int8_t* coarse_centroids;     // (P, p), of the directions
+  const std::int64_t* coarse_offsets;  // (P + 1)
+  std::size_t n_coarse_centroids;
   double step;  // what a unit of a direction is worth
   unsigned nbits;
 };
@@ -47,16 +47,16 @@ struct QueryView {
 
 // How the steps choose. A distance is of the root of the summed squares of the query's rows, at 128 dimensions; infinity for none.
 struct Narrowing {
-  std::size_t k, nprobe, parent_probe;
+  std::size_t k, nprobe, coarse_probe;
   double missing, near, least, doubling;
-  std::size_t gathered, looked, scored;  // documents that stay after each step, at most
-  double gathered_within, ordered_within, looked_within;  // how far below the k-th best they may be
+  std::size_t generated, approximately_scored, scored;  // documents that stay after each step, at most
+  double generated_within, ordered_within, approximately_scored_within;  // how far below the k-th best they may be
 };
 
-constexpr std::size_t kSound = static_cast<std::size_t>(-1);
+constexpr std::size_t kNoDamage = static_cast<std::size_t>(-1);
 
 // Fills `kept` with the ascending positions of each segment, narrowing.scored of all at most. Returns the first segment whose numbers point
-// nowhere, else kSound.
+// nowhere, else kNoDamage.
 std::size_t find_candidates(const CodesKernel& kernel, const CodecView& codec, const QueryView& query, const Narrowing& narrowing,
                             const std::vector<SegmentView>& segments, std::size_t threads, std::vector<std::vector<std::int64_t>>& kept);
 
@@ -68,6 +68,6 @@ void probe_all(const CodesKernel& kernel, const std::int8_t* query, ProbeJob job
 // point nowhere.
 bool score_all(const CodesKernel& kernel, const std::int8_t* query, CodedJob job, std::size_t count, std::size_t threads);
 
-bool interact_all(const CodesKernel& kernel, const InteractJob& job, std::size_t count, std::size_t threads);
+bool centroid_interaction_all(const CodesKernel& kernel, const CentroidInteractionJob& job, std::size_t count, std::size_t threads);
 
 }  // namespace polyvec

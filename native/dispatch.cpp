@@ -98,12 +98,12 @@ const std::vector<const AssignKernel*>& assign_kernels() {
   return kernels;
 }
 
-const std::vector<const QuantiseKernel*>& quantise_kernels() {
-  static const std::vector<const QuantiseKernel*> kernels = usable<QuantiseKernel>({
+const std::vector<const QuantizeKernel*>& quantize_kernels() {
+  static const std::vector<const QuantizeKernel*> kernels = usable<QuantizeKernel>({
 #if defined(POLYVEC_X86)
-      &quantise_avx512(), &quantise_avx2(),
+      &quantize_avx512(), &quantize_avx2(),
 #endif
-      &quantise_scalar()});
+      &quantize_scalar()});
   return kernels;
 }
 
@@ -122,7 +122,7 @@ const std::vector<const EncoderKernel*>& encoder_kernels() {
 const MaxsimKernel* find_maxsim_kernel(const std::string& name) { return found(maxsim_kernels(), name); }
 const CodesKernel* find_codes_kernel(const std::string& name) { return found(codes_kernels(), name); }
 const AssignKernel* find_assign_kernel(const std::string& name) { return found(assign_kernels(), name); }
-const QuantiseKernel* find_quantise_kernel(const std::string& name) { return found(quantise_kernels(), name); }
+const QuantizeKernel* find_quantize_kernel(const std::string& name) { return found(quantize_kernels(), name); }
 const EncoderKernel* find_encoder_kernel(const std::string& name) { return found(encoder_kernels(), name); }
 
 }  // namespace polyvec

@@ -8,7 +8,7 @@
 #include "kernels/codes.hpp"
 #include "kernels/encoder.hpp"
 #include "kernels/maxsim.hpp"
-#include "kernels/quantise.hpp"
+#include "kernels/quantize.hpp"
 
 namespace polyvec {
 
@@ -16,7 +16,7 @@ namespace polyvec {
 const std::vector<const MaxsimKernel*>& maxsim_kernels();
 const std::vector<const CodesKernel*>& codes_kernels();
 const std::vector<const AssignKernel*>& assign_kernels();
-const std::vector<const QuantiseKernel*>& quantise_kernels();
+const std::vector<const QuantizeKernel*>& quantize_kernels();
 const std::vector<const EncoderKernel*>& encoder_kernels();
 
 // The name POLYVEC_KERNEL holds, else empty.
@@ -27,7 +27,7 @@ std::string forced_kernel();
 const MaxsimKernel* find_maxsim_kernel(const std::string& name);
 const CodesKernel* find_codes_kernel(const std::string& name);
 const AssignKernel* find_assign_kernel(const std::string& name);
-const QuantiseKernel* find_quantise_kernel(const std::string& name);
+const QuantizeKernel* find_quantize_kernel(const std::string& name);
 const EncoderKernel* find_encoder_kernel(const std::string& name);
 
 }  // namespace polyvec

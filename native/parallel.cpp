@@ -27,7 +27,7 @@ inline void pause() {
 
 // Returns when `over` holds, or patience ends.
 template <class Over>
-void look_out(const Over& over) {
+void spin(const Over& over) {
   const auto until = std::chrono::steady_clock::now() + kPatience;
   do {
     for (int i = 0; i < 64; ++i) {
@@ -44,7 +44,7 @@ struct Task {
   std::atomic<std::size_t> working{0};  // of the crew; the last touch of a task by one of them
 };
 
-class Crew {
+class ThreadPool {
  public:
   void run(Task& task) {
     std::size_t asleep;
@@ -62,7 +62,7 @@ class Crew {
       open_.erase(std::remove(open_.begin(), open_.end(), &task), open_.end());
     }
     const auto done = [&task] { return task.working.load(std::memory_order_acquire) == 0; };
-    look_out(done);
+    spin(done);
     std::unique_lock<std::mutex> held(mutex_);
     done_.wait(held, done);
   }
@@ -82,7 +82,7 @@ class Crew {
       if (open_.empty()) {
         const unsigned known = news_.load(std::memory_order_relaxed);
         held.unlock();
-        look_out([this, known] { return news_.load(std::memory_order_acquire) != known; });
+        spin([this, known] { return news_.load(std::memory_order_acquire) != known; });
         held.lock();
         ++asleep_;
         wake_.wait(held, [this] { return !open_.empty(); });
@@ -106,17 +106,17 @@ class Crew {
   std::atomic<unsigned> news_{0};
 };
 
-std::atomic<Crew*> crew{nullptr};  // never deleted: its threads may wait when the process ends
+std::atomic<ThreadPool*> pool{nullptr};  // never deleted: its threads may wait when the process ends
 
 #if !defined(_WIN32)
-const int forgotten_by_children = pthread_atfork(nullptr, nullptr, [] { crew.store(nullptr); });  // who have none of its threads
+const int forgotten_by_children = pthread_atfork(nullptr, nullptr, [] { pool.store(nullptr); });  // who have none of its threads
 #endif
 
-Crew& the_crew() {
-  Crew* there = crew.load(std::memory_order_acquire);
+ThreadPool& thread_pool() {
+  ThreadPool* there = pool.load(std::memory_order_acquire);
   if (!there) {
-    Crew* const made = new Crew;
-    if (crew.compare_exchange_strong(there, made, std::memory_order_acq_rel)) return *made;
+    ThreadPool* const made = new ThreadPool;
+    if (pool.compare_exchange_strong(there, made, std::memory_order_acq_rel)) return *made;
     delete made;
   }
   return *there;
@@ -127,7 +127,7 @@ Crew& the_crew() {
 void together(std::size_t threads, void (*work)(void*, std::size_t), void* context) {
   if (threads <= 1) return work(context, 0);
   Task task{work, context, threads, 1};
-  the_crew().run(task);
+  thread_pool().run(task);
 }
 
 }  // namespace polyvec

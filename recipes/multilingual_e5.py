@@ -67,7 +67,7 @@ def read(path: Path) -> tuple[dict[str, Any], list[tuple[str, float]], dict[str,
     text = reader.array("u1", length).tobytes()
     vocabulary = [(text[ends[i] : ends[i + 1]].decode("utf-8"), float(scores[i])) for i in range(pieces)]
     _, length = reader.values("iI")
-    reader.at += length  # normalisation, character by character: NFKC does nearly the same
+    reader.at += length  # normalization, character by character: NFKC does nearly the same
     tensors = {}
     for _ in range(reader.values("i")[0]):
         (length,) = reader.values("H")

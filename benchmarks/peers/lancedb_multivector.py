@@ -20,7 +20,7 @@ def version() -> str:
 
 
 def build(folder: Path, collection: Collection, nbits: int, threads: int) -> None:
-    """nbits is not among its settings: product quantisation has dim / 16 bytes a token, its default."""
+    """nbits is not among its settings: product quantization has dim / 16 bytes a token, its default."""
     dim = collection.tokens.shape[1]
     schema = pa.schema([("number", pa.int64()), ("vector", pa.list_(pa.list_(pa.float32(), dim)))])
 

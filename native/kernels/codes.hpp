@@ -1,4 +1,4 @@
-// Arithmetic on quantised token vectors: MaxSim of an int8 query with documents in codes (refine), and plain int8 dot products.
+// Arithmetic on quantized token vectors: MaxSim of an int8 query with documents in codes (refine), and plain int8 dot products.
 //
 // A token is v = clip(centroid + levels[scale][window], -127, 127) in int8, divided by its own length; with 8 bits the code
 // bytes are v itself. A dimension's window is four bits: its code and those that follow in its block of 32 dimensions. Rows are
@@ -12,7 +12,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "kernels/interact.hpp"
+#include "kernels/centroid_interaction.hpp"
 
 namespace polyvec {
 
@@ -48,7 +48,7 @@ struct CodedJob {
   bool holds(std::int64_t document) const { return lies_inside(document, offsets, documents, tokens); }
 };
 
-// What probing keeps of every row it has seen, for interact.hpp: a byte a query row, (dot * worth + 2^15) >> 16 cut to [0, 255], in
+// What probing keeps of every row it has seen, for centroid_interaction.hpp: a byte a query row, (dot * worth + 2^15) >> 16 cut to [0, 255], in
 // int32 that wraps around.
 struct Table {
   const std::int32_t* worth;  // (q,)
@@ -78,17 +78,17 @@ struct CodesKernel {
   // Scores number `begin` to `end` of the job. False where a number in the arrays points outside of them.
   bool (*score)(const CodedJob& job, std::size_t begin, std::size_t end, void* scratch);
   // The same over the tokens of marked centroids alone, from `least` up.
-  bool (*look)(const CodedJob& job, std::size_t begin, std::size_t end, void* scratch);
+  bool (*approximate_scores)(const CodedJob& job, std::size_t begin, std::size_t end, void* scratch);
   // The dot products of n int8 rows with a packed query that reach `least`, one int32 a query row. Returns how many; found has
   // room for n * q. The rows' bytes go to `table`.
   std::size_t (*reaching)(const void* packed, std::size_t q, std::size_t p, const std::int8_t* rows, std::size_t n,
                           const std::int32_t* least, Reached* found, const Table& table, void* scratch);
   // Scores number `begin` to `end` of the job. False where a number in the arrays points outside of them.
-  bool (*interact)(const InteractJob& job, std::size_t begin, std::size_t end);
+  bool (*centroid_interaction)(const CentroidInteractionJob& job, std::size_t begin, std::size_t end);
   // marked[i] = whether some byte of row i of the table, (n_centroids, stride), reaches that column's `least`, (stride,).
   void (*mark)(const std::uint8_t* table, const std::uint8_t* least, std::size_t n_centroids, std::size_t stride, std::uint8_t* marked);
   // Runs int8 multiply-adds from registers for a while; returns how many.
-  double (*burn)(std::size_t rounds);
+  double (*run_multiply_adds)(std::size_t rounds);
 };
 
 const CodesKernel& codes_scalar();

@@ -143,7 +143,7 @@ inline void eight_by_one(const std::int8_t* query, const std::int32_t* starts, c
 }
 
 // int8 multiply-adds from registers alone: sixteen chains, more than hide the latency of one.
-double burn_sixteen(std::size_t rounds) {
+double run_sixteen_multiply_adds(std::size_t rounds) {
   std::size_t left = rounds * 1000;
   __asm__ volatile(
       "vpxord %%zmm16, %%zmm16, %%zmm16\n\t"
@@ -267,7 +267,7 @@ const CodesKernel& codes_avx512() {
 #else
   static constexpr CodesKernel kernel = [] {
     CodesKernel made = codes_kernel_of<Avx512>("avx512", cpu_has_avx512_vnni);
-    made.burn = burn_sixteen;  // compilers spill what should stay in registers
+    made.run_multiply_adds = run_sixteen_multiply_adds;  // compilers spill what should stay in registers
     return made;
   }();
 #endif

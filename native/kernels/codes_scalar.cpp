@@ -6,7 +6,7 @@
 #include <limits>
 
 #include "kernels/codes.hpp"
-#include "kernels/interact.inl"
+#include "kernels/centroid_interaction.inl"
 
 namespace polyvec {
 namespace {
@@ -68,7 +68,7 @@ bool sum_up(const CodedJob& job, std::size_t begin, std::size_t end, void* scrat
 }
 
 bool score(const CodedJob& job, std::size_t begin, std::size_t end, void* scratch) { return sum_up(job, begin, end, scratch, false); }
-bool look(const CodedJob& job, std::size_t begin, std::size_t end, void* scratch) { return sum_up(job, begin, end, scratch, true); }
+bool approximate_scores(const CodedJob& job, std::size_t begin, std::size_t end, void* scratch) { return sum_up(job, begin, end, scratch, true); }
 
 std::size_t reaching(const void* packed, std::size_t q, std::size_t p, const std::int8_t* rows, std::size_t n,
                      const std::int32_t* least, Reached* found, const Table& table, void*) {
@@ -85,7 +85,7 @@ std::size_t reaching(const void* packed, std::size_t q, std::size_t p, const std
   return count;
 }
 
-double burn(std::size_t rounds) {
+double run_multiply_adds(std::size_t rounds) {
   volatile std::int8_t seed = 3;
   std::int32_t sums[16] = {};
   for (std::size_t i = 0; i < rounds * 1000; ++i) {
@@ -99,7 +99,7 @@ double burn(std::size_t rounds) {
 }  // namespace
 
 const CodesKernel& codes_scalar() {
-  static constexpr CodesKernel kernel{"scalar", [] { return true; }, packed_bytes, scratch_bytes, pack, score, look, reaching, interact, mark, burn};
+  static constexpr CodesKernel kernel{"scalar", [] { return true; }, packed_bytes, scratch_bytes, pack, score, approximate_scores, reaching, centroid_interaction, mark, run_multiply_adds};
   return kernel;
 }
 

@@ -17,7 +17,7 @@
 #include <limits>
 #include <type_traits>
 
-#include "kernels/interact.inl"
+#include "kernels/centroid_interaction.inl"
 
 namespace polyvec {
 namespace {
@@ -209,7 +209,7 @@ std::size_t marked_among(const Code* codes, std::size_t n, const std::uint8_t* m
 // Tokens are found in the documents' centroid numbers, asked for, and scored when kWaiting of them wait, so that what lies scattered
 // in memory has arrived by then. Blocks go across documents, of which kDocuments have a row each in `best`.
 template <class I, unsigned nbits>
-bool look_at_documents(const CodedJob& job, std::size_t begin, std::size_t end, void* scratch) {
+bool approximate_documents(const CodedJob& job, std::size_t begin, std::size_t end, void* scratch) {
   using Stored = typename I::Stored;
   char* memory = static_cast<char*>(scratch);
   Stored* const buffer = reinterpret_cast<Stored*>(memory);
@@ -281,12 +281,12 @@ bool look_at_documents(const CodedJob& job, std::size_t begin, std::size_t end, 
 }
 
 template <class I>
-bool simd_look(const CodedJob& job, std::size_t begin, std::size_t end, void* scratch) {
+bool simd_approximate_scores(const CodedJob& job, std::size_t begin, std::size_t end, void* scratch) {
   switch (job.nbits) {
-    case 1: return look_at_documents<I, 1>(job, begin, end, scratch);
-    case 2: return look_at_documents<I, 2>(job, begin, end, scratch);
-    case 4: return look_at_documents<I, 4>(job, begin, end, scratch);
-    default: return look_at_documents<I, 8>(job, begin, end, scratch);
+    case 1: return approximate_documents<I, 1>(job, begin, end, scratch);
+    case 2: return approximate_documents<I, 2>(job, begin, end, scratch);
+    case 4: return approximate_documents<I, 4>(job, begin, end, scratch);
+    default: return approximate_documents<I, 8>(job, begin, end, scratch);
   }
 }
 
@@ -362,7 +362,7 @@ std::size_t simd_reaching(const void* packed, std::size_t q, std::size_t p, cons
 
 // Twelve chains of products in registers of their own: more than any processor needs to hide their latency.
 template <class I>
-double simd_burn(std::size_t rounds) {
+double simd_run_multiply_adds(std::size_t rounds) {
   alignas(kLine) typename I::Packed query[I::lanes * I::group];
   alignas(kLine) typename I::Stored stored[I::group];
   alignas(kLine) const std::int32_t zeros[I::lanes] = {};
@@ -382,8 +382,8 @@ double simd_burn(std::size_t rounds) {
 
 template <class I>
 constexpr CodesKernel codes_kernel_of(const char* name, bool (*supported)()) {
-  return {name, supported, simd_packed_bytes<I>, simd_scratch_bytes<I>, simd_pack<I>, simd_score<I>, simd_look<I>, simd_reaching<I>, interact,
-          mark, simd_burn<I>};
+  return {name, supported, simd_packed_bytes<I>, simd_scratch_bytes<I>, simd_pack<I>, simd_score<I>, simd_approximate_scores<I>, simd_reaching<I>, centroid_interaction,
+          mark, simd_run_multiply_adds<I>};
 }
 
 }  // namespace

@@ -141,7 +141,7 @@ void score(const MaxsimJob& job, std::size_t begin, std::size_t end, float* scra
 }
 
 template <class I>
-double burn(std::size_t rounds) {
+double run_multiply_adds(std::size_t rounds) {
   constexpr std::size_t chains = I::rows * I::vectors;
   typename I::vec sums[chains];
   for (std::size_t c = 0; c < chains; ++c) sums[c] = I::set(1.0f + static_cast<float>(c));
@@ -161,7 +161,7 @@ double burn(std::size_t rounds) {
 
 template <class I>
 constexpr MaxsimKernel kernel_of(const char* name, bool (*supported)()) {
-  return {name, supported, packed_floats<I>, scratch_floats<I>, pack<I>, score<I>, burn<I>};
+  return {name, supported, packed_floats<I>, scratch_floats<I>, pack<I>, score<I>, run_multiply_adds<I>};
 }
 
 }  // namespace

@@ -68,32 +68,32 @@ void Nearest::write(std::int32_t* numbers, std::int32_t* dots) {
   }
 }
 
-std::vector<std::uint32_t> parents_of(const ProbeJob& job, const CodesKernel& kernel, void* memory) {
-  const auto size = [&](std::size_t parent) { return static_cast<std::size_t>(job.parent_offsets[parent + 1] - job.parent_offsets[parent]); };
-  std::size_t enough = std::min(job.parent_probe, job.n_parents), smallest = size(0);
-  for (std::size_t i = 1; i < job.n_parents; ++i) smallest = std::min(smallest, size(i));
-  while (enough < job.n_parents && enough * smallest < job.nprobe) ++enough;
+std::vector<std::uint32_t> coarse_centroids_to_probe(const ProbeJob& job, const CodesKernel& kernel, void* memory) {
+  const auto size = [&](std::size_t parent) { return static_cast<std::size_t>(job.coarse_offsets[parent + 1] - job.coarse_offsets[parent]); };
+  std::size_t enough = std::min(job.coarse_probe, job.n_coarse_centroids), smallest = size(0);
+  for (std::size_t i = 1; i < job.n_coarse_centroids; ++i) smallest = std::min(smallest, size(i));
+  while (enough < job.n_coarse_centroids && enough * smallest < job.nprobe) ++enough;
   Nearest nearest(job.q, enough);
-  std::vector<std::uint8_t> bytes(job.table.bytes ? job.n_parents * job.table.stride : 0);
-  const Table of_parents{job.table.worth, job.table.bytes ? bytes.data() : nullptr, job.table.stride};
-  nearest.see(kernel, job.query, job.p, job.parents, 0, job.n_parents, of_parents, memory);
+  std::vector<std::uint8_t> bytes(job.table.bytes ? job.n_coarse_centroids * job.table.stride : 0);
+  const Table coarse_dots{job.table.worth, job.table.bytes ? bytes.data() : nullptr, job.table.stride};
+  nearest.see(kernel, job.query, job.p, job.coarse_centroids, 0, job.n_coarse_centroids, coarse_dots, memory);
   std::vector<std::int32_t> numbers(job.q * enough), dots(numbers.size());
   nearest.write(numbers.data(), dots.data());
-  std::vector<std::size_t> place(job.n_parents, enough);  // the best that it has in some query row's order; `enough` where none looks into it
+  std::vector<std::size_t> place(job.n_coarse_centroids, enough);  // the best that it has in some query row's order; `enough` where none looks into it
   for (std::size_t row = 0; row < job.q; ++row) {
     std::size_t children = 0;
-    for (std::size_t i = 0; i < enough && (i < job.parent_probe || children < job.nprobe); ++i) {
+    for (std::size_t i = 0; i < enough && (i < job.coarse_probe || children < job.nprobe); ++i) {
       const auto parent = static_cast<std::size_t>(numbers[row * enough + i]);
       place[parent] = std::min(place[parent], i);
       children += size(parent);
     }
   }
   std::vector<std::uint32_t> chosen;
-  for (std::size_t i = 0; i < job.n_parents; ++i) {
+  for (std::size_t i = 0; i < job.n_coarse_centroids; ++i) {
     if (place[i] < enough) {
       chosen.push_back(static_cast<std::uint32_t>(i));
     } else if (job.table.bytes) {
-      for (std::int64_t child = job.parent_offsets[i]; child < job.parent_offsets[i + 1]; ++child) {
+      for (std::int64_t child = job.coarse_offsets[i]; child < job.coarse_offsets[i + 1]; ++child) {
         std::memcpy(job.table.bytes + static_cast<std::size_t>(child) * job.table.stride, bytes.data() + i * job.table.stride, job.table.stride);
       }
     }

@@ -1,4 +1,4 @@
-// The best centroids of every query row, through parents: cluster centres of the centroids themselves.
+// The best centroids of every query row, through parents: cluster centers of the centroids themselves.
 //
 // Cost: q * P * p multiply-adds for the parents, and q * p for each centroid of a parent that any query row looks into. Every
 // centroid's row is read once, for all query rows together, and each query row may take it.
@@ -15,11 +15,11 @@ namespace polyvec {
 struct ProbeJob {
   const void* query;  // packed by CodesKernel::pack
   std::size_t q, p;
-  const std::int8_t* parents;  // (P, p)
-  const std::int64_t* parent_offsets;  // (P + 1): centroids of each parent
-  std::size_t n_parents;
+  const std::int8_t* coarse_centroids;  // (P, p)
+  const std::int64_t* coarse_offsets;  // (P + 1): centroids of each parent
+  std::size_t n_coarse_centroids;
   const std::int8_t* centroids;  // (K, p)
-  std::size_t nprobe, parent_probe;
+  std::size_t nprobe, coarse_probe;
   Table table;  // of the centroids; those that are not looked at get the row of their parent
 };
 
@@ -45,8 +45,8 @@ class Nearest {
   std::vector<Reached> reached_;
 };
 
-// The parents that some query row looks into, nearest first: each row's parent_probe best (ties by number), and its next ones while
+// The parents that some query row looks into, nearest first: each row's coarse_probe best (ties by number), and its next ones while
 // those have fewer than nprobe centroids. Fills the table's rows of all other parents' centroids.
-std::vector<std::uint32_t> parents_of(const ProbeJob& job, const CodesKernel& kernel, void* memory);
+std::vector<std::uint32_t> coarse_centroids_to_probe(const ProbeJob& job, const CodesKernel& kernel, void* memory);
 
 }  // namespace polyvec

@@ -128,5 +128,5 @@ def _not_finite(query: npt.NDArray[Any], documents: Sequence[npt.NDArray[Any]], 
         if len(bad):
             return f"{name}: NaN or infinity in row {int(bad[0])}. Every value must be finite."
     return (
-        f"document {first}: its dot products with the query overflow float32. Normalise token vectors to unit length."
+        f"document {first}: its dot products with the query overflow float32. Normalize token vectors to unit length."
     )

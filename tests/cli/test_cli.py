@@ -75,7 +75,7 @@ def test_search_finds_and_reports_json(run: Any, indexed: Path) -> None:
     answer = run("search", indexed, "why does dough get bigger?", "--json", "--explain", "-k", 2).json
     assert answer["hits"][0]["id"] == "bread"
     hit = answer["hits"][0]
-    assert set(hit) == {"id", "score", "normalised_score", "rank", "text", "metadata", "explanation"}
+    assert set(hit) == {"id", "score", "normalized_score", "rank", "text", "metadata", "explanation"}
     assert hit["metadata"] == {"title": "Bread", "lang": "en"}
     assert sum(m["similarity"] for m in hit["explanation"]["matches"]) == pytest.approx(hit["score"], rel=5e-3)
 
@@ -83,13 +83,13 @@ def test_search_finds_and_reports_json(run: Any, indexed: Path) -> None:
 def test_scores_on_the_command_line(run: Any, indexed: Path) -> None:
     question = ("search", indexed, "yeast makes dough rise", "--json")
     every = run(*question).json["hits"]
-    assert all(0 <= hit["normalised_score"] <= 1 for hit in every)
-    least = every[0]["normalised_score"]
+    assert all(0 <= hit["normalized_score"] <= 1 for hit in every)
+    least = every[0]["normalized_score"]
     assert [hit["id"] for hit in run(*question, "--min-score", least).json["hits"]] == [every[0]["id"]]
     hybrid = run(*question, "--mode", "hybrid", "--fusion", "weight", "--weight", 0.3).json["hits"]
     assert hybrid[0]["id"] == "bread"
     assert hybrid[0]["ranks"] == {"late": 1, "keyword": 1}
-    assert 0.3 * hybrid[0]["normalised_score"] < hybrid[0]["score"] <= 0.3 * hybrid[0]["normalised_score"] + 0.7
+    assert 0.3 * hybrid[0]["normalized_score"] < hybrid[0]["score"] <= 0.3 * hybrid[0]["normalized_score"] + 0.7
     assert "late #1" in run("search", indexed, "yeast makes dough rise", "--mode", "hybrid").out
     assert "min_score" in run(*question, "--mode", "keyword", "--min-score", 0.5).one_line_error(2)
 

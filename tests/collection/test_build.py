@@ -67,7 +67,7 @@ def test_it_holds_what_the_last_run_was_given(
         assert index.verify() == []
         for name, (text, _) in wanted.items():
             (hit,) = index.search(text, subset=[name])
-            assert hit.normalised_score == pytest.approx(1, abs=1e-2)
+            assert hit.normalized_score == pytest.approx(1, abs=1e-2)
 
 
 DOCUMENTS = [Document(f"d{i}", f"text number{i}") for i in range(6)]

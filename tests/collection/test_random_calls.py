@@ -105,7 +105,7 @@ class Machine(RuleBasedStateMachine):
         name = data.draw(st.sampled_from(sorted(self.model)))
         (hit,) = self.index.search_vectors(vectors_of(self.model[name][0]), k=1, subset=[name])
         assert hit.id == name
-        assert hit.normalised_score == pytest.approx(1.0, abs=0.01)
+        assert hit.normalized_score == pytest.approx(1.0, abs=0.01)
         assert hit.metadata == self.model[name][1]
 
     def _compare(

@@ -101,7 +101,7 @@ def in_fork(work: Callable[[Callable[[Any], None]], None]) -> tuple[int, Callabl
     return child, heard
 
 
-def looked_at(path: Path, states: list[State]) -> tuple[int, str]:
+def checked(path: Path, states: list[State]) -> tuple[int, str]:
     """`all_problems`, in a process of its own."""
     _, heard = in_fork(lambda tell: tell(all_problems(path, states)))
     answers = heard()
@@ -159,7 +159,7 @@ def kill_at_random(folder: Path, kills: int, seed: int, report: Report) -> None:
         report.counts[f"random kill in {under_way.call if under_way else 'no call'}"] += 1
         states = [state] if under_way is None else [state, under_way.after(state)]
         remember(states[-1])
-        place, problem = looked_at(path, states)
+        place, problem = checked(path, states)
         if problem:
             report.problems.append(f"random kill, {under_way}: {problem}")
             return
@@ -243,7 +243,7 @@ def _killed(path: Path, state: State, step: Step, at: int, action: int) -> str:
 
     _, heard = in_fork(work)
     done = "done" in heard()
-    return looked_at(path, [step.after(state)] if done else [state, step.after(state)])[1]
+    return checked(path, [step.after(state)] if done else [state, step.after(state)])[1]
 
 
 def _failed(path: Path, state: State, step: Step, at: int, action: int, error: int, *, more: bool) -> str:
@@ -282,7 +282,7 @@ def _failed(path: Path, state: State, step: Step, at: int, action: int, error: i
     if "state" not in answers:
         return "it died of an error that is not one of ours, see above"
     known = answers["state"]
-    return looked_at(path, [state, step.after(state)] if known is None else [known])[1]
+    return checked(path, [state, step.after(state)] if known is None else [known])[1]
 
 
 def interrupt_often(folder: Path, interruptions: int, seed: int, report: Report) -> None:
@@ -303,7 +303,7 @@ def interrupt_often(folder: Path, interruptions: int, seed: int, report: Report)
         counts, last, problem = answers[0] if answers else (Counter(), state, "it died of an error, see above")
         report.interruptions += counts.total() if hasattr(counts, "total") else sum(counts.values())
         report.counts.update(counts)
-        if problem := problem or looked_at(path, [last])[1]:
+        if problem := problem or checked(path, [last])[1]:
             report.problems.append(f"interrupted, seed {seed + start}: {problem}")
         shutil.rmtree(path)
 

@@ -70,7 +70,7 @@ def token(name: str, version: int) -> str:
 
 
 def remember(state: State) -> None:
-    """Do once, before the forks that need it, what costs time: encode documents, compile the tokeniser."""
+    """Do once, before the forks that need it, what costs time: encode documents, compile the tokenizer."""
     tokenize("")
     list(ENCODER.encode_documents(fields(name, version)["text"] for name, version in state.items()))
 

@@ -54,8 +54,8 @@ def linear(x: np.ndarray, weights: Weights, name: str) -> np.ndarray:
 
 
 def layer_norm(x: np.ndarray, weights: Weights, name: str) -> np.ndarray:
-    centred = x - x.mean(axis=-1, keepdims=True)
-    scaled = centred / np.sqrt((centred**2).mean(axis=-1, keepdims=True) + 1e-5)
+    centered = x - x.mean(axis=-1, keepdims=True)
+    scaled = centered / np.sqrt((centered**2).mean(axis=-1, keepdims=True) + 1e-5)
     return scaled * weights[f"{name}.weight"] + weights[f"{name}.bias"]
 
 

@@ -15,7 +15,7 @@ from polyvec.errors import InputError
 from polyvec.evaluation.baselines import bm25_run
 from polyvec.evaluation.dataset import Dataset, load_dataset
 from polyvec.evaluation.evaluation import evaluate
-from polyvec.evaluation.job import Job, rival
+from polyvec.evaluation.job import Job, comparison_run
 from polyvec.evaluation.measures import compute_measures
 from polyvec.evaluation.significance import compare
 from polyvec.index.engine.options import SearchOptions
@@ -208,8 +208,8 @@ def test_documents_are_streamed_anew(folder: Path) -> None:
 
 def test_other_systems_in_the_same_table(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     job = Job(dataset=str(folder), measures=("RR@10",))
-    assert rival(job, "keyword").options.mode == "keyword"
-    assert (rival(job, "late:x").model, rival(job, "dense:x").baseline) == ("x", "dense:x")
+    assert comparison_run(job, "keyword").options.mode == "keyword"
+    assert (comparison_run(job, "late:x").model, comparison_run(job, "dense:x").baseline) == ("x", "dense:x")
     path = tmp_path / "i.polyvec"
     with Index.create(path, encoder=WordEncoder()) as index:
         index.add(load_dataset(folder).documents())

@@ -45,8 +45,8 @@ def coded(seed: int, q: int, doclens: list[int], nbits: int, blocks: int, k: int
 @settings(max_examples=60)
 def test_refine_is_its_definition(kernel, seed, q, doclens, nbits, blocks, wide, threads):
     job = coded(seed, q, doclens, nbits, blocks, code_dtype=np.uint32 if wide else np.uint16)
-    expected = definitions.refine_definition(**job)
-    found = kernels.refine(**job, threads=threads, kernel=kernel)
+    expected = definitions.full_scores_definition(**job)
+    found = kernels.full_scores(**job, threads=threads, kernel=kernel)
     assert found.tobytes() == expected.tobytes()
 
 
@@ -73,8 +73,8 @@ def looking(job, seed: int):
 @settings(max_examples=60)
 def test_look_is_its_definition(kernel, seed, q, doclens, nbits, blocks, wide, threads):
     job = looking(coded(seed, q, doclens, nbits, blocks, code_dtype=np.uint32 if wide else np.uint16), seed)
-    expected = definitions.look_definition(**job)
-    found = kernels.look(**job, threads=threads, kernel=kernel)
+    expected = definitions.approximate_scores_definition(**job)
+    found = kernels.approximate_scores(**job, threads=threads, kernel=kernel)
     assert found.tobytes() == expected.tobytes()
 
 
@@ -83,7 +83,7 @@ def test_look_refuses_other_shapes(name):
     job = looking(coded(0, 2, [3, 2], 4, 1), 0)
     job[name] = job[name][1:]
     with pytest.raises(ValueError, match=f"{name} must have one entry"):
-        kernels.look(**job)
+        kernels.approximate_scores(**job)
 
 
 @given(SEEDS, st.integers(0, 20), st.integers(1, 140), st.booleans())
@@ -112,7 +112,7 @@ def test_packing_can_be_undone(seed, n, nbits):
 def test_a_token_of_zeros_scores_zero_and_an_empty_document_too():
     job = coded(0, 3, [2, 0], 8, 1)
     job["packed"][:] = 0
-    assert kernels.refine(**job).tolist() == [0, 0]
+    assert kernels.full_scores(**job).tolist() == [0, 0]
 
 
 @pytest.mark.parametrize(
@@ -138,9 +138,9 @@ def test_refine_refuses_what_points_nowhere(name, value, kernel):
     job["which"] = np.array([0, 1])
     job[name] = value
     with pytest.raises(ValueError, match=r"range|must|differ"):
-        kernels.refine(**job, kernel=kernel)
+        kernels.full_scores(**job, kernel=kernel)
     with pytest.raises(ValueError, match=r"range|must|differ"):
-        kernels.look(**looking(job, 1) | {"least": np.zeros(2, np.float32)}, kernel=kernel)
+        kernels.approximate_scores(**looking(job, 1) | {"least": np.zeros(2, np.float32)}, kernel=kernel)
 
 
 @pytest.mark.parametrize("kernel", kernels.codes_kernels())
@@ -154,13 +154,13 @@ def test_probe_is_its_definition(kernel, seed, q, sizes, blocks, data):
     def rows(n: int) -> kernels.Int8:
         return rng.integers(-spread, spread + 1, (n, 32 * blocks)).astype(np.int8)
 
-    query, parents, centroids = rows(q), rows(len(sizes)), rows(sum(sizes))
+    query, coarse_centroids, centroids = rows(q), rows(len(sizes)), rows(sum(sizes))
     nprobe = data.draw(st.integers(1, sum(sizes)))
-    parent_probe = data.draw(st.integers(1, len(sizes) + 2))
+    coarse_probe = data.draw(st.integers(1, len(sizes) + 2))
     worth = rng.integers(0, data.draw(st.sampled_from([600, 1 << 31])), q).astype(np.int32)  # the second overflows
     width = kernels.table_width(q) + 32 * data.draw(st.integers(0, 1))
     table = rng.integers(0, 256, (sum(sizes), width)).astype(np.uint8)
-    job = (query, parents, offsets, centroids, nprobe, parent_probe)
+    job = (query, coarse_centroids, offsets, centroids, nprobe, coarse_probe)
     expected = definitions.probe_definition(*job)
     for filled in ({}, {"worth": worth, "table": table}):
         found = kernels.probe(*job, **filled, threads=2, kernel=kernel)
@@ -201,7 +201,10 @@ def test_gather_is_its_definition(seed, q, documents, centroids, filtered, limit
     allowed = rng.integers(0, 2, documents).astype(np.uint8) if filtered else None
     arguments = (numbers, gains.astype(np.uint16), stream, starts, documents, allowed, limit)
     for _ in range(2):  # nothing is left behind
-        expected, found = definitions.gather_definition(*arguments), kernels.gather(*arguments)
+        expected, found = (
+            definitions.generate_candidates_definition(*arguments),
+            kernels.generate_candidates(*arguments),
+        )
         assert np.array_equal(found[0], expected[0])
         assert np.array_equal(found[1], expected[1])
 
@@ -223,19 +226,21 @@ def test_gather_of_many_documents_is_its_definition(seed, documents, limit, filt
     gains = -np.sort(-rng.integers(0, int(rng.choice([3, 13_000])), (5, 4)), axis=1)
     allowed = rng.integers(0, 2, documents).astype(np.uint8) if filtered else None
     arguments = (numbers, gains.astype(np.uint16), stream, starts, documents, allowed, limit)
-    expected, found = definitions.gather_definition(*arguments), kernels.gather(*arguments)
+    expected, found = definitions.generate_candidates_definition(*arguments), kernels.generate_candidates(*arguments)
     assert np.array_equal(found[0], expected[0])
     assert np.array_equal(found[1], expected[1])
     with pytest.raises(ValueError, match=r"damaged|range"):
-        kernels.gather(*arguments[:4], documents - 1, None, limit)
-    again = kernels.gather(*arguments)  # what failed left nothing behind
+        kernels.generate_candidates(*arguments[:4], documents - 1, None, limit)
+    again = kernels.generate_candidates(*arguments)  # what failed left nothing behind
     assert np.array_equal(again[0], expected[0])
 
 
 def test_gather_refuses_gains_that_overflow():
     gains = np.full((2, 1), 40_000, np.uint16)
     with pytest.raises(ValueError, match="at most"):
-        kernels.gather(np.zeros((2, 1), np.int32), gains, np.ones(1, np.uint8), np.array([0, 1]), 5, None, 3)
+        kernels.generate_candidates(
+            np.zeros((2, 1), np.int32), gains, np.ones(1, np.uint8), np.array([0, 1]), 5, None, 3
+        )
 
 
 def interacting(seed: int, doclens: list[int], columns: int, code_dtype: type = np.uint16):
@@ -254,7 +259,8 @@ def interacting(seed: int, doclens: list[int], columns: int, code_dtype: type = 
 def test_interact_is_its_definition(kernel, seed, doclens, columns, wide, threads):
     job = interacting(seed, doclens, columns, np.uint32 if wide else np.uint16)
     assert np.array_equal(
-        kernels.interact(**job, threads=threads, kernel=kernel), definitions.interact_definition(**job)
+        kernels.centroid_interaction(**job, threads=threads, kernel=kernel),
+        definitions.centroid_interaction_definition(**job),
     )
 
 
@@ -274,7 +280,7 @@ def test_interact_refuses_what_points_nowhere(name, value):
     job = interacting(0, [3, 2], 1) | {"which": np.array([0, 1])}
     for kernel in kernels.codes_kernels():
         with pytest.raises(ValueError, match=r"range|must"):
-            kernels.interact(**job | {name: value}, kernel=kernel)
+            kernels.centroid_interaction(**job | {name: value}, kernel=kernel)
 
 
 @pytest.mark.parametrize("kernel", kernels.codes_kernels())
@@ -320,9 +326,9 @@ def test_damaged_postings_are_noticed(stream, starts, number):
     gains = np.ones((1, 1), np.uint16)
     stream, starts = np.array(stream, np.uint8), np.array(starts)
     with pytest.raises(ValueError, match="out of range"):
-        kernels.gather(np.array([[number]], np.int32), gains, stream, starts, 5, None, 3)
+        kernels.generate_candidates(np.array([[number]], np.int32), gains, stream, starts, 5, None, 3)
     good = (np.array([[0]], np.int32), gains, np.array([1], np.uint8), np.array([0, 1]), 5, None, 3)
-    assert kernels.gather(*good)[0].tolist() == [1]  # nothing is left behind
+    assert kernels.generate_candidates(*good)[0].tolist() == [1]  # nothing is left behind
 
 
 @pytest.mark.parametrize("kernel", kernels.assign_kernels())
@@ -355,33 +361,33 @@ def test_every_assign_kernel_finds_the_same():
         assert np.array_equal(one, found[0])
 
 
-def quantising(seed: int, n: int, blocks: int):
-    """Arguments of quantise: residuals of several lengths, some of them none."""
+def quantizing(seed: int, n: int, blocks: int):
+    """Arguments of quantize: residuals of several lengths, some of them none."""
     rng = np.random.default_rng(seed)
     residuals = (rng.standard_normal((n, 32 * blocks)) * rng.choice([0, 0.01, 1, 9], (n, 1))).astype(np.float32)
-    points = rng.standard_normal(16).astype(np.float32)
-    return residuals, np.geomspace(0.01, 10, 256).astype(np.float32), points
+    codebook = rng.standard_normal(16).astype(np.float32)
+    return residuals, np.geomspace(0.01, 10, 256).astype(np.float32), codebook
 
 
-@pytest.mark.parametrize("kernel", kernels.quantise_kernels())
+@pytest.mark.parametrize("kernel", kernels.quantize_kernels())
 @given(SEEDS, st.integers(0, 40), st.sampled_from([1, 2, 4]), BLOCKS)
 @settings(max_examples=60)
-def test_quantise_is_its_definition(kernel, seed, n, nbits, blocks):
-    given_ = quantising(seed, n, blocks)
-    codes, scales = definitions.quantise_definition(*given_, nbits)
-    found_scales, packed = kernels.quantise(*given_, nbits, threads=2, kernel=kernel)
+def test_quantize_is_its_definition(kernel, seed, n, nbits, blocks):
+    given_ = quantizing(seed, n, blocks)
+    codes, scales = definitions.quantize_definition(*given_, nbits)
+    found_scales, packed = kernels.quantize(*given_, nbits, threads=2, kernel=kernel)
     assert np.array_equal(found_scales, scales)
     assert np.array_equal(packed, kernels.pack_codes(codes, nbits))
 
 
 @pytest.mark.parametrize("nbits", [1, 2])
 def test_no_other_codes_of_a_block_are_nearer(nbits):
-    residuals, steps, points = quantising(3, 8, 1)
-    scales, packed = kernels.quantise(residuals, steps, points, nbits)
+    residuals, steps, codebook = quantizing(3, 8, 1)
+    scales, packed = kernels.quantize(residuals, steps, codebook, nbits)
     rng = np.random.default_rng(4)
 
     def lost(codes):
-        values = steps[scales][:, None] * points[kernels.unpack_windows(kernels.pack_codes(codes, nbits), nbits)]
+        values = steps[scales][:, None] * codebook[kernels.unpack_windows(kernels.pack_codes(codes, nbits), nbits)]
         return ((residuals - values).astype(np.float64) ** 2).sum(axis=1)
 
     best = kernels.unpack_codes(packed, nbits)
@@ -410,12 +416,17 @@ def narrowed(seed: int, q: int, documents: list[int], nbits: int, blocks: int, w
     n_centroids, p, spread = int(sizes.sum()), 32 * blocks, int(rng.choice([1, 127]))  # small values make ties
     rows = {
         name: rng.integers(-spread, spread + 1, (n, p)).astype(np.int8)
-        for name, n in {"centroids": n_centroids, "directions": n_centroids, "parents": len(sizes), "query": q}.items()
+        for name, n in {
+            "centroids": n_centroids,
+            "directions": n_centroids,
+            "coarse_centroids": len(sizes),
+            "query": q,
+        }.items()
     }
     query = rows.pop("query")
     codec = {
         **rows, "levels": rng.integers(-spread, spread + 1, (256, 16)).astype(np.int8), "step": 1 / 127, "nbits": nbits,
-        "parent_offsets": np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64), "dim": p - int(rng.integers(0, 8)),
+        "coarse_offsets": np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64), "dim": p - int(rng.integers(0, 8)),
     }  # fmt: skip
     segments, masks = [], []
     for count in documents:
@@ -429,15 +440,15 @@ def narrowed(seed: int, q: int, documents: list[int], nbits: int, blocks: int, w
         named = {name: job[name] for name in ("codes", "scales", "packed", "offsets")}
         segments.append({**named, "stream": stream, "starts": starts})
         masks.append(rng.integers(0, 2, len(part)).astype(np.uint8) if rng.random() < 0.5 else None)
-    k, scored, looked, gathered = np.cumsum(rng.integers(1, 4 if few else 40, 4)).tolist()
+    k, scored, approximately_scored, generated = np.cumsum(rng.integers(1, 4 if few else 40, 4)).tolist()
     within = [float(rng.choice([np.inf, 0.3, 3.0])) for _ in range(3)]
-    told = {
-        "k": k, "nprobe": int(rng.integers(1, n_centroids + 1)), "parent_probe": int(rng.integers(1, len(sizes) + 2)),
+    steps = {
+        "k": k, "nprobe": int(rng.integers(1, n_centroids + 1)), "coarse_probe": int(rng.integers(1, len(sizes) + 2)),
         "missing": 0.95, "near": float(rng.choice([0.9, 1.0])), "least": 0.85, "doubling": float(rng.choice([0.0, 0.01])),
-        "gathered": gathered, "looked": looked, "scored": scored,
-        "gathered_within": within[0], "ordered_within": within[1], "looked_within": within[2],
+        "generated": generated, "approximately_scored": approximately_scored, "scored": scored,
+        "generated_within": within[0], "ordered_within": within[1], "approximately_scored_within": within[2],
     }  # fmt: skip
-    return codec, segments, masks, query, rng.random(q).astype(np.float32), told
+    return codec, segments, masks, query, rng.random(q).astype(np.float32), steps
 
 
 @pytest.mark.parametrize("kernel", kernels.codes_kernels())
@@ -453,13 +464,13 @@ def narrowed(seed: int, q: int, documents: list[int], nbits: int, blocks: int, w
 )
 @settings(max_examples=60)
 def test_finding_candidates_is_its_definition(kernel, seed, q, documents, nbits, blocks, wide, few, threads):
-    codec, segments, masks, query, scales, told = narrowed(seed, q, documents, nbits, blocks, wide, few)
+    codec, segments, masks, query, scales, steps = narrowed(seed, q, documents, nbits, blocks, wide, few)
     expected = definitions.find_candidates_definition(
-        **codec, segments=segments, masks=masks, query=query, query_scales=scales, **told
+        **codec, segments=segments, masks=masks, query=query, query_scales=scales, **steps
     )
-    opened = kernels.searched_codec(**codec)
+    opened = kernels.native_codec(**codec)
     found = kernels.find_candidates(
-        opened, [kernels.searched_segment(**one) for one in segments], masks, query, scales, **told, threads=threads,
+        opened, [kernels.native_segment(**one) for one in segments], masks, query, scales, **steps, threads=threads,
         kernel=kernel,
     )  # fmt: skip
     assert [part.tolist() for part in found] == [part.tolist() for part in expected]
@@ -469,37 +480,37 @@ def test_finding_candidates_is_its_definition(kernel, seed, q, documents, nbits,
     ("part", "change", "message"),
     [
         ("codec", {"dim": 33}, "multiple of 32"),
-        ("codec", {"parent_offsets": np.array([0, 1])}, "parent_offsets|offsets"),
+        ("codec", {"coarse_offsets": np.array([0, 1])}, "coarse_offsets|offsets"),
         ("codec", {"step": 0.0}, "step"),
         ("segment", {"starts": np.array([0, 0])}, "starts"),
         ("segment", {"scales": np.zeros(1, np.uint8)}, "one entry a token"),
         ("mask", {}, "mask"),
-        ("told", {"nprobe": 1000}, "nprobe"),
-        ("told", {"looked": 1, "scored": 2}, "looked"),
+        ("steps", {"nprobe": 1000}, "nprobe"),
+        ("steps", {"approximately_scored": 1, "scored": 2}, "approximately_scored"),
         ("query", {}, "dim"),
     ],
 )
 def test_finding_candidates_refuses_what_does_not_fit(part, change, message):
-    codec, segments, masks, query, scales, told = narrowed(3, 4, [3], 4, 1, False, True)
+    codec, segments, masks, query, scales, steps = narrowed(3, 4, [3], 4, 1, False, True)
     if part == "mask":
         masks = [np.ones(2, np.uint8)]
     if part == "query":
         query = np.ones((4, 64), np.int8)
     with pytest.raises(ValueError, match=message):
         kernels.find_candidates(
-            kernels.searched_codec(**(codec | change if part == "codec" else codec)),
-            [kernels.searched_segment(**(segments[0] | change if part == "segment" else segments[0]))],
-            masks, query, scales, **(told | change if part == "told" else told),
+            kernels.native_codec(**(codec | change if part == "codec" else codec)),
+            [kernels.native_segment(**(segments[0] | change if part == "segment" else segments[0]))],
+            masks, query, scales, **(steps | change if part == "steps" else steps),
         )  # fmt: skip
 
 
 def test_a_damaged_segment_is_named():
-    codec, segments, _, query, scales, told = narrowed(3, 4, [3, 5], 4, 1, False, True)
+    codec, segments, _, query, scales, steps = narrowed(3, 4, [3, 5], 4, 1, False, True)
     segments[1]["codes"][:] = 60_000
     with pytest.raises(kernels.DamagedSegmentError, match="out of range") as caught:
         kernels.find_candidates(
-            kernels.searched_codec(**codec), [kernels.searched_segment(**one) for one in segments], [None, None], query,
-            scales, **told | {"nprobe": len(codec["centroids"])},
+            kernels.native_codec(**codec), [kernels.native_segment(**one) for one in segments], [None, None], query,
+            scales, **steps | {"nprobe": len(codec["centroids"])},
         )  # fmt: skip
     assert caught.value.segment == 1
 

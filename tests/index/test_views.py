@@ -81,14 +81,14 @@ def test_threads_search_one_index_while_it_changes(path: Path) -> None:
         index.delete(["a"])
         index.add_vectors(names, [unit(i) for i in range(5)], metadata=[{"age": 0}] * 5)
 
-        def look() -> None:
+        def approximate_scores() -> None:
             while not done.is_set():
                 hits = index.search_vectors(unit(0), k=10, threads=1)
                 ages = {hit.metadata["age"] for hit in hits}
                 if len(hits) != 5 or len(ages) != 1:
                     errors.append(f"{[hit.id for hit in hits]} of ages {ages}")
 
-        threads = [threading.Thread(target=look) for _ in range(4)]
+        threads = [threading.Thread(target=approximate_scores) for _ in range(4)]
         for thread in threads:
             thread.start()
         for age in range(1, 25):

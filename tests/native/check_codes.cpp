@@ -13,9 +13,9 @@
 #include "candidates.hpp"
 #include "kernels/assign.hpp"
 #include "kernels/codes.hpp"
-#include "kernels/gather.hpp"
+#include "kernels/candidate_generation.hpp"
 #include "kernels/probe.hpp"
-#include "kernels/quantise.hpp"
+#include "kernels/quantize.hpp"
 #include "memory.hpp"
 
 using namespace polyvec;
@@ -75,7 +75,7 @@ struct Case {
     const CodedJob job{packed_query, query_scales.data(), q, p, centroid_rows.data(), centroids, levels.data(), codes.data(), 2,
                        scales.data(), packed.data(), offsets.data(), tokens, documents, which.data(), nbits, found.data(), marked.data(),
                        least.data()};
-    const auto run = looking ? kernel.look : kernel.score;
+    const auto run = looking ? kernel.approximate_scores : kernel.score;
     const bool sound = run(job, 0, which.size() / 2, scratch) && run(job, which.size() / 2, which.size(), scratch);
     std::free(packed_query);
     std::free(scratch);
@@ -99,7 +99,7 @@ struct Case {
     const Table table{worth.data(), rows.data(), stride};
     const ProbeJob job{packed_query, q, p, centroid_rows.data(), parts.data(), centroids, centroid_rows.data(), nprobe, 1, table};
     Nearest first(q, nprobe), second(q, nprobe);
-    for (const std::uint32_t parent : parents_of(job, kernel, scratch)) {
+    for (const std::uint32_t parent : coarse_centroids_to_probe(job, kernel, scratch)) {
       (parent % 2 ? first : second).see(kernel, packed_query, p, centroid_rows.data() + parent * p, parent, 1, table, scratch);
     }
     first.see_all_of(second);
@@ -120,14 +120,14 @@ int check_codes(int number, const std::vector<const CodesKernel*>& kernels) {
   Case one;
   std::vector<float> expected, found;
   if (!one.scores(codes_scalar(), expected)) return differs("soundness", "scalar", number);
-  std::vector<float> looked;
-  if (!one.scores(codes_scalar(), looked, true)) return differs("soundness", "scalar", number);
+  std::vector<float> approximately_scored;
+  if (!one.scores(codes_scalar(), approximately_scored, true)) return differs("soundness", "scalar", number);
   const std::vector<std::int32_t> places = one.probed(codes_scalar());
   for (const CodesKernel* kernel : kernels) {
     if (!one.scores(*kernel, found) || found != expected) {
       return differs("refine", kernel->name, number);
     }
-    if (!one.scores(*kernel, found, true) || found != looked) return differs("look", kernel->name, number);
+    if (!one.scores(*kernel, found, true) || found != approximately_scored) return differs("look", kernel->name, number);
     if (one.probed(*kernel) != places) return differs("probe", kernel->name, number);
   }
   if (one.tokens && !one.which.empty()) {  // now with one number that points nowhere, unless by chance nobody reads it
@@ -175,7 +175,7 @@ int check_assign(int number, const std::vector<const AssignKernel*>& kernels) {
   return 0;
 }
 
-int check_gather(int number) {
+int check_candidate_generation(int number) {
   const std::size_t q = 1 + below(5), nprobe = 1 + below(4), centroids = nprobe + below(4), documents = 1 + below(300);
   std::vector<std::uint8_t> stream = bytes<std::uint8_t>(below(400), 0, number % 2 ? 255 : 2);
   std::vector<std::int64_t> starts{0};
@@ -187,12 +187,12 @@ int check_gather(int number) {
   std::vector<std::int32_t> numbers = bytes<std::int32_t>(q * nprobe, 0, static_cast<int>(centroids) - (number % 5 != 0));
   const std::vector<std::uint16_t> gains = bytes<std::uint16_t>(q * nprobe, 0, 65535 / 5);
   const std::vector<std::uint8_t> allowed = bytes<std::uint8_t>(documents, 0, 1);
-  const GatherJob job{numbers.data(), gains.data(), q, nprobe, stream.data(), stream.size(), starts.data(), centroids,
+  const CandidateGenerationJob job{numbers.data(), gains.data(), q, nprobe, stream.data(), stream.size(), starts.data(), centroids,
                       documents, number % 2 ? allowed.data() : nullptr, 1 + below(20)};
   std::vector<Candidate> best, again;
   std::size_t found = 0, once_more = 0;
-  const bool sound = gather(job, best, found);
-  if (gather(job, again, once_more) != sound || (sound && (once_more != found || found > job.limit))) {
+  const bool sound = generate_candidates(job, best, found);
+  if (generate_candidates(job, again, once_more) != sound || (sound && (once_more != found || found > job.limit))) {
     return differs("gather", "a second call", number);
   }
   for (std::size_t i = 0; sound && i < found; ++i) {
@@ -202,7 +202,7 @@ int check_gather(int number) {
 }
 
 // With the numbers of a Case, some of which point nowhere; parts must give what all at once gives, and every kernel what scalar gives.
-int check_interact(int number, const std::vector<const CodesKernel*>& kernels) {
+int check_centroid_interaction(int number, const std::vector<const CodesKernel*>& kernels) {
   Case one;
   const std::size_t stride = kTableLanes * (1 + below(3));
   const std::vector<std::uint8_t> table = bytes<std::uint8_t>(one.centroids * stride, 0, 255);
@@ -212,9 +212,9 @@ int check_interact(int number, const std::vector<const CodesKernel*>& kernels) {
   if (kind == 1) one.offsets[below(one.offsets.size())] = static_cast<std::int64_t>(generator()) - 2147483648LL;
   if (kind == 2 && !one.which.empty()) one.which[below(one.which.size())] = static_cast<std::int64_t>(generator()) - 2147483648LL;
   std::vector<std::int32_t> sums(one.which.size()), again(sums);
-  InteractJob job{table.data(), one.centroids, stride, one.codes.data(), 2, one.offsets.data(), one.tokens, one.documents, one.which.data(),
+  CentroidInteractionJob job{table.data(), one.centroids, stride, one.codes.data(), 2, one.offsets.data(), one.tokens, one.documents, one.which.data(),
                   sums.data()};
-  const bool sound = codes_scalar().interact(job, 0, one.which.size());
+  const bool sound = codes_scalar().centroid_interaction(job, 0, one.which.size());
   if (kind > 2 && !sound) return differs("interact", "soundness", number);
   std::vector<const CodesKernel*> all = kernels;
   all.push_back(&codes_scalar());
@@ -222,7 +222,7 @@ int check_interact(int number, const std::vector<const CodesKernel*>& kernels) {
   for (const CodesKernel* kernel : all) {
     std::fill(again.begin(), again.end(), -1);
     const std::size_t half = one.which.size() / 2;
-    const bool halves = kernel->interact(job, 0, half), rest = kernel->interact(job, half, one.which.size());
+    const bool halves = kernel->centroid_interaction(job, 0, half), rest = kernel->centroid_interaction(job, half, one.which.size());
     if ((halves && rest) != sound || (sound && again != sums)) return differs("interact", kernel->name, number);
     std::vector<std::uint8_t> marked(one.centroids);
     kernel->mark(table.data(), least.data(), one.centroids, stride, marked.data());
@@ -259,36 +259,36 @@ int check_candidates(int number, const std::vector<const CodesKernel*>& kernels)
                                         one.documents, stream.data(), stream.size(), starts.data(), nullptr});
   segments[1].allowed = allowed.data();
   const QueryView query{one.query.data(), one.query_scales.data(), one.q};
-  const std::size_t k = 1 + below(3), scored = k + below(3), looked = scored + below(4), gathered = looked + below(4);
+  const std::size_t k = 1 + below(3), scored = k + below(3), approximately_scored = scored + below(4), generated = approximately_scored + below(4);
   const double within = number % 2 ? 0.3 : std::numeric_limits<double>::infinity();
-  const Narrowing narrowing{k, 1 + below(one.centroids), 1 + below(3), 0.95, 0.97, 0.85, 0.005, gathered, looked, scored, within, within, within};
+  const Narrowing narrowing{k, 1 + below(one.centroids), 1 + below(3), 0.95, 0.97, 0.85, 0.005, generated, approximately_scored, scored, within, within, within};
   std::vector<std::vector<std::int64_t>> expected, found;
   const std::size_t damaged = find_candidates(codes_scalar(), codec, query, narrowing, segments, 1, expected);
-  if (kind > 3 && damaged != kSound) return differs("candidates", "soundness", number);
+  if (kind > 3 && damaged != kNoDamage) return differs("candidates", "soundness", number);
   for (const CodesKernel* kernel : kernels) {
-    if (find_candidates(*kernel, codec, query, narrowing, segments, 2, found) != damaged || (damaged == kSound && found != expected)) {
+    if (find_candidates(*kernel, codec, query, narrowing, segments, 2, found) != damaged || (damaged == kNoDamage && found != expected)) {
       return differs("candidates", kernel->name, number);
     }
   }
   return 0;
 }
 
-int check_quantise(int number, const std::vector<const QuantiseKernel*>& kernels) {
+int check_quantize(int number, const std::vector<const QuantizeKernel*>& kernels) {
   const std::size_t n = 1 + below(40), p = 32 * (1 + below(4));
   const unsigned nbits = 1u << below(3);
-  std::vector<float> residuals(n * p), steps(256), points(16);
+  std::vector<float> residuals(n * p), steps(256), codebook(16);
   for (float& value : residuals) value = static_cast<float>(generator()) / 2147483648.0f - 1.0f;
   for (std::size_t i = 0; i < 256; ++i) steps[i] = 0.01f * static_cast<float>(i + 1);
-  for (float& point : points) point = static_cast<float>(generator()) / 1073741824.0f - 2.0f;
+  for (float& point : codebook) point = static_cast<float>(generator()) / 1073741824.0f - 2.0f;
   std::vector<std::uint8_t> scales(n), packed(n * p * nbits / 8), again(packed.size());
-  Memory scratch(quantise_scratch_bytes(p));
-  QuantiseJob job{residuals.data(), p, steps.data(), points.data(), nbits, scales.data(), packed.data()};
-  quantise_scalar().quantise(job, 0, n, scratch.begin());
+  Memory scratch(quantize_scratch_bytes(p));
+  QuantizeJob job{residuals.data(), p, steps.data(), codebook.data(), nbits, scales.data(), packed.data()};
+  quantize_scalar().quantize(job, 0, n, scratch.begin());
   job.packed = again.data();
-  for (const QuantiseKernel* kernel : kernels) {
-    kernel->quantise(job, 0, n / 2, scratch.begin());
-    kernel->quantise(job, n / 2, n, scratch.begin());
-    if (again != packed) return differs("quantise", kernel->name, number);
+  for (const QuantizeKernel* kernel : kernels) {
+    kernel->quantize(job, 0, n / 2, scratch.begin());
+    kernel->quantize(job, n / 2, n, scratch.begin());
+    if (again != packed) return differs("quantize", kernel->name, number);
   }
   return 0;
 }
@@ -299,9 +299,9 @@ int main(int argc, char** argv) {
   const int cases = argc > 1 ? std::atoi(argv[1]) : 200;
   std::vector<const CodesKernel*> kernels;
   std::vector<const AssignKernel*> assigners;
-  std::vector<const QuantiseKernel*> quantisers{&quantise_scalar()};
+  std::vector<const QuantizeKernel*> quantizers{&quantize_scalar()};
 #if defined(POLYVEC_X86)
-  if (cpu_has_avx2()) kernels.push_back(&codes_avx2()), assigners.push_back(&assign_avx2()), quantisers.push_back(&quantise_avx2());
+  if (cpu_has_avx2()) kernels.push_back(&codes_avx2()), assigners.push_back(&assign_avx2()), quantizers.push_back(&quantize_avx2());
 #endif
 #if defined(POLYVEC_X86) && defined(POLYVEC_SIMDE)
   kernels.push_back(&codes_avx512()), assigners.push_back(&assign_avx512());
@@ -310,7 +310,7 @@ int main(int argc, char** argv) {
   kernels.push_back(&codes_neon()), assigners.push_back(&assign_neon());
 #endif
   for (int i = 0; i < cases; ++i) {
-    if (check_codes(i, kernels) || check_assign(i, assigners) || check_gather(i) || check_interact(i, kernels) || check_candidates(i, kernels) || check_quantise(i, quantisers)) return 1;
+    if (check_codes(i, kernels) || check_assign(i, assigners) || check_candidate_generation(i) || check_centroid_interaction(i, kernels) || check_candidates(i, kernels) || check_quantize(i, quantizers)) return 1;
   }
   std::printf("%d cases, scalar", cases);
   for (const CodesKernel* kernel : kernels) std::printf(" = %s", kernel->name);

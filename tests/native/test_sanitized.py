@@ -58,7 +58,7 @@ MORE = {"neon": ["dotprod"]}  # instruction sets that come with another
 FAMILIES = {
     "maxsim": (["maxsim"], []),
     "codes": (
-        ["codes", "assign", "quantise"],
+        ["codes", "assign", "quantize"],
         ["kernels/probe", "kernels/gather", "candidates", "parallel"],
     ),
     "encoder": (["encoder"], ["forward", "parallel"]),

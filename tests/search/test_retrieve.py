@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from polyvec import Index, SearchOptions, rerank
 from polyvec.errors import InputError
-from polyvec.search.retrieve import highest_score, normalised_score
+from polyvec.search.retrieve import highest_score, normalized_score
 from tests.conftest import WordEncoder
 
 TEXTS = {
@@ -34,22 +34,22 @@ def index(tmp_path: Path, encoder: WordEncoder) -> Index:
 def test_a_perfect_match_is_one_whatever_the_length_of_the_query(index: Index) -> None:
     for query in ("red", "red green", "red green blue"):
         best = index.search(query, k=1)[0]
-        assert best.normalised_score == pytest.approx(1.0, abs=2e-3)
+        assert best.normalized_score == pytest.approx(1.0, abs=2e-3)
         assert best.score == pytest.approx(len(query.split()), abs=5e-3)
 
 
 def test_the_score_of_a_document_does_not_depend_on_the_others(index: Index) -> None:
-    whole = {hit.id: hit.normalised_score for hit in index.search("red green blue", k=5)}
-    alone = {name: index.search("red green blue", subset=[name])[0].normalised_score for name in TEXTS}
+    whole = {hit.id: hit.normalized_score for hit in index.search("red green blue", k=5)}
+    alone = {name: index.search("red green blue", subset=[name])[0].normalized_score for name in TEXTS}
     assert whole == alone
     index.add([{"id": f"more{i}", "text": f"red green blue number{i}"} for i in range(50)])
     index.delete(["all"])
-    later = {hit.id: hit.normalised_score for hit in index.search("red green blue", k=60)}
+    later = {hit.id: hit.normalized_score for hit in index.search("red green blue", k=60)}
     for name in ("two", "one", "none"):
         assert later[name] == whole[name]
-    hybrid = {hit.id: hit.normalised_score for hit in index.search("red green blue", k=60, mode="hybrid")}
+    hybrid = {hit.id: hit.normalized_score for hit in index.search("red green blue", k=60, mode="hybrid")}
     assert hybrid == {name: later[name] for name in hybrid}
-    assert rerank("red green blue", [TEXTS["two"]], encoder=WordEncoder())[0].normalised_score == pytest.approx(
+    assert rerank("red green blue", [TEXTS["two"]], encoder=WordEncoder())[0].normalized_score == pytest.approx(
         whole["two"], abs=2e-3
     )
 
@@ -59,7 +59,7 @@ def test_min_score_leaves_out_what_is_below(index: Index, mode: str) -> None:
     every = index.search("red green blue", k=5, mode=mode)  # type: ignore[call-overload]
     for least in (0.0, 0.5, 0.9, 1.0):
         kept = index.search("red green blue", k=5, mode=mode, min_score=least)  # type: ignore[call-overload]
-        assert [(hit.id, hit.score) for hit in kept] == [(h.id, h.score) for h in every if h.normalised_score >= least]
+        assert [(hit.id, hit.score) for hit in kept] == [(h.id, h.score) for h in every if h.normalized_score >= least]
         assert [hit.rank for hit in kept] == list(range(1, len(kept) + 1))
     assert len(index.search("red green blue", min_score=0.9)) == 1
     assert index.search("red green blue", options=SearchOptions(min_score=0.9)) == index.search(
@@ -72,19 +72,19 @@ def test_min_score_of_vectors(index: Index) -> None:
     assert [hit.id for hit in index.search_vectors(rows, min_score=0.9)] == ["all"]
 
 
-def test_normalised_scores_stay_in_bounds() -> None:
+def test_normalized_scores_stay_in_bounds() -> None:
     rows = np.eye(4, dtype=np.float32)
     highest = highest_score(rows)
-    assert normalised_score(4.0, highest) == 1.0
-    assert normalised_score(4.00001, highest) == 1.0
-    assert normalised_score(1.0, highest) == 0.25
-    assert normalised_score(-0.3, highest) == 0.0
-    assert normalised_score(4.0, highest_score(2 * rows)) == 0.5
-    assert normalised_score(0.0, highest_score(np.zeros((2, 4), np.float32))) == 0.0
+    assert normalized_score(4.0, highest) == 1.0
+    assert normalized_score(4.00001, highest) == 1.0
+    assert normalized_score(1.0, highest) == 0.25
+    assert normalized_score(-0.3, highest) == 0.0
+    assert normalized_score(4.0, highest_score(2 * rows)) == 0.5
+    assert normalized_score(0.0, highest_score(np.zeros((2, 4), np.float32))) == 0.0
 
 
 def test_keywords_have_no_highest_score(index: Index) -> None:
-    assert index.search("red", mode="keyword", k=1)[0].normalised_score is None
+    assert index.search("red", mode="keyword", k=1)[0].normalized_score is None
     with pytest.raises(InputError, match="BM25 has no upper bound"):
         index.search("red", mode="keyword", min_score=0.5)
 
@@ -127,7 +127,7 @@ def test_what_only_keywords_found_has_a_late_score_too(tmp_path: Path, encoder: 
         (hit,) = [hit for hit in index.search("star stellar", options=options) if hit.id == "far"]
         assert hit.ranks == {"keyword": 1}
         assert hit.parts["late"] == index.search("star stellar", subset=["far"])[0].score
-        assert hit.normalised_score == index.search("star stellar", subset=["far"])[0].normalised_score
+        assert hit.normalized_score == index.search("star stellar", subset=["far"])[0].normalized_score
 
 
 @pytest.mark.parametrize("fusion", ["rank", "weight"])

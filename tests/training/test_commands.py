@@ -48,7 +48,7 @@ def test_mined_taught_and_distilled(world: Path, tmp_path: Path, capsys: pytest.
     assert json.loads(out) == {"rows": 24}
     made = values(world, tmp_path / "out", "distill", checkpoints={"evaluate": str(judged(tmp_path / "judged"))})
     made["data"] = [{"path": str(scored), "kind": "scored"}]
-    made["optimiser"]["steps"] = 2
+    made["optimizer"]["steps"] = 2
     code, out, err = called(capsys, "train", write(tmp_path / "r.toml", made), "--threads", 1, "--json")
     assert code == 0, err
     result = json.loads(out)
@@ -61,7 +61,7 @@ def test_mined_taught_and_distilled(world: Path, tmp_path: Path, capsys: pytest.
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "progress"),
     [
         (("train", "no.toml"), "no.toml"),
         (("mine", "no.jsonl", "out.jsonl"), "no.jsonl: no such file"),
@@ -69,11 +69,11 @@ def test_mined_taught_and_distilled(world: Path, tmp_path: Path, capsys: pytest.
     ],
 )
 def test_errors_are_one_line_and_a_code(
-    arguments: tuple[str, ...], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+    arguments: tuple[str, ...], progress: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     monkeypatch.chdir(tmp_path)
     code, _, err = called(capsys, *arguments)
     assert code != 0
-    assert told in err
+    assert progress in err
     assert "Traceback" not in err
     assert not (tmp_path / "out.jsonl").exists()

@@ -17,14 +17,14 @@ from polyvec.training.losses import (
 )
 
 
-def plain(queries: Tensor, query_kept: Tensor, documents: Tensor, document_kept: Tensor, normalise: bool) -> Tensor:
+def plain(queries: Tensor, query_kept: Tensor, documents: Tensor, document_kept: Tensor, normalize: bool) -> Tensor:
     """The definition: every kept query token takes its best kept document token; add them up, or take the mean."""
     rows = []
     for query, of_query in zip(queries, query_kept, strict=True):
         scores = []
         for document, of_document in zip(documents, document_kept, strict=True):
             best = (query[of_query] @ document[of_document].T).max(dim=1).values
-            scores.append(best.mean() if normalise else best.sum())
+            scores.append(best.mean() if normalize else best.sum())
         rows.append(torch.stack(scores))
     return torch.stack(rows)
 
@@ -38,10 +38,10 @@ def vectors(seed: int, n: int, t: int, d: int = 5) -> tuple[Tensor, Tensor]:
 
 
 @pytest.mark.parametrize("together", [1, 2, 16])
-@pytest.mark.parametrize("normalise", [False, True])
+@pytest.mark.parametrize("normalize", [False, True])
 @pytest.mark.parametrize("seed", range(4))
 def test_maxsim_and_its_gradients_are_the_plain_definition(
-    normalise: bool, seed: int, together: int, monkeypatch: pytest.MonkeyPatch
+    normalize: bool, seed: int, together: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(losses._TOGETHER, "cpu", together)
     queries, query_kept = vectors(seed, 3, 4 + seed)
@@ -49,8 +49,8 @@ def test_maxsim_and_its_gradients_are_the_plain_definition(
     weights = torch.randn(3, 5, generator=torch.Generator().manual_seed(seed))
     found = []
     for function in (
-        lambda q, d: maxsim_all(q, query_kept, d, document_kept, normalise=normalise),
-        lambda q, d: plain(q, query_kept, d, document_kept, normalise),
+        lambda q, d: maxsim_all(q, query_kept, d, document_kept, normalize=normalize),
+        lambda q, d: plain(q, query_kept, d, document_kept, normalize),
     ):
         leaves = queries.clone().requires_grad_(), documents.clone().requires_grad_()
         scores = function(*leaves)
@@ -62,13 +62,13 @@ def test_maxsim_and_its_gradients_are_the_plain_definition(
 def test_padding_never_counts_and_gets_no_gradient() -> None:
     queries, query_kept = vectors(0, 2, 5)
     documents, document_kept = vectors(1, 3, 6)
-    wanted = maxsim_all(queries, query_kept, documents, document_kept, normalise=True)
+    wanted = maxsim_all(queries, query_kept, documents, document_kept, normalize=True)
     loud = documents.clone()
     loud[~document_kept] = 1e6
     silent = queries.clone()
     silent[~query_kept] = -1e6
     leaves = silent.requires_grad_(), loud.requires_grad_()
-    found = maxsim_all(leaves[0], query_kept, leaves[1], document_kept, normalise=True)
+    found = maxsim_all(leaves[0], query_kept, leaves[1], document_kept, normalize=True)
     torch.testing.assert_close(found, wanted)
     of_queries, of_documents = torch.autograd.grad(found.sum(), leaves)
     assert not of_queries[~query_kept].any()
@@ -83,7 +83,7 @@ def test_a_document_without_tokens_is_the_worst_of_all(together: int, monkeypatc
     documents, document_kept = vectors(1, 3, 4)
     document_kept[1] = False
     documents.requires_grad_()
-    scores = maxsim_all(queries, query_kept, documents, document_kept, normalise=False)
+    scores = maxsim_all(queries, query_kept, documents, document_kept, normalize=False)
     torch.testing.assert_close(scores[:, 1], -1e4 * query_kept.sum(dim=1).float())
     scores.sum().backward()
     assert documents.grad is not None
@@ -94,9 +94,9 @@ def test_a_document_without_tokens_is_the_worst_of_all(together: int, monkeypatc
 def test_scores_stay_exact_in_half_precision() -> None:
     queries, query_kept = vectors(0, 2, 3)
     documents, document_kept = vectors(1, 3, 4)
-    wanted = maxsim_all(queries, query_kept, documents, document_kept, normalise=True)
+    wanted = maxsim_all(queries, query_kept, documents, document_kept, normalize=True)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        found = maxsim_all(queries, query_kept, documents, document_kept, normalise=True)
+        found = maxsim_all(queries, query_kept, documents, document_kept, normalize=True)
     assert found.dtype == torch.float32
     torch.testing.assert_close(found, wanted, rtol=0, atol=0)
 

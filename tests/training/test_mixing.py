@@ -78,16 +78,16 @@ def test_the_same_passage_is_never_its_own_negative(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "progress"),
     [
         ([], "has no rows"),
         ([{"lang": "en", "query": "a"}], "document is missing"),
         ([{"query": "a", "document": ""}], "row 1"),
     ],
 )
-def test_bad_files(tmp_path: Path, content: list[dict[str, object]], told: str) -> None:
+def test_bad_files(tmp_path: Path, content: list[dict[str, object]], progress: str) -> None:
     path = write_rows(tmp_path / "a.jsonl", content)
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=progress):
         Mixture((Data(path=str(path), kind="pairs"),), Batches(), seed=0, cache=tmp_path / "c")
 
 

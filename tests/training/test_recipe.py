@@ -11,20 +11,20 @@ GOOD = {"stage": "pairs", "output": "out", "data": [{"path": "a.jsonl", "kind": 
 
 
 def test_defaults_stand_in_for_what_is_not_said() -> None:
-    recipe = as_recipe({**GOOD, "optimiser": {"rate": 1}})
-    assert recipe.optimiser.rate == 1.0
-    assert recipe.optimiser.accumulate == 1
+    recipe = as_recipe({**GOOD, "optimizer": {"rate": 1}})
+    assert recipe.optimizer.rate == 1.0
+    assert recipe.optimizer.accumulate == 1
     assert recipe.data[0].weight == 1.0
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "progress"),
     [
         ({"stagee": "pairs"}, "unknown key 'stagee'"),
-        ({"optimiser": {"ratee": 1}}, "unknown key 'ratee'"),
+        ({"optimizer": {"ratee": 1}}, "unknown key 'ratee'"),
         ({"stage": "pretrain"}, "expected one of"),
-        ({"optimiser": {"steps": 1.5}}, "expected int"),
-        ({"optimiser": {"steps": -1}}, "not negative"),
+        ({"optimizer": {"steps": 1.5}}, "expected int"),
+        ({"optimizer": {"steps": -1}}, "not negative"),
         ({"data": []}, "names no data"),
         ({"data": [{"path": "a.jsonl"}]}, "kind is missing"),
         ({"data": [{"path": "a.jsonl", "kind": "scored"}]}, "takes data of kind"),
@@ -34,8 +34,8 @@ def test_defaults_stand_in_for_what_is_not_said() -> None:
         ({"model": 3}, "expected a table"),
     ],
 )
-def test_a_wrong_recipe_is_refused_in_one_line(change: dict[str, object], told: str) -> None:
-    with pytest.raises(InputError, match=told) as error:
+def test_a_wrong_recipe_is_refused_in_one_line(change: dict[str, object], progress: str) -> None:
+    with pytest.raises(InputError, match=progress) as error:
         as_recipe({**GOOD, **change})
     assert "\n" not in str(error.value)
 

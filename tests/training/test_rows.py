@@ -161,14 +161,14 @@ def test_rows_have_places() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"optimiser": {"rate": math.nan}}, "expected a finite number"),
-        ({"optimiser": {"rate": math.inf}}, "expected a finite number"),
-        ({"optimiser": {"rate": True}}, "expected float"),
-        ({"optimiser": {"warmup": 1.5}}, "a share from 0 to 1"),
+        ({"optimizer": {"rate": math.nan}}, "expected a finite number"),
+        ({"optimizer": {"rate": math.inf}}, "expected a finite number"),
+        ({"optimizer": {"rate": True}}, "expected float"),
+        ({"optimizer": {"warmup": 1.5}}, "a share from 0 to 1"),
         ({"objective": {"masked": 2.0}}, "a share from 0 to 1"),
         ({"output": " "}, "output is empty"),
         ({"seed": -1}, "not negative"),
-        ({"optimiser": {"deterministic": 1}}, "expected bool"),
+        ({"optimizer": {"deterministic": 1}}, "expected bool"),
     ],
 )
 def test_recipes_that_make_no_sense(change: dict[str, Any], message: str) -> None:

@@ -100,8 +100,8 @@ def test_heads_begin_with_the_directions_in_which_tokens_differ(many: Path) -> N
     texts = ["licht welt", "sugar and light", "photosynthese"] * 20
     rows = state_directions(model.eval(), tokenizer, texts, 4)
     states = torch.cat([model(**tokenizer(text, return_tensors="pt")).last_hidden_state[0] for text in texts]).detach()
-    centred = states.double().numpy() - states.double().numpy().mean(0)
-    spread = (centred @ rows.T).std(0)
+    centered = states.double().numpy() - states.double().numpy().mean(0)
+    spread = (centered @ rows.T).std(0)
     lengths = np.linalg.norm(rows, axis=1)
     np.testing.assert_allclose(
         spread / lengths, lengths**-2, rtol=1e-2
@@ -163,8 +163,8 @@ def test_replaced_pieces_are_the_texts_own_and_the_same_for_a_seed(world: Path, 
     plain, noisy = (Shrink(shrinking(world, many, objective={"replaced": share})) for share in (0.0, 0.5))
     for number, changes in ((1, True), (2, False), (4, False)):
         one = batch(world, "parallel", 12, number)
-        mine, theirs = (stage.tokenised(one).pieces[0] for stage in (plain, noisy))
-        again = noisy.tokenised(one).pieces[0]
+        mine, theirs = (stage.tokenized(one).pieces[0] for stage in (plain, noisy))
+        again = noisy.tokenized(one).pieces[0]
         different = 0
         for before, after, twice in zip(mine, theirs, again, strict=True):
             np.testing.assert_array_equal(after.ids, twice.ids)
@@ -176,7 +176,7 @@ def test_replaced_pieces_are_the_texts_own_and_the_same_for_a_seed(world: Path, 
 
 def test_a_frozen_table_stays_as_it_is(world: Path, many: Path, tmp_path: Path) -> None:
     model = {"start": str(many / "two"), "teacher": str(many / "four"), "layers": [1, 3]}
-    settings: Any = {"optimiser": {"steps": 3, "frozen_table": True}, "model": model}
+    settings: Any = {"optimizer": {"steps": 3, "frozen_table": True}, "model": model}
     recipe = values(world, tmp_path / "out", "shrink", **settings)
     lines = [f"{key} = {json.dumps(value)}" for key, value in recipe.items() if not isinstance(value, (dict, list))]
     for name, table in recipe.items():
@@ -194,15 +194,15 @@ def test_a_frozen_table_stays_as_it_is(world: Path, many: Path, tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("model", "told"),
+    ("model", "progress"),
     [
         ({"teacher": ""}, r"needs model\.teacher"),
         ({"layers": [1]}, "expected 2 numbers below 4"),
         ({"layers": [1, 4]}, "expected 2 numbers below 4"),
     ],
 )
-def test_bad_recipes(world: Path, many: Path, model: dict[str, Any], told: str) -> None:
-    with pytest.raises(InputError, match=told):
+def test_bad_recipes(world: Path, many: Path, model: dict[str, Any], progress: str) -> None:
+    with pytest.raises(InputError, match=progress):
         Shrink(shrinking(world, many, model=model))
 
 

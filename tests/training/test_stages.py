@@ -1,4 +1,4 @@
-"""What each stage minimises, on a model of two layers."""
+"""What each stage minimizes, on a model of two layers."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def gradients(stage: Any, one: Batch, *, half: bool = False, share: int = 1) -> 
 @pytest.mark.parametrize(("half", "accumulate"), [(False, 1), (False, 4), (True, 1)])
 def test_gradient_caching_is_the_whole_batch(world: Path, half: bool, accumulate: int) -> None:
     whole = gradients(Pairs(toy(world)), batch(world, "pairs", 8), half=half)
-    settings: Any = {"batches": {"micro_rows": 3}, "optimiser": {"accumulate": accumulate}}
+    settings: Any = {"batches": {"micro_rows": 3}, "optimizer": {"accumulate": accumulate}}
     parts = gradients(Pairs(toy(world, **settings)), batch(world, "pairs", 8), half=half, share=accumulate)
     assert parts[0] == pytest.approx(whole[0], rel=1e-2 if half else 1e-5)
     assert parts[1].keys() == whole[1].keys()
@@ -57,7 +57,7 @@ def test_gradient_caching_draws_the_same_dropout_twice(world: Path) -> None:
         stage.train()
         stage.zero_grad()
         torch.manual_seed(5)
-        queries, documents = stage.tokenised(one).pieces
+        queries, documents = stage.tokenized(one).pieces
         loss = (
             stage._cached(queries, documents, 6)
             if cached
@@ -80,7 +80,7 @@ def test_without_dropout_nothing_is_left_to_chance(world: Path) -> None:
 
 def test_every_other_translation_is_read_from_the_other_side(world: Path) -> None:
     stage = Pairs(toy(world))
-    queries, _ = stage.tokenised(batch(world, "parallel", 4, number=0)).pieces
+    queries, _ = stage.tokenized(batch(world, "parallel", 4, number=0)).pieces
     tokenizer = stage.student.encoder.model.tokenizer
     english = [any(word in tokenizer.decode(piece.ids) for word in ENGLISH) for piece in queries]
     assert english == [True, False, True, False]
@@ -149,7 +149,7 @@ def test_distill_is_divergence_and_the_contrast_asked_for(world: Path, scored: B
         texts = [text for row in scored.rows for text in row["documents"][:3]]
         documents, document_kept = stage.encoded(stage.student.pieces(texts, "document", 24))
         for size in (8, 16):
-            scores = maxsim_all(queries[size], query_kept, documents[size], document_kept, normalise=True)
+            scores = maxsim_all(queries[size], query_kept, documents[size], document_kept, normalize=True)
             own = torch.stack([scores[i, 3 * i : 3 * i + 3] for i in range(4)])
             teacher = torch.tensor([row["scores"][:3] for row in scored.rows])
             wanted += float(distillation(own, teacher, 0.1, 1.0))
@@ -228,7 +228,7 @@ def test_mlm_masks_the_share_asked_for_and_keeps_the_rest(world: Path) -> None:
 
 
 def test_mlm_sequences_grow_over_the_run(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings: Any = {"optimiser": {"steps": 5, "accumulate": 2}, "objective": {"lengths": [8, 16]}}
+    settings: Any = {"optimizer": {"steps": 5, "accumulate": 2}, "objective": {"lengths": [8, 16]}}
     stage = MaskedLanguage(toy(world, "mlm", **settings))
     assert [stage._length(number) for number in range(11)] == [8] * 5 + [16] * 6
     monkeypatch.setenv("WORLD_SIZE", "2")  # two processes share the batches

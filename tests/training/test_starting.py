@@ -122,7 +122,7 @@ def test_absolute_positions_are_kept_where_the_recipe_says_so(world: Path, tmp_p
 
 
 @pytest.mark.parametrize(
-    ("data", "told"),
+    ("data", "progress"),
     [
         ([{"path": "HERE", "kind": "joined"}], "takes data of kind"),
         ([{"path": "HERE", "kind": "pairs"}], "row 1: document is missing"),
@@ -130,10 +130,10 @@ def test_absolute_positions_are_kept_where_the_recipe_says_so(world: Path, tmp_p
         ([{"path": "NOWHERE", "kind": "text"}], "no such file"),
     ],
 )
-def test_bad_data(world: Path, tmp_path: Path, data: list[dict[str, Any]], told: str) -> None:
+def test_bad_data(world: Path, tmp_path: Path, data: list[dict[str, Any]], progress: str) -> None:
     path = write_rows(tmp_path / "a.jsonl", [{"lang": "de", "text": "licht", "query": "licht"}])
     data[0]["path"] = data[0]["path"].replace("NOWHERE", str(tmp_path / "no.jsonl")).replace("HERE", str(path))
     model = {"start": str(world / "teacher"), "teacher": str(world / "teacher")}
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=progress):
         start(as_recipe({"stage": "start", "output": str(tmp_path / "out"), "model": model, "data": data}))
     assert not (tmp_path / "out").exists()

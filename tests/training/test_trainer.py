@@ -42,14 +42,14 @@ def curve(result: dict[str, Any]) -> list[tuple[int, float]]:
 
 
 def killing(at: int) -> Callable[[int, int, dict[str, float]], None]:
-    def told(step: int, steps: int, found: dict[str, float]) -> None:
+    def progress(step: int, steps: int, found: dict[str, float]) -> None:
         if step == at:
             raise Killed
 
-    return told
+    return progress
 
 
-SHAKY: dict[str, Any] = {"model": {"dropout": 0.1}, "optimiser": {"accumulate": 2}}  # chance and accumulation too
+SHAKY: dict[str, Any] = {"model": {"dropout": 0.1}, "optimizer": {"accumulate": 2}}  # chance and accumulation too
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def test_what_is_wrong_with_a_batch_is_one_line_wherever_it_was_read(
     def refused(self: Pairs, batch: Batch) -> Batch:
         raise InputError(f"Batch {batch.number} cannot be read.")
 
-    monkeypatch.setattr(Pairs, "tokenised", refused)
+    monkeypatch.setattr(Pairs, "tokenized", refused)
     made = values(world, tmp_path / "out", batches={"workers": workers})
     with pytest.raises(InputError) as caught:
         train(write(tmp_path / "r.toml", made))
@@ -99,7 +99,7 @@ def test_resuming_after_a_kill_is_as_if_nothing_had_happened(
 ) -> None:
     recipe = write(tmp_path / "r.toml", values(world, tmp_path / "out", **SHAKY))
     with pytest.raises(Killed):
-        train(recipe, told=killing(5))
+        train(recipe, progress=killing(5))
     torn = tmp_path / "out.training" / "checkpoint-6"  # as if killed while this one was being written
     torn.mkdir()
     (torn / "recipe.json").write_text("{}", encoding="utf-8")
@@ -142,14 +142,14 @@ def failing(monkeypatch: pytest.MonkeyPatch, at: int, what: Callable[[torch.Tens
 def test_a_loss_that_is_no_number_names_the_batch_and_keeps_the_checkpoint(
     world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = values(world, tmp_path / "out", optimiser={"steps": 4})
+    made = values(world, tmp_path / "out", optimizer={"steps": 4})
     with monkeypatch.context() as patch:
         failing(patch, 3, lambda loss: loss * float("nan"))
-        with pytest.raises(TrainingError, match=r"batch 3 of pairs is nan.*lower optimiser\.rate"):
+        with pytest.raises(TrainingError, match=r"batch 3 of pairs is nan.*lower optimizer\.rate"):
             train(write(tmp_path / "r.toml", made))
     assert (tmp_path / "out.training" / "checkpoint-2" / "trainer_state.json").is_file()
     assert not (tmp_path / "out").exists()
-    made["optimiser"]["rate"] = 1e-5  # what the message says to do
+    made["optimizer"]["rate"] = 1e-5  # what the message says to do
     result = train(write(tmp_path / "r.toml", made), resume=True)
     rates = {entry["step"]: entry["learning_rate"] for entry in result["history"] if "learning_rate" in entry}
     assert rates[1] > 1e-3
@@ -175,10 +175,10 @@ def test_a_batch_too_large_says_what_to_lower(world: Path, tmp_path: Path, monke
 
 
 def test_a_run_that_shall_end_sooner_ends_at_no_rate(world: Path, tmp_path: Path) -> None:
-    made = values(world, tmp_path / "out", optimiser={"steps": 100, "warmup": 0.0})
+    made = values(world, tmp_path / "out", optimizer={"steps": 100, "warmup": 0.0})
     with pytest.raises(Killed):
-        train(write(tmp_path / "r.toml", made), told=killing(3))
-    made["optimiser"]["steps"] = 6
+        train(write(tmp_path / "r.toml", made), progress=killing(3))
+    made["optimizer"]["steps"] = 6
     result = train(write(tmp_path / "r.toml", made), resume=True)
     rates = {entry["step"]: entry["learning_rate"] for entry in result["history"] if "learning_rate" in entry}
     assert result["steps"] == 6
@@ -189,7 +189,7 @@ def test_a_run_that_shall_end_sooner_ends_at_no_rate(world: Path, tmp_path: Path
 def test_a_checkpoint_of_another_recipe_is_refused(world: Path, tmp_path: Path) -> None:
     made = values(world, tmp_path / "out")
     with pytest.raises(Killed):
-        train(write(tmp_path / "r.toml", made), told=killing(3))
+        train(write(tmp_path / "r.toml", made), progress=killing(3))
     made["batches"]["rows"] = 5
     with pytest.raises(InputError, match="written by another recipe"):
         train(write(tmp_path / "r.toml", made), resume=True)
@@ -198,16 +198,16 @@ def test_a_checkpoint_of_another_recipe_is_refused(world: Path, tmp_path: Path) 
 def test_a_checkpoint_from_before_a_key_existed_is_resumed(world: Path, tmp_path: Path) -> None:
     made = values(world, tmp_path / "out")
     with pytest.raises(Killed):
-        train(write(tmp_path / "r.toml", made), told=killing(3))
+        train(write(tmp_path / "r.toml", made), progress=killing(3))
     for path in (tmp_path / "out.training").glob("checkpoint-*/recipe.json"):
         kept = json.loads(path.read_text(encoding="utf-8"))
-        del kept["model"]["bigrams"], kept["data"][0]["together"], kept["optimiser"]["decay"]
+        del kept["model"]["bigrams"], kept["data"][0]["together"], kept["optimizer"]["decay"]
         path.write_text(json.dumps(kept), encoding="utf-8")
     assert train(write(tmp_path / "r.toml", made), resume=True)["steps"] == 6
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "progress"),
     [
         ({"data": [{"path": "no.jsonl", "kind": "pairs"}]}, r"no\.jsonl is missing"),
         ({"data": [{"path": "EMPTY", "kind": "pairs"}]}, "has no rows"),
@@ -221,16 +221,16 @@ def test_a_checkpoint_from_before_a_key_existed_is_resumed(world: Path, tmp_path
         ({"model": {"start": "no-such-folder-or-model"}}, "no-such-folder-or-model"),
         ({"batches": {"rows": 1}}, r"batches\.rows = 1: expected 2 or more"),
         ({"objective": {"temperature": 0.0}}, r"objective\.temperature is 0\.0"),
-        ({"optimiser": {"steps": 0}}, r"optimiser\.steps = 0"),
+        ({"optimizer": {"steps": 0}}, r"optimizer\.steps = 0"),
         ({"model": {"heads": []}}, r"model\.heads = 0"),
     ],
 )
-def test_what_a_recipe_may_have_wrong(world: Path, tmp_path: Path, change: dict[str, Any], told: str) -> None:
+def test_what_a_recipe_may_have_wrong(world: Path, tmp_path: Path, change: dict[str, Any], progress: str) -> None:
     named = {"EMPTY": str(write_rows(tmp_path / "empty.jsonl", [])), "PAIRS": str(world / "pairs.jsonl")}
     made = {**values(world, tmp_path / "out"), **change}
     for one in made["data"]:
         one["path"] = named.get(one["path"], one["path"])
-    with pytest.raises(PolyvecError, match=told) as error:
+    with pytest.raises(PolyvecError, match=progress) as error:
         train(write(tmp_path / "r.toml", made))
     assert "\n" not in str(error.value)
     assert not (tmp_path / "out").exists()

@@ -23,7 +23,7 @@ def values(world: Path, output: Path, stage: str = "pairs", **tables: dict[str, 
         "seed": 3,
         "model": {"start": str(world / "model"), "teacher": str(world / "teacher"), "heads": [8, 16]},
         "batches": {"rows": 6, "tokens": 400, "query_tokens": 16, "document_tokens": 24},
-        "optimiser": {"steps": 6, "rate": 2e-3},
+        "optimizer": {"steps": 6, "rate": 2e-3},
         "objective": {"temperature": 0.1, "lengths": [12, 24]},
         "checkpoints": {"every": 2, "log_every": 1},
         "data": [{"path": str(world / f"{kind}.jsonl"), "kind": kind}],
@@ -46,12 +46,12 @@ def batch(world: Path, kind: str, count: int = 6, number: int = 1) -> Batch:
 
 def losses(stage: Any, one: Batch, steps: int, rate: float = 3e-3) -> list[float]:
     """What plain Adam makes of the same batch."""
-    optimiser = torch.optim.Adam(stage.parameters(), lr=rate)
+    optimizer = torch.optim.Adam(stage.parameters(), lr=rate)
     found = []
     for _ in range(steps):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss = stage.loss(one)
         loss.backward()
-        optimiser.step()
+        optimizer.step()
         found.append(float(loss.detach()))
     return found

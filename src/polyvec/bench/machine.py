@@ -97,15 +97,15 @@ def _bench_engine(folder: Path, nbits: int, documents: int, seed: int) -> Iterat
 
 
 def clustered_vectors(documents: int, seed: int) -> tuple[Float, npt.NDArray[np.int64], list[Float]]:
-    """Unit rows around the centres of made-up words, drawn by a power law; and queries near the words of one document each.
+    """Unit rows around the centers of made-up words, drawn by a power law; and queries near the words of one document each.
 
     Returns (T, 128) float32, (documents + 1,) offsets, and 100 arrays (32, 128).
     """
     rng = np.random.default_rng(seed)
-    centres = rng.standard_normal((_WORDS, _DIM), dtype=np.float32)
+    centers = rng.standard_normal((_WORDS, _DIM), dtype=np.float32)
     weights = 1 / np.arange(1, _WORDS + 1)
     words = rng.choice(_WORDS, size=documents * _DOCUMENT_TOKENS, p=weights / weights.sum())
-    tokens = _unit(centres[words] + 0.6 * rng.standard_normal((len(words), _DIM), dtype=np.float32))
+    tokens = _unit(centers[words] + 0.6 * rng.standard_normal((len(words), _DIM), dtype=np.float32))
     offsets = np.arange(0, len(words) + 1, _DOCUMENT_TOKENS, dtype=np.int64)
     asked = rng.integers(0, documents, TIMED_QUERIES)
     rows = asked[:, None] * _DOCUMENT_TOKENS + np.arange(QUERY_TOKENS)

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     "--mode", type=click.Choice(["late", "keyword", "hybrid"]), default="late", show_default=True, help="How to search."
 )
 @click.option("-k", type=COUNT, default=100, show_default=True, help="Depth of the run.")
-@click.option("--exact", is_flag=True, help="Score every document; nothing is left to probing.")
+@click.option("--exact", is_flag=True, help="Score every document; no candidate generation.")
 @click.option(
     "--recall", type=NUMBER, metavar="R", help="Probe as much as finds this share of the exact top 10, such as 0.99."
 )
@@ -106,36 +106,36 @@ def evaluate(
     if run_out is not None:
         with utf8_stdout():
             write_run(run_out, result.run, tag="polyvec")
-    rivals = [
+    comparisons = [
         (name, values, compare_measures(result.per_query, values, job.measures)) for name, values in others.items()
     ]
     if compare is not None and theirs is not None:
-        rivals.append((compare.name, theirs, compare_measures(result.per_query, theirs, job.measures)))
+        comparisons.append((compare.name, theirs, compare_measures(result.per_query, theirs, job.measures)))
     if report is not None:
         from polyvec.evaluation.report import write_report
 
-        page = write_report(report, data, result, rivals)
+        page = write_report(report, data, result, comparisons)
         messages.print(line(("i", "cyan"), " report: ", page), soft_wrap=True)
     if as_json:
-        shown = {name: {m: one.to_dict() for m, one in found.items()} for name, _, found in rivals}
+        shown = {name: {m: one.to_dict() for m, one in found.items()} for name, _, found in comparisons}
         if compare is not None:
             shown = {**shown, "comparison": shown.pop(compare.name)}
         print_json({**result.to_dict(), **({"against": shown} if shown else {})})
     elif run_out is None or str(run_out) != "-":
-        _print_result(result, rivals)
+        _print_result(result, comparisons)
 
 
 def _judged(
     job: Job, data: Dataset, against: Sequence[str], progress: Callable[[str, int], None]
 ) -> tuple[EvaluationResult, dict[str, PerQuery]]:
     """The result, and the other systems' values by query and measure."""
-    from polyvec.evaluation.job import Workshop, do, rival
+    from polyvec.evaluation.job import Workshop, comparison_run, do
 
     if not against:
         return do(job, data, progress), {}
-    rivals = {system: rival(job, system) for system in against}
-    with Workshop([job, *rivals.values()], progress=progress) as workshop:
-        return workshop.do(job), {system: workshop.do(one).per_query for system, one in rivals.items()}
+    comparisons = {system: comparison_run(job, system) for system in against}
+    with Workshop([job, *comparisons.values()], progress=progress) as workshop:
+        return workshop.do(job), {system: workshop.do(one).per_query for system, one in comparisons.items()}
 
 
 def _read_values(data: Dataset, run: Path, measures: Sequence[str]) -> PerQuery:
@@ -226,7 +226,7 @@ def counting(name: str) -> Iterator[Callable[[str, int], None]]:
         yield report
 
 
-def _print_result(result: EvaluationResult, rivals: Sequence[tuple[str, PerQuery, dict[str, Comparison]]]) -> None:
+def _print_result(result: EvaluationResult, comparisons: Sequence[tuple[str, PerQuery, dict[str, Comparison]]]) -> None:
     names = list(result.measures)
     table = Table(title=printable(f"{result.dataset}, {result.model}"), title_justify="left", box=None, padding=(0, 2))
     table.add_column("queries in", style="magenta")
@@ -237,7 +237,7 @@ def _print_result(result: EvaluationResult, rivals: Sequence[tuple[str, PerQuery
     if len(result.by_lang) > 1:
         table.add_row("macro average", *(f"{result.macro[name]:.4f}" for name in names), style="bold")
     table.add_row("all queries", *(f"{result.measures[name]:.4f}" for name in names), style="bold")
-    for system, _, found in rivals:
+    for system, _, found in comparisons:
         table.add_row(printable(f"all queries, {system}"), *(f"{found[name].theirs:.4f}" for name in names))
     console.print(table)
     seconds = result.seconds
@@ -248,9 +248,9 @@ def _print_result(result: EvaluationResult, rivals: Sequence[tuple[str, PerQuery
         style="dim",
         soft_wrap=True,
     )
-    for system, _, found in rivals:
+    for system, _, found in comparisons:
         console.print(
-            line(f"  less {system}: mean difference, its 95 % interval, and p of a paired randomisation test")
+            line(f"  less {system}: mean difference, its 95 % interval, and p of a paired randomization test")
         )
         for name, one in found.items():
             console.print(f"    {name}: {one.difference:+.4f} [{one.low:+.4f}, {one.high:+.4f}], p = {one.p:.4f}")

@@ -192,7 +192,7 @@ def print_explanation(explanation: Explanation) -> None:
             printable(match.query_token) or Text("(special)", style="dim"),
             printable(match.document_token) or Text("(special)", style="dim"),
             f"{match.similarity:.3f}",
-            Text("█" * max(0, round(16 * match.similarity)), style=_mark_colour(match.similarity)),
+            Text("█" * max(0, round(16 * match.similarity)), style=_mark_color(match.similarity)),
         )
     console.print(Padding(table, (0, 0, 1, 5)))
 
@@ -203,7 +203,7 @@ def _mark_style(strength: float) -> str:
     return "bold yellow underline" if strength >= _MEDIUM else "yellow"
 
 
-def _mark_colour(similarity: float) -> str:
+def _mark_color(similarity: float) -> str:
     return "bright_yellow" if similarity >= _STRONG else "yellow" if similarity >= _MEDIUM else "dim yellow"
 
 

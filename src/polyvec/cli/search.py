@@ -55,7 +55,7 @@ _BATCH = 64  # queries encoded together when many are given
 @click.option(
     "--weight", type=NUMBER, metavar="W", help="Share of MaxSim in hybrid, 0 to 1.  [default: 0.8; 0.5 by rank]"
 )
-@click.option("--min-score", type=NUMBER, metavar="S", help="Leave out hits whose normalised score, 0 to 1, is below.")
+@click.option("--min-score", type=NUMBER, metavar="S", help="Leave out hits whose normalized score, 0 to 1, is below.")
 @click.option(
     "--filter",
     "condition",
@@ -64,7 +64,7 @@ _BATCH = 64  # queries encoded together when many are given
     help='Metadata filter, \'{"lang": "de", "year": {"$gte": 2000}}\'.',
 )
 @click.option("--explain", is_flag=True, help="Show which query token met which document token.")
-@click.option("--exact", is_flag=True, help="Score every document; nothing is left to probing.")
+@click.option("--exact", is_flag=True, help="Score every document; no candidate generation.")
 @click.option(
     "--recall", type=NUMBER, metavar="R", help="Probe as much as finds this share of the exact top 10, such as 0.99."
 )

@@ -32,10 +32,10 @@ def train(recipe: Path, resume: bool, threads: int | None, as_json: bool) -> Non
     from polyvec.training.stages import train as run
 
     settings = read_recipe(recipe)
-    with counting("Training", "steps", settings.optimiser.steps) as bar:
+    with counting("Training", "steps", settings.optimizer.steps) as bar:
         done = 0
 
-        def told(step: int, steps: int, values: dict[str, float]) -> None:
+        def progress(step: int, steps: int, values: dict[str, float]) -> None:
             nonlocal done
             bar(step - done)
             done = step
@@ -43,7 +43,7 @@ def train(recipe: Path, resume: bool, threads: int | None, as_json: bool) -> Non
             if shown and not as_json:
                 console.print(line(("step ", "dim"), step, (" of ", "dim"), f"{steps}  {'  '.join(shown)}"))
 
-        result = run(recipe, resume=resume, told=told)
+        result = run(recipe, resume=resume, progress=progress)
     if not result:  # one of several processes, and not the one that writes
         return
     if as_json:

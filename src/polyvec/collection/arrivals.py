@@ -23,7 +23,7 @@ from polyvec.data.text import checked_query
 from polyvec.errors import InputError
 from polyvec.index.writing.arrivals import Arrival
 from polyvec.index.writing.vectors import all_checked, checked_vectors
-from polyvec.search.retrieve import Asked
+from polyvec.search.retrieve import PreparedQuery
 
 if TYPE_CHECKING:
     from polyvec.encoder import TokenEncoder
@@ -151,7 +151,7 @@ def query_texts(query: str | Sequence[str]) -> tuple[list[str], bool]:
     return [checked_query(text, f"query {i}") for i, text in enumerate(texts)], single
 
 
-def encoded_queries(asked: Iterable[Asked], *, dim: int) -> Iterator[Asked]:
+def encoded_queries(asked: Iterable[PreparedQuery], *, dim: int) -> Iterator[PreparedQuery]:
     """Queries whose vectors, where an encoder made some, are what an index of this dim can be searched with."""
     for i, query in enumerate(asked):
         if query.vectors is None:

@@ -38,8 +38,8 @@ from polyvec.index.writing.vectors import checked_vectors, query_arrays
 from polyvec.index.writing.writer import AddReport, Existing, Writer
 from polyvec.scoring import default_threads
 from polyvec.search.hits import Hit
-from polyvec.search.queries import asked_texts, closed_error, explain_hit
-from polyvec.search.retrieve import Asked, allowed_rows, search_each
+from polyvec.search.queries import closed_error, explain_hit, prepared_queries
+from polyvec.search.retrieve import PreparedQuery, allowed_rows, search_each
 
 if TYPE_CHECKING:
     from polyvec.encoder import Encoded, TokenEncoder
@@ -234,7 +234,7 @@ class Index:
             return index_facts(self.path, view)
 
     def verify(self) -> list[str]:
-        """Read every checksum and check every rule between the files; an empty list is good news."""
+        """Read every checksum and check every rule between the files. Returns the problems found; empty if there are none."""
         with self._current() as view:
             return problems_of(view.catalog, view.snapshot)
 
@@ -403,7 +403,7 @@ class Index:
         """The best documents for a question in any language; a list of questions gives a list of lists.
 
         k: hits to return · mode: "late" (MaxSim), "keyword" (BM25, needs no model) or "hybrid" · filter: on metadata, see
-        polyvec.index.catalog.filters · subset: ids to choose from · min_score: least normalised score of a hit, from 0 to 1 ·
+        polyvec.index.catalog.filters · subset: ids to choose from · min_score: least normalized score of a hit, from 0 to 1 ·
         threads: default all cores. Every other one is a field of SearchOptions, which says what it means.
         options: what holds where a keyword is left out. Raises InputError for an empty query and for values that make no sense.
         """
@@ -415,7 +415,7 @@ class Index:
         threads = thread_count(threads, default_threads)
         with self._current() as view:
             allowed, plain = _restricted(view, chosen)
-            texts_of = asked_texts(texts, plain, lambda: self.encoder, self._explain_found)
+            texts_of = prepared_queries(texts, plain, lambda: self.encoder, self._explain_found)
             asked = encoded_queries(texts_of, dim=self.dim)
             results = search_each(view.snapshot, view.catalog, asked, plain, allowed=allowed, threads=threads)
         return results[0] if single else results
@@ -446,7 +446,9 @@ class Index:
             candidates=candidates,
         )  # fmt: skip
         arrays, single = query_arrays(query)
-        asked = [Asked(vectors=checked_vectors(one, dim=self.dim, name=f"query {i}")) for i, one in enumerate(arrays)]
+        asked = [
+            PreparedQuery(vectors=checked_vectors(one, dim=self.dim, name=f"query {i}")) for i, one in enumerate(arrays)
+        ]
         threads = thread_count(threads, default_threads)
         with self._current() as view:
             allowed, plain = _restricted(view, chosen)

@@ -40,7 +40,7 @@ def _until(texts: Iterator[str], characters: int) -> Iterator[str]:
 
 
 def token_batches(lengths: Sequence[int], budget: int, *, padded: bool) -> list[list[int]]:
-    """Positions in batches of at most `budget` tokens, longest first, neighbours of about the same length.
+    """Positions in batches of at most `budget` tokens, longest first, neighbors of about the same length.
 
     padded: whether every sequence of a batch takes as much room as its longest. One sequence may exceed the budget
     alone.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from polyvec.encoder.checkpoints.published import licence
+from polyvec.encoder.checkpoints.published import license
 from polyvec.encoder.samples import DOCUMENTS, QUERIES
 from polyvec.encoder.torch.forward import evaluating
 
@@ -105,7 +105,7 @@ def _facts(encoder: Encoder) -> list[Fact]:
         ),
         Fact("skiplist", f"{len(layout.document_skip)} tokens", source["skiplist"]),
         Fact("arithmetic", f"{encoder.precision}, {'packed' if encoder.packed else 'padded'} batches", "this machine"),
-        Fact("licence", licence(loaded.located.folder) or "not said", "README.md"),
+        Fact("license", license(loaded.located.folder) or "not said", "README.md"),
         Fact("fingerprint", encoder.fingerprint, "weights, configuration and settings"),
     ]
 
@@ -181,7 +181,7 @@ def _order(encoder: Encoder, tolerance: float) -> Check:
 
 def _padding(encoder: Encoder, tolerance: float) -> Check:
     together, alone = encoder.encode_document(_TEXTS), [encoder.encode_document(text) for text in _TEXTS]
-    return _apart("neighbours in a batch do not matter", together, alone, tolerance)
+    return _apart("neighbors in a batch do not matter", together, alone, tolerance)
 
 
 def _marker(encoder: Encoder, task: str) -> Check:

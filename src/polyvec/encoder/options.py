@@ -34,7 +34,7 @@ class EncoderOptions:
     """How to encode. None means: what the checkpoint says."""
 
     dim: int | None = None  # vector size: picks a Matryoshka head
-    truncate: bool = False  # where no head has that size: cut the vectors to it and normalise again
+    truncate: bool = False  # where no head has that size: cut the vectors to it and normalize again
     heads: Sequence[int] | None = None  # new, untrained heads of these sizes on a plain encoder
     query_length: int | None = None  # tokens that short queries are padded to; never a limit
     document_length: int | None = None  # tokens a document may have, markers included
@@ -42,8 +42,8 @@ class EncoderOptions:
     attend_to_mask: bool | None = None  # whether the model sees the mask tokens it is padded with
     skiplist: Skiplist | None = None  # document tokens whose vectors are dropped
     long_documents: LongDocuments = "cut"  # cut at document_length, or overlapping windows of it
-    window_overlap: int = 32  # tokens that neighbouring windows share
-    bigrams: float | None = None  # weight of neighbouring tokens' hash in each vector; 0 takes it out
+    window_overlap: int = 32  # tokens that neighboring windows share
+    bigrams: float | None = None  # weight of neighboring tokens' hash in each vector; 0 takes it out
     pool_factor: float = 1.0  # keep about 1/pool_factor of a document's vectors
     precision: Precision | None = None  # arithmetic; None: int8 for int8 weights on native kernels, else fp32
     backend: Backend = "auto"  # native kernels where they have what the model needs, else torch

@@ -1,7 +1,7 @@
 """Texts -> token ids, character offsets, and which tokens are attended to and kept.
 
 Writes the model's own layout: prompt or marker, text, special tokens, then mask tokens for queries. Knows nothing
-about weights. Offsets always refer to the text as it was given, whatever the tokenizer normalises. A text never makes
+about weights. Offsets always refer to the text as it was given, whatever the tokenizer normalizes. A text never makes
 special tokens: "<mask>" in it is read as the characters that it is.
 """
 
@@ -179,7 +179,7 @@ def _own_backend(tokenizer: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class _Raw:
-    """A tokenised text: `head` special tokens, marker or prompt, then the text's own tokens, then `tail` special
+    """A tokenized text: `head` special tokens, marker or prompt, then the text's own tokens, then `tail` special
     tokens."""
 
     ids: npt.NDArray[np.int64]

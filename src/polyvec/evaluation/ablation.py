@@ -162,7 +162,7 @@ def _markdown(rows: Sequence[AblationRow], measure: str) -> str:
 
 
 def _draw(path: Path, name: str, rows: Sequence[AblationRow], label: str, cost: str, measure: str) -> None:
-    """A point a row: colour for dims, marker for nbits, its filling for pooling; a line joins what differs in probing alone."""
+    """A point a row: color for dims, marker for nbits, its filling for pooling; a line joins what differs in probing alone."""
     figure, axes = pyplot().subplots(figsize=(7.5, 4.6), dpi=150)
     dims = sorted({row.dim for row in rows})
     kinds = sorted({(row.nbits, row.pool_factor) for row in rows})

@@ -122,7 +122,7 @@ def _from_ir_datasets(name: str) -> Dataset:
             qrels.setdefault(str(row.query_id), {})[str(row.doc_id)] = int(row.relevance)
     except KeyError as error:
         raise InputError(
-            f"irds:{name}: ir_datasets knows no such dataset. See https://ir-datasets.com for the names."
+            f"irds:{name}: ir_datasets has no such dataset. See https://ir-datasets.com for the names."
         ) from error
     except AttributeError as error:
         raise InputError(

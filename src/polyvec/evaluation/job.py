@@ -80,7 +80,7 @@ class Job:
         return DEFAULT_NBITS if self.nbits is None else self.nbits
 
 
-def rival(job: Job, system: str) -> Job:
+def comparison_run(job: Job, system: str) -> Job:
     """The same dataset for another system: bm25, dense:MODEL, keyword (of the same index), or late:MODEL.
 
     Raises InputError for another name.
@@ -118,7 +118,7 @@ def do(job: Job, data: Dataset, progress: Progress | None = None) -> EvaluationR
 class Workshop:
     """Does jobs in the order given; usable as a context manager. jobs: all that will come, so that heads are known.
 
-    Neighbouring jobs that differ only in how they search share one index. Memory grows with the texts.
+    Neighboring jobs that differ only in how they search share one index. Memory grows with the texts.
     """
 
     def __init__(self, jobs: Iterable[Job], *, progress: Progress | None = None) -> None:

@@ -31,7 +31,7 @@ _COLOURS = ("#2f6fb0", "#d08a4a", "#7aa874", "#9a7bb5", "#b0a04a")
 Rival = tuple[str, dict[str, dict[str, float]], dict[str, Comparison]]
 
 
-def write_report(folder: Path, dataset: Dataset, result: EvaluationResult, rivals: Sequence[Rival] = ()) -> Path:
+def write_report(folder: Path, dataset: Dataset, result: EvaluationResult, comparisons: Sequence[Rival] = ()) -> Path:
     """Write index.html and its charts to a folder and return the page's path.
 
     rivals: other systems' names, values by query and measure, and how ours compare. Raises MissingExtraError without
@@ -43,7 +43,7 @@ def write_report(folder: Path, dataset: Dataset, result: EvaluationResult, rival
     pictures = []
     if result.by_lang:
         pictures.append(
-            ("By language of the query", draw_languages(folder / "by-language.png", dataset, result, rivals))
+            ("By language of the query", draw_languages(folder / "by-language.png", dataset, result, comparisons))
         )
         confusion = _confusion(dataset, result, documents)
         if any(len(row) for row in confusion.values()):
@@ -52,7 +52,7 @@ def write_report(folder: Path, dataset: Dataset, result: EvaluationResult, rival
         f"<h1>{_text(dataset.name)}</h1><p class=sub>{_text(result.model)}, {result.queries:,} judged queries, "
         f"{result.documents:,} documents</p>",
         _measures(result),
-        _compared(rivals),
+        _compared(comparisons),
         *(f"<h2>{_text(title)}</h2><img alt='{_text(title)}' src='{_inline(path)}'>" for title, path in pictures),
         f"<h2>The worst queries by {_text(measure)}</h2>",
         _worst(dataset, result, documents, measure),
@@ -64,12 +64,12 @@ def write_report(folder: Path, dataset: Dataset, result: EvaluationResult, rival
     return page
 
 
-def draw_languages(path: Path, dataset: Dataset, result: EvaluationResult, rivals: Sequence[Rival] = ()) -> Path:
+def draw_languages(path: Path, dataset: Dataset, result: EvaluationResult, comparisons: Sequence[Rival] = ()) -> Path:
     """A horizontal bar for each language and system, by the first measure."""
     measure = next(iter(result.measures))
     languages = sorted(result.by_lang, key=lambda lang: result.by_lang[lang][measure])
     systems = [(result.model, {lang: result.by_lang[lang][measure] for lang in languages})]
-    systems += [(name, _by_language(dataset, values, measure)) for name, values, _ in rivals]
+    systems += [(name, _by_language(dataset, values, measure)) for name, values, _ in comparisons]
     thick = 0.8 / len(systems)
     row = 0.2 + 0.16 * len(systems)
     figure, axes = pyplot().subplots(figsize=(7.5, 1.2 + row * max(len(languages), 2)), dpi=150)
@@ -115,8 +115,8 @@ def draw_confusion(path: Path, confusion: dict[str, Counter[str]]) -> Path:
     for y, row in enumerate(shares):
         for x, share in enumerate(row):
             if share >= 0.005:
-                colour = "white" if share > 0.55 else "#222222"
-                axes.text(x, y, f"{100 * share:.0f}", ha="center", va="center", fontsize=7, color=colour)
+                color = "white" if share > 0.55 else "#222222"
+                axes.text(x, y, f"{100 * share:.0f}", ha="center", va="center", fontsize=7, color=color)
     axes.set_xticks(range(len(targets)), map(plain, targets))
     axes.set_yticks(range(len(queries)), map(plain, queries))
     axes.set_xlabel("language of the hit (%)")
@@ -170,8 +170,8 @@ def _measures(result: EvaluationResult) -> str:
     return _table(["queries in", *names], [[label, *(f"{row[name]:.4f}" for name in names)] for label, row in rows])
 
 
-def _compared(rivals: Sequence[Rival]) -> str:
-    if not rivals:
+def _compared(comparisons: Sequence[Rival]) -> str:
+    if not comparisons:
         return ""
     rows = [
         [
@@ -183,11 +183,11 @@ def _compared(rivals: Sequence[Rival]) -> str:
             f"{one.low:+.4f} to {one.high:+.4f}",
             f"{one.p:.4f}",
         ]
-        for name, _, found in rivals
+        for name, _, found in comparisons
         for measure, one in found.items()
     ]
     head = ["against", "measure", "this run", "the other", "difference", "95 % interval", "p"]
-    note = "<p class=sub>Paired over queries: interval by bootstrap, p of a randomisation test.</p>"
+    note = "<p class=sub>Paired over queries: interval by bootstrap, p of a randomization test.</p>"
     return "<h2>Against other systems</h2>" + _table(head, rows) + note
 
 

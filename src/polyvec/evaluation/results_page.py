@@ -97,7 +97,7 @@ def _differences(entries: Sequence[Expected]) -> str:
         if entry.system == system
     ]
     text = (
-        f"{system} less {BASELINE}, query by query: 95 % interval by bootstrap, p of a paired randomisation test.\n\n"
+        f"{system} less {BASELINE}, query by query: 95 % interval by bootstrap, p of a paired randomization test.\n\n"
     )
     return text + _table(["set", "difference", "interval", "p"], rows)
 

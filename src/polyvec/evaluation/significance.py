@@ -1,6 +1,6 @@
 """Two systems' values a query -> is the difference more than luck?
 
-Paired randomisation test (Fisher; Smucker, Allan and Carterette, CIKM 2007) and a percentile bootstrap of the mean
+Paired randomization test (Fisher; Smucker, Allan and Carterette, CIKM 2007) and a percentile bootstrap of the mean
 difference, both over queries and with a fixed seed.
 """
 

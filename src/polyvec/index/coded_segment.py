@@ -168,7 +168,7 @@ class CodedSegment:
         chosen = np.arange(self.n_documents, dtype=np.int64) if positions is None else positions
         codec = self._codec
         try:
-            return kernels.refine(
+            return kernels.full_scores(
                 query.rows, query.scales, codec.centroids, codec.levels, self._codes, self._scales, self._packed,
                 self._offsets, chosen, codec.nbits, threads=threads,
             )  # fmt: skip
@@ -178,10 +178,10 @@ class CodedSegment:
     @cached_property
     def searched(self) -> Any:
         """What `kernels.find_candidates` takes."""
-        return kernels.searched_segment(**self.for_search())
+        return kernels.native_segment(**self.for_search())
 
     def for_search(self) -> dict[str, Any]:
-        """Arguments of `kernels.searched_segment`. Raises ValueError for a segment without postings."""
+        """Arguments of `kernels.native_segment`. Raises ValueError for a segment without postings."""
         if self._postings is None or self._starts is None:
             raise ValueError("this segment is small: it has no postings and is scored whole")
         return {
@@ -214,5 +214,5 @@ class CodedSegment:
         return ids
 
     def verify(self) -> list[str]:
-        """Read every checksum; an empty list is good news."""
+        """Read every checksum. Returns the problems found; empty if there are none."""
         return self._file.verify()

@@ -17,7 +17,7 @@ from polyvec.index.kernels import Bytes, Float, Int8, Int32, Int64, decode_posti
 Double = npt.NDArray[np.float64]
 
 
-def refine_definition(
+def full_scores_definition(
     query: Int8,
     query_scales: Float,
     centroids: Int8,
@@ -29,7 +29,7 @@ def refine_definition(
     which: Int64,
     nbits: int,
 ) -> Float:
-    """(m,) float32: MaxSim of a quantised query with documents in codes.
+    """(m,) float32: MaxSim of a quantized query with documents in codes.
 
     query: (q, p) · query_scales: (q,), what a unit of a query row is worth · offsets: (n + 1,), document i is rows offsets[i] to
     offsets[i + 1] · which: (m,) documents. A document's score is the sum over query rows, in order and in fp32, of
@@ -48,7 +48,7 @@ def refine_definition(
     return scores
 
 
-def look_definition(
+def approximate_scores_definition(
     query: Int8,
     query_scales: Float,
     marked: Bytes,
@@ -62,7 +62,7 @@ def look_definition(
     which: Int64,
     nbits: int,
 ) -> Float:
-    """(m,) float32: what `refine_definition` would give if documents had the tokens of marked centroids alone.
+    """(m,) float32: what `full_scores_definition` would give if documents had the tokens of marked centroids alone.
 
     marked: (K,), 0 for a centroid whose tokens are passed over · least: (q,), what each query row's maximum begins with. A
     document without such tokens scores the sum of query_scale * least.
@@ -89,18 +89,18 @@ def _over_lengths(query: Int8, v: Int32) -> Float:
 
 
 def probe_definition(
-    query: Int8, parents: Int8, parent_offsets: Int64, centroids: Int8, nprobe: int, parent_probe: int
+    query: Int8, coarse_centroids: Int8, coarse_offsets: Int64, centroids: Int8, nprobe: int, coarse_probe: int
 ) -> tuple[Int32, Int32]:
     """The best centroids of each query row, best first, ties by number: (q, nprobe) int32 numbers, and their int32 dots.
 
-    parents: (P, p); parent i has the centroids parent_offsets[i] to parent_offsets[i + 1], at least one. Each query row looks
-    into its `parent_probe` best parents (ties by number), and then into the next ones as long as it has seen fewer than
+    parents: (P, p); parent i has the centroids coarse_offsets[i] to coarse_offsets[i + 1], at least one. Each query row looks
+    into its `coarse_probe` best parents (ties by number), and then into the next ones as long as it has seen fewer than
     nprobe centroids there; and every row takes from the centroids that any of them looks at. nprobe <= K.
     """
     numbers = np.empty((len(query), nprobe), np.int32)
     dots = np.empty((len(query), nprobe), np.int32)
     wide = query.astype(np.int32)
-    seen = np.flatnonzero(_looked_into(query, parents, parent_offsets, nprobe, parent_probe))
+    seen = np.flatnonzero(_coarse_centroids_probed(query, coarse_centroids, coarse_offsets, nprobe, coarse_probe))
     for i in range(len(query)):
         found = centroids[seen].astype(np.int32) @ wide[i]
         best = np.lexsort((seen, -found))[:nprobe]
@@ -108,26 +108,26 @@ def probe_definition(
     return numbers, dots
 
 
-def _looked_into(
-    query: Int8, parents: Int8, parent_offsets: Int64, nprobe: int, parent_probe: int
+def _coarse_centroids_probed(
+    query: Int8, coarse_centroids: Int8, coarse_offsets: Int64, nprobe: int, coarse_probe: int
 ) -> npt.NDArray[np.bool_]:
     """(K,) bool: the centroids whose parent some query row looks into."""
-    of_parents = query.astype(np.int32) @ parents.astype(np.int32).T
-    wanted = np.zeros(len(parents), bool)
-    for row in of_parents:
-        order = np.lexsort((np.arange(len(parents)), -row))
-        sizes = np.cumsum(np.diff(parent_offsets)[order])
-        wanted[order[: max(min(parent_probe, len(parents)), int(np.searchsorted(sizes, nprobe)) + 1)]] = True
-    return np.repeat(wanted, np.diff(parent_offsets))
+    coarse_dots = query.astype(np.int32) @ coarse_centroids.astype(np.int32).T
+    wanted = np.zeros(len(coarse_centroids), bool)
+    for row in coarse_dots:
+        order = np.lexsort((np.arange(len(coarse_centroids)), -row))
+        sizes = np.cumsum(np.diff(coarse_offsets)[order])
+        wanted[order[: max(min(coarse_probe, len(coarse_centroids)), int(np.searchsorted(sizes, nprobe)) + 1)]] = True
+    return np.repeat(wanted, np.diff(coarse_offsets))
 
 
 def table_definition(
     query: Int8,
-    parents: Int8,
-    parent_offsets: Int64,
+    coarse_centroids: Int8,
+    coarse_offsets: Int64,
     centroids: Int8,
     nprobe: int,
-    parent_probe: int,
+    coarse_probe: int,
     worth: Int32,
     width: int,
 ) -> Bytes:
@@ -136,9 +136,9 @@ def table_definition(
     worth: (q,) what a unit of a dot product is worth, in 65,536ths of a byte's unit; the rest as `probe_definition`. A byte is
     (dot * worth + 2^15) >> 16, cut to [0, 255], in int32 that wraps around. A centroid that no row looks at has its parent's.
     """
-    near = np.repeat(parents, np.diff(parent_offsets), axis=0)
-    looked = _looked_into(query, parents, parent_offsets, nprobe, parent_probe)
-    dots = np.where(looked[:, None], centroids, near).astype(np.int32) @ query.astype(np.int32).T
+    near = np.repeat(coarse_centroids, np.diff(coarse_offsets), axis=0)
+    approximately_scored = _coarse_centroids_probed(query, coarse_centroids, coarse_offsets, nprobe, coarse_probe)
+    dots = np.where(approximately_scored[:, None], centroids, near).astype(np.int32) @ query.astype(np.int32).T
     table = np.zeros((len(centroids), width), np.uint8)
     table[:, : len(query)] = np.clip((dots * worth + np.int32(1 << 15)) >> 16, 0, 255)
     return table
@@ -149,7 +149,7 @@ def mark_definition(table: Bytes, least: Bytes) -> Bytes:
     return np.asarray((table >= least).any(axis=1), np.uint8)
 
 
-def interact_definition(table: Bytes, codes: npt.NDArray[np.uint32], offsets: Int64, which: Int64) -> Int32:
+def centroid_interaction_definition(table: Bytes, codes: npt.NDArray[np.uint32], offsets: Int64, which: Int64) -> Int32:
     """(m,) int32: MaxSim with each token in the place of its centroid, from a table of bytes; see `table_definition`.
 
     codes: (T,) centroid numbers · offsets: (n + 1,), document i is tokens offsets[i] to offsets[i + 1] · which: (m,) documents. The
@@ -162,7 +162,7 @@ def interact_definition(table: Bytes, codes: npt.NDArray[np.uint32], offsets: In
     return sums
 
 
-def gather_definition(
+def generate_candidates_definition(
     numbers: Int32,
     gains: npt.NDArray[np.uint16],
     stream: Bytes,
@@ -240,7 +240,7 @@ def cluster_sums_definition(vectors: Float, nearest: Int64, clusters: int) -> Do
     return sums
 
 
-def quantise_definition(residuals: Float, steps: Float, points: Float, nbits: int) -> tuple[Bytes, Bytes]:
+def quantize_definition(residuals: Float, steps: Float, codebook: Float, nbits: int) -> tuple[Bytes, Bytes]:
     """Residuals -> (n, p) uint8 codes below 2**nbits and (n,) uint8 scales. nbits: 1, 2 or 4.
 
     residuals: (n, p) fp32, zeros in the padding · steps: (256,) ascending, the scales there are · points: (16,), the values of
@@ -256,13 +256,13 @@ def quantise_definition(residuals: Float, steps: Float, points: Float, nbits: in
 
     scale = np.sqrt(total(residuals * residuals) / np.float32(residuals.shape[1]))
     for _ in range(2):
-        chosen = points[_nearest_windows(residuals, scale[:, None] * points, nbits)]
+        chosen = codebook[_nearest_windows(residuals, scale[:, None] * codebook, nbits)]
         below = total(chosen * chosen)
         fitted = total(residuals * chosen) / np.where(below > 0, below, np.float32(1))
         scale = np.where(fitted > 0, fitted, scale).astype(np.float32)
     middles = np.sqrt(steps[1:] * steps[:-1])
     scales = (scale[:, None] > middles[None, :]).sum(axis=1).astype(np.uint8)
-    windows = _nearest_windows(residuals, steps[scales][:, None] * points, nbits)
+    windows = _nearest_windows(residuals, steps[scales][:, None] * codebook, nbits)
     return (windows & ((1 << nbits) - 1)).astype(np.uint8), scales
 
 
@@ -299,8 +299,8 @@ def find_candidates_definition(
     centroids: Int8,
     levels: Int8,
     directions: Int8,
-    parents: Int8,
-    parent_offsets: Int64,
+    coarse_centroids: Int8,
+    coarse_offsets: Int64,
     step: float,
     dim: int,
     nbits: int,
@@ -311,23 +311,24 @@ def find_candidates_definition(
     *,
     k: int,
     nprobe: int,
-    parent_probe: int,
+    coarse_probe: int,
     missing: float,
     near: float,
     least: float,
     doubling: float,
-    gathered: int,
-    looked: int,
+    generated: int,
+    approximately_scored: int,
     scored: int,
-    gathered_within: float,
+    generated_within: float,
     ordered_within: float,
-    looked_within: float,
+    approximately_scored_within: float,
 ) -> list[Int64]:
     """The ascending positions of each segment that are left after probing, gathering, interacting and looking.
 
     directions: (K, p) centroids as unit vectors in int8, whose unit is worth `step`; parents are of them · segments: arguments of
-    `kernels.searched_segment` · masks: for each (documents,), 0 for a document to pass over, or None. All in fp64 but for what
-    the kernels take and give; sums run in order. After each step the best stay (`gathered`, `looked`, `scored` of all segments
+    `kernels.native_segment` · masks: for each (documents,), 0 for a document to pass over, or None. All in fp64 but for what
+    the kernels take and give; sums run in order. After each step the best stay (`generated`, `approximately_scored`, `scored`
+    of all segments
     together, ties to those that come first), as far as they are within a distance of the k-th best. Distances are of the root
     of the summed squares of the query's rows, at 128 dimensions; infinity for none.
 
@@ -343,7 +344,7 @@ def find_candidates_definition(
     spread = math.sqrt(_sum(norm * norm for norm in norms) * 128 / dim)
 
     width = table_width(len(query))
-    probing = (query, parents, parent_offsets, directions, nprobe, parent_probe)
+    probing = (query, coarse_centroids, coarse_offsets, directions, nprobe, coarse_probe)
     numbers, dots = probe_definition(*probing)
     table = table_definition(*probing, np.rint(worth * (step / unit * 65536)).astype(np.int32), width)
     last = dots[:, -1] * step
@@ -359,27 +360,29 @@ def find_candidates_definition(
     kept, scores = [], []
     for segment, mask in zip(segments, masks, strict=True):
         documents = len(segment["offsets"]) - 1
-        rows, found = gather_definition(numbers, gains, segment["stream"], segment["starts"], documents, mask, gathered)
+        rows, found = generate_candidates_definition(
+            numbers, gains, segment["stream"], segment["starts"], documents, mask, generated
+        )
         kept.append(rows)
         scores.append(found.astype(np.float64))
-    kept = _best(kept, scores, gathered, k, gathered_within * spread / gain)
+    kept = _best(kept, scores, generated, k, generated_within * spread / gain)
 
     long = doubling * 255 * _sum(norms) / largest
     scores = []
     for segment, rows in zip(segments, kept, strict=True):
-        sums = interact_definition(table, segment["codes"], segment["offsets"], rows)
+        sums = centroid_interaction_definition(table, segment["codes"], segment["offsets"], rows)
         lengths = segment["offsets"][rows + 1] - segment["offsets"][rows]
         scores.append(sums - long * _doublings(lengths))
-    kept = _best(kept, scores, looked, k, ordered_within * spread / unit)
+    kept = _best(kept, scores, approximately_scored, k, ordered_within * spread / unit)
 
     scores = [
-        look_definition(
+        approximate_scores_definition(
             query, query_scales, marked, floor, centroids, levels, segment["codes"], segment["scales"], segment["packed"],
             segment["offsets"], rows, nbits,
         ).astype(np.float64)
         for segment, rows in zip(segments, kept, strict=True)
     ]  # fmt: skip
-    return _best(kept, scores, scored, k, looked_within * spread)
+    return _best(kept, scores, scored, k, approximately_scored_within * spread)
 
 
 def _squares(rows: Int8) -> list[int]:

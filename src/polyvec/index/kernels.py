@@ -119,7 +119,7 @@ def decode_postings(stream: Bytes, offsets: Int64, number: int) -> Int64:
     return np.array(out, np.int64)
 
 
-def refine(
+def full_scores(
     query: Int8,
     query_scales: Float,
     centroids: Int8,
@@ -134,20 +134,20 @@ def refine(
     threads: int = 1,
     kernel: str = "",
 ) -> Float:
-    """(m,) float32: as `refine_definition`; codes may be uint16 or uint32.
+    """(m,) float32: as `full_scores_definition`; codes may be uint16 or uint32.
 
     kernel: a name from `codes_kernels`, the fastest by default. Raises ValueError for shapes that do not fit and numbers
     that point nowhere.
     """
     scores = np.empty(len(which), np.float32)
-    _native.refine(
+    _native.full_scores(
         query, query_scales, centroids, levels, codes, scales, packed, offsets, which, nbits, scores, threads, kernel,
         None, None,
     )  # fmt: skip
     return scores
 
 
-def look(
+def approximate_scores(
     query: Int8,
     query_scales: Float,
     marked: Bytes,
@@ -164,9 +164,9 @@ def look(
     threads: int = 1,
     kernel: str = "",
 ) -> Float:
-    """(m,) float32: as `look_definition`; the rest as `refine`."""
+    """(m,) float32: as `approximate_scores_definition`; the rest as `full_scores`."""
     scores = np.empty(len(which), np.float32)
-    _native.refine(
+    _native.full_scores(
         query, query_scales, centroids, levels, codes, scales, packed, offsets, which, nbits, scores, threads, kernel,
         marked, least,
     )  # fmt: skip
@@ -175,11 +175,11 @@ def look(
 
 def probe(
     query: Int8,
-    parents: Int8,
-    parent_offsets: Int64,
+    coarse_centroids: Int8,
+    coarse_offsets: Int64,
     centroids: Int8,
     nprobe: int,
-    parent_probe: int,
+    coarse_probe: int,
     *,
     worth: Int32 | None = None,
     table: Bytes | None = None,
@@ -192,7 +192,9 @@ def probe(
     """
     numbers = np.empty((len(query), nprobe), np.int32)
     dots = np.empty((len(query), nprobe), np.int32)
-    _native.probe(query, parents, parent_offsets, centroids, numbers, dots, parent_probe, worth, table, threads, kernel)
+    _native.probe(
+        query, coarse_centroids, coarse_offsets, centroids, numbers, dots, coarse_probe, worth, table, threads, kernel
+    )
     return numbers, dots
 
 
@@ -208,7 +210,7 @@ def mark(table: Bytes, least: Bytes, *, kernel: str = "") -> Bytes:
     return marked
 
 
-def interact(
+def centroid_interaction(
     table: Bytes,
     codes: npt.NDArray[np.generic],
     offsets: Int64,
@@ -217,13 +219,14 @@ def interact(
     threads: int = 1,
     kernel: str = "",
 ) -> Int32:
-    """(m,) int32: as `interact_definition`. Raises ValueError for shapes that do not fit and numbers that point nowhere."""
+    """(m,) int32: as `centroid_interaction_definition`. Raises ValueError for shapes that do not fit and numbers that point
+    nowhere."""
     sums = np.empty(len(which), np.int32)
-    _native.interact(table, codes, offsets, which, sums, threads, kernel)
+    _native.centroid_interaction(table, codes, offsets, which, sums, threads, kernel)
     return sums
 
 
-def gather(
+def generate_candidates(
     numbers: Int32,
     gains: npt.NDArray[np.uint16],
     stream: Bytes,
@@ -232,12 +235,12 @@ def gather(
     allowed: Bytes | None,
     limit: int,
 ) -> tuple[Int64, Int32]:
-    """As `gather_definition`. Raises ValueError for shapes that do not fit and postings that are damaged."""
+    """As `generate_candidates_definition`. Raises ValueError for shapes that do not fit and postings that are damaged."""
     room = min(limit, documents)
     rows, scores = np.empty(room, np.int64), np.empty(room, np.int32)
     if not room:
         return rows, scores
-    found = _native.gather(numbers, gains, stream, offsets, documents, allowed, rows, scores)
+    found = _native.generate_candidates(numbers, gains, stream, offsets, documents, allowed, rows, scores)
     return rows[:found], scores[:found]
 
 
@@ -249,22 +252,22 @@ class DamagedSegmentError(ValueError):
         self.segment = segment
 
 
-def searched_codec(
+def native_codec(
     *,
     centroids: Int8,
     levels: Int8,
     directions: Int8,
-    parents: Int8,
-    parent_offsets: Int64,
+    coarse_centroids: Int8,
+    coarse_offsets: Int64,
     step: float,
     dim: int,
     nbits: int,
 ) -> Any:
     """What `find_candidates` takes of a codec, checked once. Raises ValueError for shapes that do not fit."""
-    return _native.Codec(centroids, levels, directions, parents, parent_offsets, step, dim, nbits)
+    return _native.Codec(centroids, levels, directions, coarse_centroids, coarse_offsets, step, dim, nbits)
 
 
-def searched_segment(
+def native_segment(
     *, codes: npt.NDArray[np.generic], scales: Bytes, packed: Bytes, offsets: Int64, stream: Bytes, starts: Int64
 ) -> Any:
     """What `find_candidates` takes of a segment, checked once. Raises ValueError for shapes that do not fit."""
@@ -285,7 +288,7 @@ def find_candidates(
 ) -> list[Int64]:
     """The ascending positions that are left of each segment: as `find_candidates_definition`, whose narrowing this takes too.
 
-    codec, segments: of `searched_codec`, `searched_segment`. Raises DamagedSegmentError, and ValueError for what does not fit.
+    codec, segments: of `native_codec`, `native_segment`. Raises DamagedSegmentError, and ValueError for what does not fit.
     """
     positions, counts = np.empty(scored, np.int64), np.empty(len(segments), np.int64)
     damaged = _native.candidates(
@@ -322,13 +325,13 @@ def cluster_sums(vectors: Float, nearest: Int64, clusters: int, *, threads: int 
     return sums
 
 
-def quantise(
-    residuals: Float, steps: Float, points: Float, nbits: int, *, threads: int = 1, kernel: str = ""
+def quantize(
+    residuals: Float, steps: Float, codebook: Float, nbits: int, *, threads: int = 1, kernel: str = ""
 ) -> tuple[Bytes, Bytes]:
-    """(n,) uint8 scales and (n, p * nbits / 8) uint8 packed codes: as `quantise_definition` and `pack_codes`."""
+    """(n,) uint8 scales and (n, p * nbits / 8) uint8 packed codes: as `quantize_definition` and `pack_codes`."""
     scales = np.empty(len(residuals), np.uint8)
     packed = np.empty((len(residuals), residuals.shape[1] * nbits // 8), np.uint8)
-    _native.quantise(residuals, steps, points, nbits, scales, packed, threads, kernel)
+    _native.quantize(residuals, steps, codebook, nbits, scales, packed, threads, kernel)
     return scales, packed
 
 
@@ -338,7 +341,7 @@ def rotate(rows: Float, signs: Float, *, forward: bool, threads: int = 1) -> Non
 
 
 def codes_kernels() -> list[str]:
-    """Names of the kernels for `refine`, `look` and `probe` that this machine can run, best first."""
+    """Names of the kernels for `full_scores`, `approximate_scores` and `probe` that this machine can run, best first."""
     return list(_native.codes_kernels())
 
 
@@ -347,9 +350,9 @@ def assign_kernels() -> list[str]:
     return list(_native.assign_kernels())
 
 
-def quantise_kernels() -> list[str]:
-    """Names of the kernels for `quantise` that this machine can run, best first."""
-    return list(_native.quantise_kernels())
+def quantize_kernels() -> list[str]:
+    """Names of the kernels for `quantize` that this machine can run, best first."""
+    return list(_native.quantize_kernels())
 
 
 def int8_peak(kernel: str = "") -> float:

@@ -171,7 +171,7 @@ class Snapshot:
         raise KeyError(row)
 
     def verify(self) -> list[str]:
-        """Read every checksum of every segment; an empty list is good news."""
+        """Read every checksum of every segment. Returns the problems found; empty if there are none."""
         return [problem for live in self.segments for problem in live.segment.verify()]
 
 

@@ -123,7 +123,7 @@ class Segment:
         return self._token_ids[self._offsets[position] : self._offsets[position + 1]]
 
     def verify(self) -> list[str]:
-        """Read every checksum; an empty list is good news."""
+        """Read every checksum. Returns the problems found; empty if there are none."""
         return self._file.verify()
 
 

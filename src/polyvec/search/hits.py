@@ -31,7 +31,7 @@ class Hit(_Explainable):
     Plain data: hits can be compared, copied and pickled, and outlive their index. Only `explain` asks the index again.
 
     score: MaxSim, the sum over query tokens (mode late); BM25 (keyword); what fusion makes of both (hybrid) ·
-    normalised_score: MaxSim as a share of the highest one that this query could get, in [0, 1], whatever else is found; None
+    normalized_score: MaxSim as a share of the highest one that this query could get, in [0, 1], whatever else is found; None
     in mode keyword · parts: what a hybrid score is made of: the document's MaxSim, and its BM25 where it has one ·
     ranks: its places from 1 in the lists "late" and "keyword" that were fused, where it is in them.
     """
@@ -41,9 +41,14 @@ class Hit(_Explainable):
     rank: int
     text: str | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
-    normalised_score: float | None = None
+    normalized_score: float | None = None
     parts: dict[str, float] = field(default_factory=dict)
     ranks: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def normalised_score(self) -> float | None:
+        """`normalized_score`, in the spelling of development versions."""
+        return self.normalized_score
 
     @property
     def title(self) -> Any:
@@ -80,7 +85,7 @@ class Hit(_Explainable):
         shown = {
             "id": self.id,
             "score": self.score,
-            "normalised_score": self.normalised_score,
+            "normalized_score": self.normalized_score,
             "rank": self.rank,
             "text": self.text,
             "metadata": self.metadata,

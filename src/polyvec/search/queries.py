@@ -13,7 +13,7 @@ from polyvec.index.engine.options import SearchOptions
 from polyvec.index.views import View
 from polyvec.search.explain import Explanation, explain
 from polyvec.search.hits import Hit
-from polyvec.search.retrieve import Asked
+from polyvec.search.retrieve import PreparedQuery
 
 if TYPE_CHECKING:
     from polyvec.encoder import Encoded, TokenEncoder
@@ -23,19 +23,19 @@ GetEncoder = Callable[[], "TokenEncoder"]
 ExplainFound = Callable[[str, "Encoded | None", Hit], Explanation]
 
 
-def asked_texts(
+def prepared_queries(
     texts: Sequence[str], options: SearchOptions, encoder: GetEncoder, explain_found: ExplainFound
-) -> Iterator[Asked]:
+) -> Iterator[PreparedQuery]:
     """Encode queries; where only keywords count, the model loads no earlier than a hit is to be explained.
 
     texts: checked already · explain_found: a method of the open index, given (query, its encoding where there is one, hit).
     """
     if options.mode == "keyword":
         for text in texts:
-            yield Asked(text=text, explainer=QueryExplainer(explain_found, text, None))
+            yield PreparedQuery(text=text, explainer=QueryExplainer(explain_found, text, None))
         return
     for text, one in zip(texts, encoder().encode_queries(texts), strict=True):
-        yield Asked(text=text, vectors=one.vectors, explainer=QueryExplainer(explain_found, text, one))
+        yield PreparedQuery(text=text, vectors=one.vectors, explainer=QueryExplainer(explain_found, text, one))
 
 
 class QueryExplainer:

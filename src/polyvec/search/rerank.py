@@ -15,7 +15,7 @@ from polyvec.errors import InputError
 from polyvec.scoring import default_threads, maxsim
 from polyvec.search.explain import Explanation, explain
 from polyvec.search.hits import Hit
-from polyvec.search.retrieve import highest_score, normalised_score
+from polyvec.search.retrieve import highest_score, normalized_score
 
 if TYPE_CHECKING:
     from polyvec.encoder import Encoded, TokenEncoder
@@ -59,7 +59,7 @@ def rerank(
                 rank=rank,
                 text=document.text,
                 metadata=document.metadata,
-                normalised_score=normalised_score(float(scores[i]), highest),
+                normalized_score=normalized_score(float(scores[i]), highest),
             ).explained_by(_Explainer(query, encoded_query, document.encoded_text, encoded[i]))
         )
     return hits

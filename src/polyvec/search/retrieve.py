@@ -24,7 +24,7 @@ _FUSION_DEPTH = 100  # hits of each kind whose scores are fused, at least
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class PreparedQuery:
     """One query: its text for keywords, its token vectors (q, d) float32 unit rows for MaxSim; either may be absent.
 
     explainer: what its hits ask when they are to be explained.
@@ -49,7 +49,7 @@ def allowed_rows(
 def search_snapshot(
     snapshot: Snapshot,
     catalog: Catalog,
-    query: Asked,
+    query: PreparedQuery,
     options: SearchOptions,
     *,
     allowed: npt.NDArray[np.int64] | None = None,
@@ -78,17 +78,17 @@ def search_snapshot(
     if query.vectors is not None and options.mode != "keyword":
         late = found.parts.get("late") or lists["late"]
         highest = highest_score(query.vectors)
-        found.normalised = {row: normalised_score(late[row], highest) for row, _ in found.ranked}
+        found.normalized = {row: normalized_score(late[row], highest) for row, _ in found.ranked}
     least = options.min_score
     if least is not None:
-        found.ranked = [(row, score) for row, score in found.ranked if found.normalised[row] >= least]
+        found.ranked = [(row, score) for row, score in found.ranked if found.normalized[row] >= least]
     return _hits(catalog, found, query, options.k)
 
 
 def search_each(
     snapshot: Snapshot,
     catalog: Catalog,
-    queries: Iterable[Asked],
+    queries: Iterable[PreparedQuery],
     options: SearchOptions,
     *,
     allowed: npt.NDArray[np.int64] | None = None,
@@ -101,7 +101,7 @@ def search_each(
     count = thread_count(threads, default_threads)
     waiting = list(queries)
 
-    def one(query: Asked, inside: int) -> list[Hit]:
+    def one(query: PreparedQuery, inside: int) -> list[Hit]:
         return search_snapshot(snapshot, catalog, query, options, allowed=allowed, threads=inside)
 
     if count == 1 or len(waiting) < count:
@@ -115,7 +115,7 @@ def highest_score(query: npt.NDArray[np.float32]) -> float:
     return float(np.linalg.norm(query, axis=1).sum())
 
 
-def normalised_score(score: float, highest: float) -> float:
+def normalized_score(score: float, highest: float) -> float:
     """MaxSim as a share of the query's `highest_score`, cut to [0, 1].
 
     With unit rows, which every model makes, that is the mean similarity of a query token's best match, so it compares across
@@ -131,7 +131,7 @@ class _Found:
     ranked: list[tuple[int, float]]
     lists: dict[str, dict[int, float]]
     parts: dict[str, dict[int, float]] = field(default_factory=dict)
-    normalised: dict[int, float] = field(default_factory=dict)
+    normalized: dict[int, float] = field(default_factory=dict)
 
 
 def _scores(rows: npt.NDArray[np.int64], scores: npt.NDArray[Any]) -> dict[int, float]:
@@ -145,7 +145,7 @@ def _fusion_depth(options: SearchOptions) -> int:
 def _fused(
     snapshot: Snapshot,
     catalog: Catalog,
-    query: Asked,
+    query: PreparedQuery,
     lists: dict[str, dict[int, float]],
     keyword: dict[int, float],
     options: SearchOptions,
@@ -174,7 +174,7 @@ def _fused(
     return _Found(fusion.ordered(fused), lists, {"late": late, "keyword": keyword})
 
 
-def _hits(catalog: Catalog, found: _Found, query: Asked, k: int) -> list[Hit]:
+def _hits(catalog: Catalog, found: _Found, query: PreparedQuery, k: int) -> list[Hit]:
     documents = catalog.documents(row for row, _ in found.ranked[:k])
     places = {name: {row: n for n, row in enumerate(rows, start=1)} for name, rows in found.lists.items()}
     hits = []
@@ -187,7 +187,7 @@ def _hits(catalog: Catalog, found: _Found, query: Asked, k: int) -> list[Hit]:
                 rank=rank,
                 text=document.text,
                 metadata=document.metadata,
-                normalised_score=found.normalised.get(row),
+                normalized_score=found.normalized.get(row),
                 parts={name: scores[row] for name, scores in found.parts.items() if row in scores},
                 ranks={name: rows[row] for name, rows in places.items() if row in rows} if found.parts else {},
             ).explained_by(query.explainer)

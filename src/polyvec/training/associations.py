@@ -3,7 +3,7 @@
 Two pieces are associated as far as they turn up in translations of each other: counts over sentence pairs, as a cosine
 (Ochiai, 1957),
 raised to a power so that the clear ones win. The result gives a new vocabulary's rows a meaning before the first step: the idea of
-trans-tokenisation (Remy et al., 2024) with co-occurrence in place of word alignment.
+trans-tokenization (Remy et al., 2024) with co-occurrence in place of word alignment.
 """
 
 from __future__ import annotations

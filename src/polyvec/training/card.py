@@ -20,7 +20,7 @@ def write_card(recipe: Recipe, mixture: Mixture, result: dict[str, Any], folder:
         f"A polyvec late-interaction model with heads of {heads} dimensions, stage `{recipe.stage}`, begun from "
         f"`{Path(recipe.model.start).name}`.",
         "",
-        f"{result['steps']} steps in {result['seconds'] / 3600:.2f} hours, seed {recipe.seed}, rate {recipe.optimiser.rate:g}, "
+        f"{result['steps']} steps in {result['seconds'] / 3600:.2f} hours, seed {recipe.seed}, rate {recipe.optimizer.rate:g}, "
         f"at most {recipe.batches.rows} rows a batch.",
         "",
         "| data | kind | share of batches | rows | languages |",

@@ -23,12 +23,12 @@ class Distill(Pairs):
         objective = self._recipe.objective
         count = self._candidates(batch)
         teacher = torch.tensor([row["scores"][:count] for row in batch.rows], dtype=torch.float32)
-        queries, documents = map(self.encoded, self.tokenised(batch).pieces)
+        queries, documents = map(self.encoded, self.tokenized(batch).pieces)
         own = torch.arange(len(batch.rows) * count).view(len(batch.rows), count)
 
         def one(size: int) -> Tensor:
             scores = maxsim_all(
-                queries[0][size], queries[1], documents[0][size], documents[1], normalise=objective.normalise
+                queries[0][size], queries[1], documents[0][size], documents[1], normalize=objective.normalize
             )
             mine = scores.gather(1, own.to(scores.device))
             total = distillation(mine, teacher.to(scores.device), objective.temperature, objective.teacher_temperature)
@@ -38,7 +38,7 @@ class Distill(Pairs):
 
         return over_heads(self.student.heads.sizes, self._weights, one)
 
-    def tokenised(self, batch: Batch) -> Batch:
+    def tokenized(self, batch: Batch) -> Batch:
         """With the tokens of the queries, and of each one's candidates in turn."""
         if batch.pieces:
             return batch

@@ -1,4 +1,4 @@
-"""Token vectors of queries and documents -> what a step minimises. Scores are MaxSim, or its mean over query tokens.
+"""Token vectors of queries and documents -> what a step minimizes. Scores are MaxSim, or its mean over query tokens.
 
 Every loss is summed over the heads with their weights (Matryoshka; Kusupati et al., 2022), the heads untied. Knows nothing about
 texts.
@@ -18,11 +18,11 @@ _TOGETHER = {"cuda": 16}  # documents of one operation; elsewhere one
 
 
 def maxsim_all(
-    queries: Tensor, query_kept: Tensor, documents: Tensor, document_kept: Tensor, *, normalise: bool
+    queries: Tensor, query_kept: Tensor, documents: Tensor, document_kept: Tensor, *, normalize: bool
 ) -> Tensor:
     """(q, n) scores of every query with every document.
 
-    queries: (q, s, d) · documents: (n, t, d), unit vectors · *_kept: (q, s) and (n, t) bool · normalise: mean over the
+    queries: (q, s, d) · documents: (n, t, d), unit vectors · *_kept: (q, s) and (n, t) bool · normalize: mean over the
     query's tokens. A document of which nothing is kept scores -10,000 a token.
     """
     q = len(queries)
@@ -31,13 +31,13 @@ def maxsim_all(
         queries[query_kept], documents[document_kept], document_kept.sum(dim=1).tolist()
     )
     total = torch.zeros(q, len(documents), dtype=best.dtype, device=best.device).index_add(0, owner, best)
-    return total / query_kept.sum(dim=1).clamp(min=1)[:, None] if normalise else total
+    return total / query_kept.sum(dim=1).clamp(min=1)[:, None] if normalize else total
 
 
 def maxsim_both(queries: Tensor, query_kept: Tensor, documents: Tensor, document_kept: Tensor) -> tuple[Tensor, Tensor]:
     """Two (q, n) matrices of mean scores: queries looking into documents, and documents into queries."""
-    there = maxsim_all(queries, query_kept, documents, document_kept, normalise=True)
-    back = maxsim_all(documents, document_kept, queries, query_kept, normalise=True)
+    there = maxsim_all(queries, query_kept, documents, document_kept, normalize=True)
+    back = maxsim_all(documents, document_kept, queries, query_kept, normalize=True)
     return there, back.T
 
 

@@ -221,7 +221,7 @@ def _cached(path: Path, data: Data, fields: tuple[str, ...], cache: Path) -> Any
     datasets.disable_progress_bars()
     try:
         rows = datasets.Dataset.from_generator(
-            _normalised, gen_kwargs=stamp, cache_dir=str(cache), keep_in_memory=False
+            _normalized, gen_kwargs=stamp, cache_dir=str(cache), keep_in_memory=False
         )
     except datasets.exceptions.DatasetGenerationError as error:
         cause = error.__cause__ or error
@@ -232,7 +232,7 @@ def _cached(path: Path, data: Data, fields: tuple[str, ...], cache: Path) -> Any
     return rows
 
 
-def _normalised(data: dict[str, Any], state: str) -> Iterator[dict[str, Any]]:
+def _normalized(data: dict[str, Any], state: str) -> Iterator[dict[str, Any]]:
     """The rows of a file as batches need them. All are checked here, before the first step. state: what the cache goes by."""
     path, kind, group = Path(data["path"]), data["kind"], data["group_field"]
     where, rows = named(path), read_rows(path)

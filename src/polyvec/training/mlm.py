@@ -1,4 +1,4 @@
-"""Stage mlm: text in many languages -> a backbone that has read it: masked language modelling with whole words masked.
+"""Stage mlm: text in many languages -> a backbone that has read it: masked language modeling with whole words masked.
 
 A word is what lies between spaces; in scripts without them, a stretch of a few pieces. Output weights are the vocabulary's own
 table, as in BERT. Sequences grow over the run, up to the model's limit.
@@ -95,7 +95,7 @@ class MaskedLanguage(Stage):
 
     def _length(self, number: int) -> int:
         lengths = self._recipe.objective.lengths
-        settings, processes = self._recipe.optimiser, int(os.environ.get("WORLD_SIZE", "1"))  # as torchrun sets it
+        settings, processes = self._recipe.optimizer, int(os.environ.get("WORLD_SIZE", "1"))  # as torchrun sets it
         total = max(settings.steps * settings.accumulate * processes, 1)
         return lengths[min(number * len(lengths) // total, len(lengths) - 1)]
 

@@ -51,13 +51,13 @@ class Pairs(Stage):
 
         So a question of either language has negatives of both, and its own language is no sign of an answer.
         """
-        queries, documents = self.tokenised(batch).pieces
+        queries, documents = self.tokenized(batch).pieces
         small = self._recipe.batches.micro_rows
         if small and len(batch.rows) > small:
             return self._cached(queries, documents, small)
         return self._contrast(self.encoded(queries), self.encoded(documents))
 
-    def tokenised(self, batch: Batch) -> Batch:
+    def tokenized(self, batch: Batch) -> Batch:
         """With the tokens of what asks, and of what is to be found."""
         if batch.pieces:
             return batch
@@ -79,7 +79,7 @@ class Pairs(Stage):
 
         def one(size: int) -> Tensor:
             scores = maxsim_all(
-                queries[0][size], queries[1], documents[0][size], documents[1], normalise=objective.normalise
+                queries[0][size], queries[1], documents[0][size], documents[1], normalize=objective.normalize
             )
             return symmetric_contrast(scores, objective.temperature)
 
@@ -104,7 +104,7 @@ class Pairs(Stage):
             for start, part in zip(range(0, len(queries), small), side, strict=True)
         ]
         for (part, by_size), chance in zip(parts[:-1], chances[:-1], strict=True):
-            carried = self._carrying(part, by_size, chance) / self._recipe.optimiser.accumulate
+            carried = self._carrying(part, by_size, chance) / self._recipe.optimizer.accumulate
             carried.backward()  # type: ignore[no-untyped-call]
         last = self._carrying(*parts[-1], chances[-1])
         return last - last.detach() + loss.detach()

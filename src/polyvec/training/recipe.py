@@ -103,14 +103,14 @@ class Batches:
     query_tokens: int = 48  # longer queries are cut
     document_tokens: int = 160  # longer documents are cut
     micro_rows: int = 0  # gradient caching: rows encoded at once; 0: all
-    workers: int = 0  # processes that read and tokenise ahead, e.g. 8 beside a GPU; batches are the same
+    workers: int = 0  # processes that read and tokenize ahead, e.g. 8 beside a GPU; batches are the same
 
 
 @dataclass(frozen=True, kw_only=True)
-class Optimiser:
+class Optimizer:
     """How weights move."""
 
-    steps: int = 1000  # of the optimiser
+    steps: int = 1000  # of the optimizer
     rate: float = 2e-4  # peak of the learning rate, which falls to 0 at the end
     embedding_rate: float = 0.0  # of the vocabulary's table; 0: as rate
     head_rate: float = 0.0  # of the heads; 0: as rate
@@ -127,10 +127,10 @@ class Optimiser:
 
 @dataclass(frozen=True, kw_only=True)
 class Objective:
-    """What is minimised."""
+    """What is minimized."""
 
     temperature: float = 0.02  # scores are divided by it
-    normalise: bool = True  # scores are means over query tokens in place of sums
+    normalize: bool = True  # scores are means over query tokens in place of sums
     nearness: float = 1.0  # transfer: weight of the distance between a text's vectors and the teacher's
     inner: float = 0.5  # shrink: weight of the layers before the last
     vectors: float = 1.0  # shrink, of a late-interaction teacher: weight of the vectors of each head
@@ -163,7 +163,7 @@ class Recipe:
     model: Model = field(default_factory=Model)
     vocabulary: Vocabulary = field(default_factory=Vocabulary)
     batches: Batches = field(default_factory=Batches)
-    optimiser: Optimiser = field(default_factory=Optimiser)
+    optimizer: Optimizer = field(default_factory=Optimizer)
     objective: Objective = field(default_factory=Objective)
     checkpoints: Checkpoints = field(default_factory=Checkpoints)
 
@@ -180,6 +180,8 @@ def read_recipe(path: Path) -> Recipe:
 
 def as_recipe(values: Mapping[str, Any], where: str = "recipe") -> Recipe:
     """Check plain values as `read_recipe` does."""
+    if "optimiser" in values and "optimizer" not in values:  # the spelling of development versions
+        values = {"optimizer" if key == "optimiser" else key: value for key, value in values.items()}
     recipe: Recipe = checked_table(Recipe, values, where, text=_expanded)
     sizes, weights = recipe.model.heads, recipe.model.head_weights
     if weights and len(weights) != len(sizes):
@@ -210,8 +212,8 @@ def _sensible(recipe: Recipe, where: str) -> None:
         "batches.tokens": (recipe.batches.tokens, 1),
         "batches.query_tokens": (recipe.batches.query_tokens, 4),
         "batches.document_tokens": (recipe.batches.document_tokens, 4),
-        "optimiser.steps": (recipe.optimiser.steps, 1),
-        "optimiser.accumulate": (recipe.optimiser.accumulate, 1),
+        "optimizer.steps": (recipe.optimizer.steps, 1),
+        "optimizer.accumulate": (recipe.optimizer.accumulate, 1),
         "objective.candidates": (recipe.objective.candidates, 2),
         "objective.lengths": (min(recipe.objective.lengths, default=0), 4),
         "model.heads": (min(recipe.model.heads, default=0), 1),
@@ -231,7 +233,7 @@ def _sensible(recipe: Recipe, where: str) -> None:
         if number <= 0:
             raise InputError(f"{where}: {name} is {number}: expected more than 0.")
     shares = {
-        "optimiser.warmup": recipe.optimiser.warmup,
+        "optimizer.warmup": recipe.optimizer.warmup,
         "objective.masked": recipe.objective.masked,
         "objective.replaced": recipe.objective.replaced,
     }

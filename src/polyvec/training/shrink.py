@@ -78,7 +78,7 @@ class Shrink(Stage):
 
         Every fourth batch reads its texts as queries; of rows with two sides, every fifth batch takes the other one.
         """
-        (pieces,) = self.tokenised(batch).pieces
+        (pieces,) = self.tokenized(batch).pieces
         wanted = self._states(pieces, self._prefixes[_role(batch) == "document"])
         device = self.student.backbone.device
         ids, attended = _padded([piece.ids for piece in pieces], self._pad)
@@ -98,7 +98,7 @@ class Shrink(Stage):
             total = total + objective.vectors * self._turned(found[-1][there], wanted[-1][there])
         return total
 
-    def tokenised(self, batch: Batch) -> Batch:
+    def tokenized(self, batch: Batch) -> Batch:
         """With the tokens of its texts, some of them replaced where the recipe says so."""
         if batch.pieces:
             return batch

@@ -14,17 +14,17 @@ from polyvec.errors import InputError, MissingExtraError, StorageError
 from polyvec.evaluation.dataset import load_dataset
 from polyvec.training.recipe import Recipe, read_recipe
 
-Told = Callable[[int, int, dict[str, float]], None]  # step, steps, values
+Progress = Callable[[int, int, dict[str, float]], None]  # step, steps, values
 
 
-def train(path: Path, *, resume: bool = False, told: Told | None = None) -> dict[str, Any]:
+def train(path: Path, *, resume: bool = False, progress: Progress | None = None) -> dict[str, Any]:
     """Run one recipe; returns what happened: steps, seconds and history, or counts for stage start.
 
     resume: go on from the last checkpoint, with the batches that the uninterrupted run would have seen.
     Raises InputError for a bad recipe or data, TrainingError for a loss that is not finite or a batch that does not fit.
     """
     flag("resume", resume)
-    function("told", told)
+    function("progress", progress)
     recipe = read_recipe(path)
     if Path(recipe.output).exists():
         raise StorageError(f"{recipe.output} exists already. Delete it, or change `output` in the recipe.")
@@ -42,10 +42,10 @@ def train(path: Path, *, resume: bool = False, told: Told | None = None) -> dict
         if resume:
             raise InputError("Stage start has no checkpoints to resume. Run it again without --resume.")
         return start(recipe)
-    return _trained(recipe, resume=resume, told=told)
+    return _trained(recipe, resume=resume, progress=progress)
 
 
-def _trained(recipe: Recipe, *, resume: bool, told: Told | None) -> dict[str, Any]:
+def _trained(recipe: Recipe, *, resume: bool, progress: Progress | None) -> dict[str, Any]:
     import torch
 
     from polyvec.training import trainer
@@ -61,7 +61,7 @@ def _trained(recipe: Recipe, *, resume: bool, told: Told | None) -> dict[str, An
         judged = load_dataset(recipe.checkpoints.evaluate)
         judged.check_judged(judged.documents())
     mixture = Mixture(recipe.data, recipe.batches, seed=recipe.seed, cache=output.with_name(output.name + ".cache"))
-    result = trainer.run(recipe, _stage(recipe), mixture, resume=resume, told=told)
+    result = trainer.run(recipe, _stage(recipe), mixture, resume=resume, progress=progress)
     if result:
         write_text(
             output / "training.json",

@@ -1,4 +1,4 @@
-"""A model folder <-> the model in training: backbone, untied heads, and the tokenisation that searching uses.
+"""A model folder <-> the model in training: backbone, untied heads, and the tokenization that searching uses.
 
 Wraps `polyvec.Encoder`, so that what is trained is exactly what is used later. Knows nothing about losses or data.
 """

@@ -41,12 +41,12 @@ class TrainingError(PolyvecError):
 class Stage(nn.Module):
     """What a stage has to say: a loss for a batch, and how to save."""
 
-    def tokenised(self, batch: Batch) -> Batch:
+    def tokenized(self, batch: Batch) -> Batch:
         """The batch with the tokens of its texts: all that can be done without the weights, by another process if need be."""
         return batch
 
     def loss(self, batch: Batch) -> Tensor:
-        """The scalar to minimise."""
+        """The scalar to minimize."""
         raise NotImplementedError
 
     def save(self, folder: Path) -> None:
@@ -73,13 +73,13 @@ class _Stream(IterableDataset):  # type: ignore[type-arg]
     def _read(self, batch: Batch) -> Batch | PolyvecError:
         """The batch, or what is wrong with it: raised in another process, an error would lose its one line."""
         try:
-            return self._stage.tokenised(batch)
+            return self._stage.tokenized(batch)
         except PolyvecError as error:
             return error
 
 
 def _alone(worker: int) -> None:
-    """A worker tokenises on its one thread: those of the process it was forked from did not come along."""
+    """A worker tokenizes on its one thread: those of the process it was forked from did not come along."""
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     torch.set_num_threads(1)
 
@@ -95,7 +95,7 @@ class _Trainer(Trainer):  # type: ignore[misc]  # transformers has no types
         self.first_step = 0
 
     def get_train_dataloader(self) -> DataLoader[Batch]:
-        start = self.first_step * self._recipe.optimiser.accumulate * self.args.world_size
+        start = self.first_step * self._recipe.optimizer.accumulate * self.args.world_size
         stream = _Stream(self._stage, self._mixture, start, self.args.process_index, self.args.world_size)
         return DataLoader(stream, batch_size=None, num_workers=self._recipe.batches.workers, worker_init_fn=_alone)
 
@@ -113,7 +113,7 @@ class _Trainer(Trainer):  # type: ignore[misc]  # transformers has no types
         return inputs
 
     def compute_loss(self, model: Any, inputs: Batch, return_outputs: bool = False, **kwargs: Any) -> Any:
-        half = self._recipe.optimiser.precision == "bf16"
+        half = self._recipe.optimizer.precision == "bf16"
         with torch.autocast(self.args.device.type, dtype=torch.bfloat16, enabled=half):
             loss = model(inputs)["loss"]
         if not torch.isfinite(loss):
@@ -128,12 +128,12 @@ class _Trainer(Trainer):  # type: ignore[misc]  # transformers has no types
             loss: Tensor = super().training_step(model, inputs, *args, **kwargs)
         except (RuntimeError, MemoryError) as error:
             if "deterministic" in str(error):
-                raise TrainingError(f"{str(error).splitlines()[0]} Set optimiser.deterministic = false.") from error
+                raise TrainingError(f"{str(error).splitlines()[0]} Set optimizer.deterministic = false.") from error
             if not isinstance(error, MemoryError) and "memory" not in str(error).lower():
                 raise
             raise TrainingError(
                 f"{_named(inputs)} ({len(inputs.rows)} rows) does not fit into memory. Lower batches.tokens or "
-                "batches.rows, set batches.micro_rows, or raise optimiser.accumulate in its place."
+                "batches.rows, set batches.micro_rows, or raise optimizer.accumulate in its place."
             ) from error
         sums = [parameter.grad.sum() for parameter in self.model.parameters() if parameter.grad is not None]
         if sums and not torch.isfinite(torch.stack(sums)).all():  # before it reaches a weight, and a checkpoint
@@ -142,12 +142,12 @@ class _Trainer(Trainer):  # type: ignore[misc]  # transformers has no types
 
     def _not_finite(self, what: str) -> str:
         return (
-            f"{what}. The last good checkpoint is kept in {self.args.output_dir}; lower optimiser.rate and run again "
+            f"{what}. The last good checkpoint is kept in {self.args.output_dir}; lower optimizer.rate and run again "
             "with --resume."
         )
 
     def create_optimizer(self, *args: Any, **kwargs: Any) -> Any:
-        settings = self._recipe.optimiser
+        settings = self._recipe.optimizer
         groups: dict[tuple[str, float], list[nn.Parameter]] = {}
         rates = {
             "table": settings.embedding_rate or settings.rate,
@@ -167,7 +167,7 @@ class _Trainer(Trainer):  # type: ignore[misc]  # transformers has no types
         return self.optimizer
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        """The optimiser as it was, at the rates that the recipe gives now."""
+        """The optimizer as it was, at the rates that the recipe gives now."""
         wanted = [group["initial_lr"] for group in self.optimizer.param_groups] if checkpoint else []
         super()._load_optimizer_and_scheduler(checkpoint)
         if not checkpoint:
@@ -188,12 +188,12 @@ class _Trainer(Trainer):  # type: ignore[misc]  # transformers has no types
 class _Report(TrainerCallback):  # type: ignore[misc]
     """Evaluation at each checkpoint, and what a person wants to see."""
 
-    def __init__(self, recipe: Recipe, stage: Stage, told: Any) -> None:
-        self._recipe, self._stage, self._told = recipe, stage, told
+    def __init__(self, recipe: Recipe, stage: Stage, progress: Any) -> None:
+        self._recipe, self._stage, self._progress = recipe, stage, progress
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
-        if self._told is not None and logs and state.is_world_process_zero:
-            self._told(state.global_step, state.max_steps, {k: v for k, v in logs.items() if isinstance(v, float)})
+        if self._progress is not None and logs and state.is_world_process_zero:
+            self._progress(state.global_step, state.max_steps, {k: v for k, v in logs.items() if isinstance(v, float)})
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         folder = self._recipe.checkpoints.evaluate
@@ -207,11 +207,11 @@ class _Report(TrainerCallback):  # type: ignore[misc]
         value = result.measures["nDCG@10"]
         log.info("step %d: nDCG@10 %.4f", state.global_step, value)
         state.log_history.append({"step": state.global_step, "nDCG@10": value})
-        if self._told is not None:
-            self._told(state.global_step, state.max_steps, {"nDCG@10": value})
+        if self._progress is not None:
+            self._progress(state.global_step, state.max_steps, {"nDCG@10": value})
 
 
-def run(recipe: Recipe, stage: Stage, mixture: Mixture, *, resume: bool, told: Any = None) -> dict[str, Any]:
+def run(recipe: Recipe, stage: Stage, mixture: Mixture, *, resume: bool, progress: Any = None) -> dict[str, Any]:
     """Train, save into recipe.output, and return what happened.
 
     told: called with (step, steps, values) · resume: go on from the last checkpoint of the same recipe.
@@ -230,17 +230,17 @@ def run(recipe: Recipe, stage: Stage, mixture: Mixture, *, resume: bool, told: A
     if checkpoint is not None:
         _same_recipe(checkpoint, recipe)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when a GPU is first used; see _on_gpu
-    if recipe.optimiser.frozen_table:
+    if recipe.optimizer.frozen_table:
         for name, parameter in stage.named_parameters():
             if _is_table(name):
                 parameter.requires_grad_(False)
-    trainer = _Trainer(recipe, stage, mixture, _arguments(recipe, work), callbacks=[_Report(recipe, stage, told)])
+    trainer = _Trainer(recipe, stage, mixture, _arguments(recipe, work), callbacks=[_Report(recipe, stage, progress)])
     trainer.remove_callback(PrinterCallback)  # only the command prints
     if checkpoint is not None:
         trainer.first_step = _step(checkpoint)
     began = time.monotonic()
     stage.train()
-    with _on_gpu(recipe.optimiser.deterministic):
+    with _on_gpu(recipe.optimizer.deterministic):
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if not trainer.is_world_process_zero():
         return {}
@@ -283,7 +283,7 @@ def _on_gpu(deterministic: bool) -> Iterator[None]:
 
 
 def _arguments(recipe: Recipe, work: Path) -> TrainingArguments:
-    settings, kept = recipe.optimiser, recipe.checkpoints
+    settings, kept = recipe.optimizer, recipe.checkpoints
     return TrainingArguments(
         output_dir=str(work),
         max_steps=settings.steps,
@@ -360,7 +360,7 @@ def _given(values: dict[str, Any]) -> dict[str, Any]:
         if isinstance(table, dict)
     }
     for name in ("rate", "embedding_rate", "head_rate", "steps"):
-        found["optimiser"].pop(name, None)
+        found["optimizer"].pop(name, None)
     found["batches"].pop("workers", None)
     files = [{key: value for key, value in one.items() if value not in ([], usual.get(key))} for one in values["data"]]
     return {**found, "stage": values["stage"], "seed": values["seed"], "data": files}

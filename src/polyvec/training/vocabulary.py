@@ -1,6 +1,6 @@
 """Text in many languages -> a tokenizer: a unigram vocabulary in which no script is left out, learned or taken over.
 
-Text is lower-cased and NFKC-normalised, split at spaces, punctuation and numbers; what the vocabulary cannot spell falls
+Text is lower-cased and NFKC-normalized, split at spaces, punctuation and numbers; what the vocabulary cannot spell falls
 back to bytes. The layout is XLM-R's, `<s> marker tokens </s>`, with the two markers and the mask token in the vocabulary.
 """
 

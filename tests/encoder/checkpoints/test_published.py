@@ -160,7 +160,7 @@ def test_a_marker_that_is_not_in_the_vocabulary_is_an_error(tmp_path: Path) -> N
         Encoder(tmp_path / "m")
 
 
-def test_the_licence_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_license_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     make_jina(tmp_path / "licensed")
     (tmp_path / "licensed/README.md").write_text("---\nlicense: cc-by-nc-4.0\n---\n")
     with caplog.at_level(logging.WARNING, logger="polyvec"):

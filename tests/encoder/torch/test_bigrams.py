@@ -68,7 +68,7 @@ def test_vectors_are_the_plain_ones_and_the_bigrams(tmp_path: Path) -> None:
         np.testing.assert_allclose(after, wanted / np.linalg.norm(wanted, axis=1, keepdims=True), atol=1e-5)
 
 
-def test_neighbours_in_a_batch_and_padding_do_not_matter() -> None:
+def test_neighbors_in_a_batch_and_padding_do_not_matter() -> None:
     encoder = Encoder(bigrams=0.65, backend="torch")
     together = encoder.encode_document(TEXTS)
     for text, vectors in zip(TEXTS, together, strict=True):

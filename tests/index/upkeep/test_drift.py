@@ -15,10 +15,10 @@ from polyvec.index.upkeep.drift import drift_of, with_added
 DIM = 32
 
 
-def documents(rng: np.random.Generator, count: int, centres: np.ndarray) -> list[np.ndarray]:
+def documents(rng: np.random.Generator, count: int, centers: np.ndarray) -> list[np.ndarray]:
     made = []
     for _ in range(count):
-        rows = centres[rng.integers(0, len(centres), 24)] + 0.15 * rng.standard_normal((24, DIM))
+        rows = centers[rng.integers(0, len(centers), 24)] + 0.15 * rng.standard_normal((24, DIM))
         made.append((rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32))
     return made
 

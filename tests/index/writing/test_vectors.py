@@ -117,7 +117,7 @@ def test_scores_do_not_depend_on_the_length_of_vectors(
             found.append(index.search_vectors(query * factor))
     plain, scaled = found
     assert [hit.score for hit in scaled] == pytest.approx([hit.score for hit in plain], abs=2e-3)
-    assert all(0 <= hit.normalised_score <= 1 for hit in scaled)
+    assert all(0 <= hit.normalized_score <= 1 for hit in scaled)
 
 
 def test_an_array_is_one_query_or_several_by_its_dimensions(tmp_path: Path) -> None:
@@ -176,7 +176,7 @@ def test_a_generator_may_fill_one_array_again_and_again(tmp_path: Path) -> None:
         index.add_vectors(range(200), filled())
         for seed in (0, 63, 64, 199):
             (hit,) = index.search_vectors(unit(seed, 2), k=1)
-            assert (hit.id, hit.normalised_score) == (str(seed), pytest.approx(1, abs=1e-3))  # type: ignore[union-attr]
+            assert (hit.id, hit.normalized_score) == (str(seed), pytest.approx(1, abs=1e-3))  # type: ignore[union-attr]
 
 
 @given(bad=st.integers(0, 149), kind=st.sampled_from(["nan", "zero", "shape", "long"]))

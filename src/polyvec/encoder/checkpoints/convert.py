@@ -121,7 +121,7 @@ def _rename_activation(path: Path) -> None:
 
 
 def _copy_card(loaded: Loaded, staging: Path) -> None:
-    """Keep the model card: it holds the licence."""
+    """Keep the model card: it holds the license."""
     card = loaded.located.folder / "README.md"
     if loaded.kind != "memory" and card.is_file():
         shutil.copy(card, staging / "README.md")

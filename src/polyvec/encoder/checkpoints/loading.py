@@ -1,6 +1,6 @@
 """A checkpoint's folder -> a sentence-transformers MultiVectorEncoder, every weight accounted for.
 
-Recognises who wrote the folder and reads what that writer's files say. A weight that is missing, left over or of
+Recognizes who wrote the folder and reads what that writer's files say. A weight that is missing, left over or of
 another shape is an error. Knows nothing about texts.
 """
 

@@ -38,7 +38,7 @@ _RENAMED = (
     (re.compile(r"^encoder\.layers\.(\d+)\.mlp\.(fc[12])\."), r"layers.\1.mlp.\2."),
 )
 _FUSED = re.compile(r"^encoder\.layers\.(\d+)\.mixer\.Wqkv\.(weight|bias)$")
-_shown_licences: set[str] = set()
+_shown_licenses: set[str] = set()
 
 
 def load_published(
@@ -64,7 +64,7 @@ def load_published(
     }
     ready = _jina_backbone(located, state, dtype, unusual) if jina else None
     if jina:
-        tell_licence(located)
+        tell_license(located)
     del state
     transformer = build_transformer(located.folder, dtype=dtype, ready=ready, **knobs)
     markers = {"query": metadata["query_token_id"], "document": metadata["doc_token_id"]}
@@ -266,8 +266,8 @@ def _register_markers(tokenizer: Any, markers: dict[str, str], name: str, vocabu
             tokenizer.add_tokens([AddedToken(marker, normalized=False, special=True)], special_tokens=True)
 
 
-def licence(folder: Path) -> str | None:
-    """The licence that a model card's front matter names, if it does."""
+def license(folder: Path) -> str | None:
+    """The license that a model card's front matter names, if it does."""
     path = folder / "README.md"
     if not path.is_file():
         return None
@@ -275,9 +275,9 @@ def licence(folder: Path) -> str | None:
     return found[1].strip("'\"") if found else None
 
 
-def tell_licence(located: Located) -> None:
-    """Say once a process under which licence Jina's weights are."""
-    if located.name not in _shown_licences:
-        _shown_licences.add(located.name)
-        named = licence(located.folder) or "cc-by-nc-4.0"
+def tell_license(located: Located) -> None:
+    """Say once a process under which license Jina's weights are."""
+    if located.name not in _shown_licenses:
+        _shown_licenses.add(located.name)
+        named = license(located.folder) or "cc-by-nc-4.0"
         logger.warning("%s: these weights are published under %s; check that your use is allowed.", located.name, named)

@@ -19,7 +19,7 @@ class Bigrams:
     special_ids: tuple[int, ...]
 
     def added(self, unit: npt.NDArray[np.float32], ids: npt.NDArray[np.integer]) -> npt.NDArray[np.float32]:
-        """(t, dim) unit vectors and (t,) ids -> the vectors with their bigrams added, not normalised.
+        """(t, dim) unit vectors and (t,) ids -> the vectors with their bigrams added, not normalized.
 
         Several texts may follow one another, since each begins with a special token.
         """

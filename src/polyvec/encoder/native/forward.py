@@ -1,6 +1,6 @@
 """Token ids of several texts -> unit vectors, on the native kernels.
 
-Texts lie one after another, nothing is padded, and a text's vectors depend on nothing but the text: not on its neighbours, the
+Texts lie one after another, nothing is padded, and a text's vectors depend on nothing but the text: not on its neighbors, the
 size of the batch or the number of threads.
 """
 

@@ -74,7 +74,7 @@ def choose_dim(spec: Spec, dim: int, *, truncate: bool) -> None:
     if heads is not None:
         heads.active = min(larger)
     spec.heads.append(Head("Dense", {dim: Projection(np.eye(dim, min(larger), dtype=np.float32))}, dim))
-    logger.warning("dim=%d: %s, so their first %d are used and normalised again.", dim, have, dim)
+    logger.warning("dim=%d: %s, so their first %d are used and normalized again.", dim, have, dim)
 
 
 def _swap_dense(spec: Spec, dim: int) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from polyvec.encoder.checkpoints.loading import kind_of
-from polyvec.encoder.checkpoints.published import tell_licence
+from polyvec.encoder.checkpoints.published import tell_license
 from polyvec.encoder.files import read_json, read_object
 from polyvec.encoder.locate import Located
 from polyvec.encoder.native.architecture import Architecture, architecture_of, not_native
@@ -292,7 +292,7 @@ def _register_prefix(tokenizer: FolderTokenizer, prefix: str) -> None:
 def _read_published(spec: Spec) -> None:
     """A projection beside the backbone's weights, and settings in artifact.metadata."""
     if spec.kind == "jina":
-        tell_licence(spec.located)
+        tell_license(spec.located)
     folder, name, hidden = spec.located.folder, spec.located.name, spec.architecture.hidden
     said = _metadata(folder, spec.unusual)
     if spec.kind == "jina" and spec.config.get("rotary_emb_base") is None:

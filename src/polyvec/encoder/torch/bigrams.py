@@ -1,7 +1,7 @@
 """A token and the one before it, hashed into the token's vector: exact words beside meaning, in the same MaxSim.
 
 A small model knows few of the words of a hundred languages, and its vectors of those it does not know say little. A hash of two
-neighbouring tokens says which they are in any language, needs no training and no room, and matches rarely by chance, so
+neighboring tokens says which they are in any language, needs no training and no room, and matches rarely by chance, so
 that frequent words weigh little. Feature hashing with random signs: Weinberger et al., 2009. A sentence-transformers module:
 it stands behind the projection, and is saved in and loaded from an ordinary model folder, which names it by its public
 path, polyvec.modules.HashedBigrams.
@@ -43,7 +43,7 @@ class HashedBigrams(Module):  # type: ignore[misc]  # sentence-transformers has 
         self.register_buffer("_special", torch.tensor(self.special_ids, dtype=torch.long), persistent=False)
 
     def forward(self, features: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        """Add to "token_embeddings", (..., t, dim), what "input_ids", (..., t), says. The sum is not normalised."""
+        """Add to "token_embeddings", (..., t, dim), what "input_ids", (..., t), says. The sum is not normalized."""
         features["token_embeddings"] = self.added(features["token_embeddings"], features["input_ids"])
         return features
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import torch
     from sentence_transformers import MultiVectorEncoder
 
-    from polyvec.encoder.torch.lean import LeanBackbone, MakeLinear, Run
+    from polyvec.encoder.torch.lean import MakeLinear, Run, UnpaddedBackbone
 
 Vectors = npt.NDArray[np.float32]
 
@@ -42,8 +42,8 @@ class Forward:
         self._model = model
         self._lock = threading.Lock()
         self.packed = can_pack(model)
-        self._lean = _lean_backbone(model, linear) if self.packed else None
-        if linear is not None and self._lean is None:
+        self._unpadded = _unpadded_backbone(model, linear) if self.packed else None
+        if linear is not None and self._unpadded is None:
             raise InputError(
                 f"int8 is not available for a {model[0].config.model_type} backbone on {model.device}. Choose another precision."
             )
@@ -69,8 +69,8 @@ class Forward:
         ids = torch.from_numpy(np.concatenate([piece.ids for piece in pieces]))[None].to(device)
         positions = np.concatenate([np.arange(len(piece)) for piece in pieces]) + self._position_offset
         runs = _runs_of(pieces)
-        if self._lean is not None:
-            hidden = self._lean(ids[0], torch.from_numpy(positions).to(device), runs)
+        if self._unpadded is not None:
+            hidden = self._unpadded(ids[0], torch.from_numpy(positions).to(device), runs)
             return self._split(self._project(hidden, ids[0]), pieces)
         features: dict[str, Any] = {
             "input_ids": ids,
@@ -106,7 +106,7 @@ class Forward:
         return [vectors[row, : len(piece)] for row, piece in enumerate(pieces)]
 
     def _project(self, hidden: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
-        """Heads, bigrams and normalisation: every module after the backbone that works on one token at a time."""
+        """Heads, bigrams and normalization: every module after the backbone that works on one token at a time."""
         import torch
 
         features = {"token_embeddings": hidden, "input_ids": ids}
@@ -136,23 +136,23 @@ def _is_tokenwise(module: Any) -> bool:
 
 
 def _runs_of(pieces: Sequence[Piece]) -> list[Run]:
-    """Neighbours of the same shape, which attention takes in one call."""
+    """Neighbors of the same shape, which attention takes in one call."""
     from polyvec.encoder.torch.lean import Run
 
     shapes = groupby((len(piece), piece.attended) for piece in pieces)
     return [Run(length, attended, len(list(group))) for (length, attended), group in shapes]
 
 
-def _lean_backbone(model: MultiVectorEncoder, linear: MakeLinear | None) -> LeanBackbone | None:
+def _unpadded_backbone(model: MultiVectorEncoder, linear: MakeLinear | None) -> UnpaddedBackbone | None:
     """The backbone without transformers around it, where it is one of those that this is written for."""
-    from polyvec.encoder.torch.lean import SUPPORTED, LeanBackbone, fitting_linear
+    from polyvec.encoder.torch.lean import SUPPORTED, UnpaddedBackbone, fitting_linear
 
     config = model[0].config
     if config.model_type not in SUPPORTED or config.hidden_act != "gelu":
         return None
     if config.model_type == "bert" and getattr(config, "position_embedding_type", "absolute") != "absolute":
         return None
-    return LeanBackbone(model[0].model, linear or fitting_linear(model[0].model))
+    return UnpaddedBackbone(model[0].model, linear or fitting_linear(model[0].model))
 
 
 def can_pack(model: MultiVectorEncoder) -> bool:

@@ -51,7 +51,7 @@ class MatryoshkaHeads(Module):  # type: ignore[misc]  # sentence-transformers ha
         return features
 
     def project(self, hidden: Tensor, size: int) -> Tensor:
-        """(..., in_features) hidden states -> (..., size) vectors of one head, not normalised."""
+        """(..., in_features) hidden states -> (..., size) vectors of one head, not normalized."""
         projected: Tensor = self.head(size)(hidden)
         return projected
 

@@ -45,7 +45,7 @@ _BERT_NAMES = (
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Neighbouring texts of one length: `count` texts of `length` tokens, of which each sees the first `attended`."""
+    """Neighboring texts of one length: `count` texts of `length` tokens, of which each sees the first `attended`."""
 
     length: int
     attended: int
@@ -62,7 +62,7 @@ class _Layer:
     output_norm: Norm
 
 
-class LeanBackbone:
+class UnpaddedBackbone:
     """A read-only view of a transformers model. Weights changed later are seen only in part: make a new one.
 
     make_linear: (weight (n, k), bias (n,)) -> a function of (..., k) tensors; exchanging it exchanges the arithmetic.
@@ -85,12 +85,12 @@ class LeanBackbone:
         x = functional.embedding(ids, self._words) + self._type
         if self._positions is not None:
             x = x + functional.embedding(positions, self._positions)
-        x = _normalised(x, self._norm)
+        x = _normalized(x, self._norm)
         turn = self._turn(x, positions)
         for layer in self._layers:
             attended = self._attention(layer.qkv(x), turn, runs)
-            x = _normalised(layer.out(attended) + x, layer.attention_norm)
-            x = _normalised(layer.down(functional.gelu(layer.up(x))) + x, layer.output_norm)
+            x = _normalized(layer.out(attended) + x, layer.attention_norm)
+            x = _normalized(layer.down(functional.gelu(layer.up(x))) + x, layer.output_norm)
         return x
 
     def _turn(self, x: Tensor, positions: Tensor) -> tuple[Tensor, Tensor] | None:
@@ -173,7 +173,7 @@ def _norm(module: nn.LayerNorm) -> Norm:
     return module.weight.detach(), module.bias.detach(), module.eps
 
 
-def _normalised(x: Tensor, norm: Norm) -> Tensor:
+def _normalized(x: Tensor, norm: Norm) -> Tensor:
     weight, bias, eps = norm
     return functional.layer_norm(x, weight.shape, weight, bias, eps)
 

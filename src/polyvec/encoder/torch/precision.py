@@ -4,7 +4,7 @@ int8: weights per output row, activations by the range they have, products in in
 input dimensions of transformers are tens of times larger than the rest and would coarsen all others: they are found
 on sample texts, clamped, and what the clamp takes off is added back in full precision. (The observation is that of
 LLM.int8, Dettmers et al. 2022, arXiv:2208.07339.) A batch's range covers all its texts, so int8 vectors depend a
-little on their neighbours.
+little on their neighbors.
 """
 
 from __future__ import annotations

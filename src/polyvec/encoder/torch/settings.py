@@ -85,7 +85,7 @@ def choose_dim(loaded: Loaded, dim: int, *, truncate: bool) -> None:
     if heads is not None:
         heads.active = min(larger)
     _cut(model, min(larger), dim)
-    logger.warning("dim=%d: %s, so their first %d are used and normalised again.", dim, have, dim)
+    logger.warning("dim=%d: %s, so their first %d are used and normalized again.", dim, have, dim)
 
 
 def _swap_dense(loaded: Loaded, dim: int) -> bool:

@@ -144,7 +144,7 @@ class Database:
             self._connection.copy_to(path)
 
     def integrity(self) -> list[str]:
-        """SQLite's own full check; an empty list is good news."""
+        """SQLite's own full check. Returns the problems found; empty if there are none."""
         return [f"{self.path}: {line}" for (line,) in self._rows("PRAGMA integrity_check") if line != "ok"]
 
     def _rows(self, query: str, parameters: Sequence[Any] = ()) -> list[Any]:

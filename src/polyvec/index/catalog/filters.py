@@ -185,8 +185,10 @@ def _one_of_sql(values: Sequence[Any], where: str) -> Sql:
             sql, parameter = _operand(group[0])
             tests.append((f"(each.type {_types(kind)} AND each.atom = {sql})", [parameter]))
         elif group:
-            listed = json.dumps(group, ensure_ascii=False)
-            tests.append((f"(each.type {_types(kind)} AND each.atom IN (SELECT value FROM json_each(?)))", [listed]))
+            codec_record = json.dumps(group, ensure_ascii=False)
+            tests.append(
+                (f"(each.type {_types(kind)} AND each.atom IN (SELECT value FROM json_each(?)))", [codec_record])
+            )
     return _joined(tests or [("0", [])], " OR ")
 
 

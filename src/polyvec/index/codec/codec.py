@@ -1,6 +1,6 @@
 """Token vectors <-> codes: a centroid number, a scale and a few bits a dimension.
 
-Vectors are rotated, centroids come from k-means inside cells, and what is left is quantised by one trellis of 16 points with a
+Vectors are rotated, centroids come from k-means inside cells, and what is left is quantized by one trellis of 16 points with a
 scale a token. A codec may also have centroids for single vocabulary ids; training makes none, as they were measured to be worse.
 docs/engine.md says why, docs/format.md how a codec lies on disk.
 Knows nothing about documents.
@@ -56,10 +56,10 @@ class Codec:
     """A trained codec; immutable, safe to share between threads.
 
     dim, nbits, seed: as trained · unit: value of one int8 step · centroids: (K, p) int8, rotated · parents: (P, p) int8 ·
-    parent_offsets: (P + 1,), the centroids of each parent · own: ascending vocabulary ids with centroids of their own ·
+    coarse_offsets: (P + 1,), the centroids of each parent · own: ascending vocabulary ids with centroids of their own ·
     members: centroid numbers group by group, first the groups of `own`, then the cells · group_offsets: (G + 1,) ·
     cells: (C, dim) rotated
-    centres that tokens without an id in `own` are grouped by · steps: (256,), scales in int8 steps · points: (16,), values of the
+    centers that tokens without an id in `own` are grouped by · steps: (256,), scales in int8 steps · points: (16,), values of the
     windows at scale 1, empty with 8 bits ·
     error: mean squared length of what coding loses, on the training sample.
     """
@@ -70,14 +70,14 @@ class Codec:
     unit: float
     error: float
     centroids: Int8
-    parents: Int8
-    parent_offsets: Int64
+    coarse_centroids: Int8
+    coarse_offsets: Int64
     own: Int32
     members: Int32
     group_offsets: Int64
     cells: Float
     steps: Float
-    points: Float
+    codebook: Float
 
     @cached_property
     def rotation(self) -> Rotation:
@@ -89,7 +89,7 @@ class Codec:
         """(256, 16) int8: what each window adds to a centroid, at each scale."""
         table = np.zeros((STEPS, 16), np.int8)
         if self.nbits < 8:
-            exact = self.steps[:, None] * self.points[None, :]
+            exact = self.steps[:, None] * self.codebook[None, :]
             table[:] = np.clip(np.rint(exact), -127, 127).astype(np.int8)
         return table
 
@@ -102,17 +102,17 @@ class Codec:
     @cached_property
     def searched(self) -> Any:
         """What `kernels.find_candidates` takes."""
-        return kernels.searched_codec(**self.for_search())
+        return kernels.native_codec(**self.for_search())
 
     def for_search(self) -> dict[str, Any]:
-        """Arguments of `kernels.searched_codec`. Probing compares with centroids and parents as unit vectors.
+        """Arguments of `kernels.native_codec`. Probing compares with centroids and parents as unit vectors.
 
         A wide cluster has a short centroid; at its own length its documents would look worse than they are.
         """
         step = np.float32(1 / 127)
         return {
             "centroids": self.centroids, "levels": self.levels, "directions": _unit_rows(self.centroids, step),
-            "parents": _unit_rows(self.parents, step), "parent_offsets": self.parent_offsets, "step": float(step),
+            "coarse_centroids": _unit_rows(self.coarse_centroids, step), "coarse_offsets": self.coarse_offsets, "step": float(step),
             "dim": self.dim, "nbits": self.nbits,
         }  # fmt: skip
 
@@ -151,7 +151,7 @@ class Codec:
             padded[:, : self.dim] = turned * (np.float32(127) / np.maximum(largest, np.float32(1e-30)))
             return np.zeros(len(turned), np.uint8), np.rint(padded).astype(np.int8).view(np.uint8)
         padded[:, : self.dim] = turned / np.float32(self.unit) - self.centroids[codes, : self.dim]
-        return kernels.quantise(padded, self.steps, self.points, self.nbits, threads=threads)
+        return kernels.quantize(padded, self.steps, self.codebook, self.nbits, threads=threads)
 
     def decode(self, codes: Codes) -> Float:
         """(n, dim) float32 unit rows: the vectors that search compares with."""
@@ -176,9 +176,9 @@ class Codec:
         numbers = np.array([self.dim, self.nbits, self.seed], np.int64)
         arrays: list[tuple[str, npt.NDArray[np.generic]]] = [
             ("numbers", numbers), ("unit", np.array([self.unit, self.error])), ("centroids", self.centroids.view(np.uint8)),
-            ("parents", self.parents.view(np.uint8)), ("parent_offsets", self.parent_offsets), ("own", self.own),
+            ("parents", self.coarse_centroids.view(np.uint8)), ("parent_offsets", self.coarse_offsets), ("own", self.own),
             ("members", self.members), ("group_offsets", self.group_offsets), ("cells", self.cells), ("steps", self.steps),
-            ("points", self.points),
+            ("points", self.codebook),
         ]  # fmt: skip
         try:
             for name, array in arrays:
@@ -210,10 +210,10 @@ class Codec:
         codec = cls(
             dim, nbits, seed, float(unit[0]), float(unit[-1]),
             centroids=file.array("centroids", np.uint8, padded).copy().view(np.int8),
-            parents=file.array("parents", np.uint8, padded).copy().view(np.int8),
-            parent_offsets=flat("parent_offsets", np.int64), own=flat("own", np.int32), members=flat("members", np.int32),
+            coarse_centroids=file.array("parents", np.uint8, padded).copy().view(np.int8),
+            coarse_offsets=flat("parent_offsets", np.int64), own=flat("own", np.int32), members=flat("members", np.int32),
             group_offsets=flat("group_offsets", np.int64), cells=file.array("cells", np.float32, dim).copy(),
-            steps=flat("steps", np.float32), points=_points(flat("points", np.float32)),
+            steps=flat("steps", np.float32), codebook=_codebook(flat("points", np.float32)),
         )  # fmt: skip
         if not codec._fits():
             raise IndexCorruptError(f"{path} is damaged: its parts do not fit together.")
@@ -224,15 +224,15 @@ class Codec:
         k = len(self.centroids)
         return bool(
             k > 0
-            and len(self.parents) > 0
-            and _covers(self.parent_offsets, len(self.parents), k)
+            and len(self.coarse_centroids) > 0
+            and _covers(self.coarse_offsets, len(self.coarse_centroids), k)
             and _covers(self.group_offsets, len(self.own) + len(self.cells), k)
             and len(self.own) + len(self.cells) > 0
             and (np.diff(self.own) > 0).all()
             and np.array_equal(np.sort(self.members), np.arange(k))
             and len(self.steps) == STEPS
-            and len(self.points) == (0 if self.nbits == 8 else WINDOWS)
-            and all(_sane(values) for values in (self.cells, self.steps, self.points))
+            and len(self.codebook) == (0 if self.nbits == 8 else WINDOWS)
+            and all(_within_limits(values) for values in (self.cells, self.steps, self.codebook))
             and self.seed >= 0
             and 0 < self.unit < _LARGEST
             and 0 <= self.error < _LARGEST
@@ -247,12 +247,12 @@ def _unit_rows(rows: Int8, step: np.float32) -> Int8:
     return unit
 
 
-def _points(points: Float) -> Float:
+def _codebook(codebook: Float) -> Float:
     """Points as version 1 kept them, one a code, whatever follows: the same for every window with that code."""
-    return np.tile(points, WINDOWS // len(points)) if len(points) in (2, 4) else points
+    return np.tile(codebook, WINDOWS // len(codebook)) if len(codebook) in (2, 4) else codebook
 
 
-def _sane(values: Float) -> bool:
+def _within_limits(values: Float) -> bool:
     """Whether these are numbers whose products stay numbers."""
     return bool((np.abs(values) < _LARGEST).all())
 

@@ -1,6 +1,6 @@
 """A fixed random rotation, cheap and the same on every machine: signs and Walsh-Hadamard transforms in fp32.
 
-Spreads a vector's energy evenly over its dimensions, so that one quantiser fits all of them. Dot products stay
+Spreads a vector's energy evenly over its dimensions, so that one quantizer fits all of them. Dot products stay
 what they were.
 """
 

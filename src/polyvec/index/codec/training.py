@@ -29,7 +29,7 @@ TRAINING_SEED = 1
 _SCALE_FLOOR = 1e-3  # smallest scale that is told apart from none, in shares of the largest
 _TRELLIS_SAMPLE, _TRELLIS_ROUNDS = 1 << 13, 8
 # Points to begin with at 1 and 2 bits: the best of 3,000 random orders of a normal distribution's quantiles, each followed by
-# Lloyd's rounds on values of that distribution. Mean squared error there: .310 and .092; scalar quantisers have .363 and .117.
+# Lloyd's rounds on values of that distribution. Mean squared error there: .310 and .092; scalar quantizers have .363 and .117.
 _STARTS = {
     1: (0.5964, -0.8370, -0.5832, 0.7744, 0.2395, -1.2892, 1.3633, -0.2550,
         -1.1736, 0.4160, 1.0435, -0.4218, -1.3231, 0.3330, -0.2219, 1.4510),
@@ -55,22 +55,32 @@ def train_codec(vectors: Float, *, nbits: int, total_tokens: int, seed: int = TR
     unit = float(np.quantile(np.abs(turned[: 1 << 16]), 0.9999)) / 127 or 1.0 / 127
     padded = np.zeros((len(grouped), kernels.padded_dim(dim)), np.int8)
     padded[:, :dim] = np.clip(np.rint(grouped / unit), -127, 127).astype(np.int8)
-    order, parents, parent_offsets = _parents(padded, dim, seed, threads)
+    order, coarse_centroids, coarse_offsets = _coarse_centroids(padded, dim, seed, threads)
     members = np.empty(len(order), np.int32)
     members[order] = np.arange(len(order), dtype=np.int32)
     codec = Codec(
-        dim=dim, nbits=nbits, seed=seed, unit=unit, error=0.0, centroids=np.ascontiguousarray(padded[order]), parents=parents,
-        parent_offsets=parent_offsets, own=np.zeros(0, np.int32), members=members,
-        group_offsets=np.concatenate([[0], np.cumsum(per_group)]).astype(np.int64), cells=cells,
-        steps=np.ones(STEPS, np.float32), points=np.zeros(0, np.float32),
-    )  # fmt: skip
+        dim=dim,
+        nbits=nbits,
+        seed=seed,
+        unit=unit,
+        error=0.0,
+        centroids=np.ascontiguousarray(padded[order]),
+        coarse_centroids=coarse_centroids,
+        coarse_offsets=coarse_offsets,
+        own=np.zeros(0, np.int32),
+        members=members,
+        group_offsets=np.concatenate([[0], np.cumsum(per_group)]).astype(np.int64),
+        cells=cells,
+        steps=np.ones(STEPS, np.float32),
+        codebook=np.zeros(0, np.float32),
+    )
     if nbits < 8:
         chosen = _some(len(turned), seed)
         offsets, grouped_now = codec.group_offsets, codec._grouped
         nearest = codec.members[nearest_centroids(turned[chosen], groups[chosen], grouped_now, offsets, threads)]
         residuals = turned[chosen] / np.float32(unit) - codec.centroids[nearest, :dim]
-        steps, points = _quantiser(residuals, nbits, threads)
-        codec = replace(codec, steps=steps, points=points)
+        steps, codebook = _quantizer(residuals, nbits, threads)
+        codec = replace(codec, steps=steps, codebook=codebook)
     return replace(codec, error=max(coding_error(codec, measured, None, threads), least_error(codec)))
 
 
@@ -108,7 +118,7 @@ def _apportioned(counts: Int64, k: int) -> Int64:
     return apportioned
 
 
-def _parents(
+def _coarse_centroids(
     padded: npt.NDArray[np.int8], dim: int, seed: int, threads: int
 ) -> tuple[Int64, npt.NDArray[np.int8], Int64]:
     """Centroids ordered by parent, the parents (P, p) int8, and the offsets of their centroids."""
@@ -116,17 +126,17 @@ def _parents(
     wanted = int(np.clip(round(4 * np.sqrt(len(values))), 1, len(values)))
     zeros = np.zeros(len(values), np.int32)
     whole = np.array([wanted], np.int64)
-    centres = grouped_kmeans(values, zeros, whole, rounds=_ROUNDS, seed=seed + 2, threads=threads)
-    near = nearest_centroids(values, zeros, centres, np.array([0, wanted], np.int64), threads)
+    centers = grouped_kmeans(values, zeros, whole, rounds=_ROUNDS, seed=seed + 2, threads=threads)
+    near = nearest_centroids(values, zeros, centers, np.array([0, wanted], np.int64), threads)
     used, near = np.unique(near, return_inverse=True)
     sums = kernels.cluster_sums(values, near.astype(np.int64), len(used), threads=threads)
     sizes = np.bincount(near, minlength=len(used))
-    parents = np.zeros((len(used), padded.shape[1]), np.int8)
-    parents[:, :dim] = np.clip(np.rint(sums / sizes[:, None]), -127, 127).astype(np.int8)
-    return np.argsort(near, kind="stable"), parents, np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    coarse_centroids = np.zeros((len(used), padded.shape[1]), np.int8)
+    coarse_centroids[:, :dim] = np.clip(np.rint(sums / sizes[:, None]), -127, 127).astype(np.int8)
+    return np.argsort(near, kind="stable"), coarse_centroids, np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
 
 
-def _quantiser(residuals: Float, nbits: int, threads: int) -> tuple[Float, Float]:
+def _quantizer(residuals: Float, nbits: int, threads: int) -> tuple[Float, Float]:
     """Steps, and the points of the windows for residuals divided by their own root mean square."""
     spread = np.sqrt((residuals * residuals).mean(axis=1))
     largest = float(spread.max()) or 1.0
@@ -134,35 +144,35 @@ def _quantiser(residuals: Float, nbits: int, threads: int) -> tuple[Float, Float
     lowest = max(float(np.quantile(spread[some], 0.001)) / 2 if some.any() else 0.1, largest * _SCALE_FLOOR)
     steps = np.geomspace(lowest, largest * 1.5, STEPS).astype(np.float32)
     if nbits == 4:
-        return steps, _lloyd_points(residuals[some] / spread[some, None])
-    return steps, _trellis_points(residuals[some][:_TRELLIS_SAMPLE], steps, nbits, threads)
+        return steps, _lloyd_codebook(residuals[some] / spread[some, None])
+    return steps, _trellis_codebook(residuals[some][:_TRELLIS_SAMPLE], steps, nbits, threads)
 
 
-def _lloyd_points(values: Float) -> Float:
-    """(16,) ascending: Lloyd's quantiser, symmetric. With 4 bits a window is a code."""
+def _lloyd_codebook(values: Float) -> Float:
+    """(16,) ascending: Lloyd's quantizer, symmetric. With 4 bits a window is a code."""
     values = np.sort(np.abs(values).ravel()[: 1 << 21])
     if not len(values):
         values = np.linspace(0.1, 2, 64, dtype=np.float32)
-    points = np.quantile(values, (np.arange(8) + 0.5) / 8)
+    codebook = np.quantile(values, (np.arange(8) + 0.5) / 8)
     for _ in range(60):
-        edges = np.searchsorted(values, (points[1:] + points[:-1]) / 2)
+        edges = np.searchsorted(values, (codebook[1:] + codebook[:-1]) / 2)
         parts = np.split(values, edges)
-        points = np.array([part.mean() if len(part) else old for part, old in zip(parts, points, strict=True)])
-    points = np.maximum.accumulate(np.maximum(points, 1e-3 * np.arange(1, 9)))
-    return np.concatenate([-points[::-1], points]).astype(np.float32)
+        codebook = np.array([part.mean() if len(part) else old for part, old in zip(parts, codebook, strict=True)])
+    codebook = np.maximum.accumulate(np.maximum(codebook, 1e-3 * np.arange(1, 9)))
+    return np.concatenate([-codebook[::-1], codebook]).astype(np.float32)
 
 
-def _trellis_points(residuals: Float, steps: Float, nbits: int, threads: int) -> Float:
+def _trellis_codebook(residuals: Float, steps: Float, nbits: int, threads: int) -> Float:
     """(16,) the points of windows: in turn, residuals get codes and points are fitted to them (Lloyd), from a good start."""
-    points = np.array(_STARTS[nbits], np.float32)
+    codebook = np.array(_STARTS[nbits], np.float32)
     n, dim = residuals.shape
     padded = np.zeros((n, kernels.padded_dim(dim)), np.float32)
     padded[:, :dim] = residuals
     for _ in range(_TRELLIS_ROUNDS):
-        scales, packed = kernels.quantise(padded, steps, points, nbits, threads=threads)
+        scales, packed = kernels.quantize(padded, steps, codebook, nbits, threads=threads)
         windows = kernels.unpack_windows(packed, nbits)[:, :dim].ravel()
         scale = np.repeat(steps[scales].astype(np.float64), dim)
         squares = np.bincount(windows, scale * scale, WINDOWS)
         products = np.bincount(windows, scale * residuals.ravel(), WINDOWS)
-        points = np.where(squares > 0, products / np.maximum(squares, 1e-30), points).astype(np.float32)
-    return points
+        codebook = np.where(squares > 0, products / np.maximum(squares, 1e-30), codebook).astype(np.float32)
+    return codebook

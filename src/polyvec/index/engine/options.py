@@ -32,7 +32,7 @@ class SearchOptions:
     weight: float | None = (
         None  # share of MaxSim in hybrid, from 0 to 1, keywords have the rest; None: 0.8, or 0.5 by rank
     )
-    min_score: float | None = None  # hits whose normalised score, in [0, 1], is below are left out; not for keyword
+    min_score: float | None = None  # hits whose normalized score, in [0, 1], is below are left out; not for keyword
     exact: bool = False  # score every document that may be returned; no probing
     nprobe: int = 16  # centroids that each query token looks into
     candidates: int | None = (
@@ -131,24 +131,24 @@ class SearchOptions:
         return 0.8 if self.fusion == "weight" else 0.5
 
     @property
-    def looked(self) -> int:
+    def approximately_scored(self) -> int:
         """Documents whose tokens near the query's are looked at, at most."""
         return max(1800, 32 * self.k) if self.candidates is None else max(self.candidates, self.k)
 
     @property
-    def gathered(self) -> int:
+    def generated(self) -> int:
         """Documents gathered, of which those are taken, at most."""
-        return 4 * self.looked
+        return 4 * self.approximately_scored
 
     @property
     def scored(self) -> int:
         """Of the documents looked at, those that are scored in full, at most."""
-        return min(max(self.looked // 8, 6 * self.k), self.looked)
+        return min(max(self.approximately_scored // 8, 6 * self.k), self.approximately_scored)
 
     @property
     def enough(self) -> int:
         """So few documents are scored in full without asking which."""
-        return max(2048, 32 * self.k) if self.candidates is None else self.looked
+        return max(2048, 32 * self.k) if self.candidates is None else self.approximately_scored
 
 
 def with_recall(options: SearchOptions, curve: Sequence[MeasuredRecall]) -> SearchOptions:

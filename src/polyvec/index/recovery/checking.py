@@ -15,7 +15,7 @@ import numpy.typing as npt
 from polyvec.index.catalog.catalog import CATALOG_FILE, Catalog
 from polyvec.index.lock import LOCK_FILE
 from polyvec.index.reader import SEGMENT_FOLDER, Snapshot
-from polyvec.index.upkeep.drift import codec_facts
+from polyvec.index.upkeep.drift import codec_summary
 from polyvec.index.upkeep.leftovers import DAMAGED_FOLDER, leftovers_of
 from polyvec.index.views import View
 
@@ -107,7 +107,7 @@ def index_facts(path: Path, view: View) -> dict[str, Any]:
             map(_size, [*path.glob(f"{CATALOG_FILE}*"), path / LOCK_FILE, *_files(path / SEGMENT_FOLDER), *damaged])
         ),
         "bytes_per_token": round(vector_bytes / counts["tokens"], 2) if counts["tokens"] else None,
-        "codec": codec_facts(view.snapshot.codec, settings.codec),
+        "codec": codec_summary(view.snapshot.codec, settings.codec),
     }
 
 

@@ -62,25 +62,25 @@ def salvage_codec(path: Path, described: CodecRecord, dim: int, nbits: int) -> S
 
 def _decoding(file: DamagedFile, dim: int, nbits: int) -> tuple[Codec | None, bool]:
     """A codec for decoding alone, and whether one of its parts may be wrong."""
-    needed = () if nbits == 8 else ("centroids", "steps", "points")
+    needed = () if nbits == 8 else ("centroids", "steps", "codebook")
     if any(name not in file.parts or file.parts[name].rows < file.parts[name].block.rows for name in needed):
         return None, False
     padded = kernels.padded_dim(dim)
     centroids = np.zeros((1, padded), np.int8)
-    steps, points = np.ones(STEPS, np.float32), np.zeros(0, np.float32)
+    steps, codebook = np.ones(STEPS, np.float32), np.zeros(0, np.float32)
     if nbits < 8:
         centroids = file.array("centroids").view(np.int8)
-        steps, points = file.array("steps"), file.array("points")
-        if centroids.shape[1] != padded or not np.isfinite(steps).all() or not np.isfinite(points).all():
+        steps, codebook = file.array("steps"), file.array("codebook")
+        if centroids.shape[1] != padded or not np.isfinite(steps).all() or not np.isfinite(codebook).all():
             return None, False
-        if len(points) < WINDOWS:
-            points = np.tile(points, WINDOWS // len(points))
+        if len(codebook) < WINDOWS:
+            codebook = np.tile(codebook, WINDOWS // len(codebook))
     seed = int(file.array("numbers")[2]) if file.is_right("numbers") else TRAINING_SEED
     codec = Codec(
-        dim, nbits, seed, 1.0, 0.0, centroids=np.ascontiguousarray(centroids), parents=np.zeros((1, padded), np.int8),
-        parent_offsets=np.array([0, len(centroids)], np.int64), own=np.zeros(0, np.int32),
+        dim, nbits, seed, 1.0, 0.0, centroids=np.ascontiguousarray(centroids), coarse_centroids=np.zeros((1, padded), np.int8),
+        coarse_offsets=np.array([0, len(centroids)], np.int64), own=np.zeros(0, np.int32),
         members=np.arange(len(centroids), dtype=np.int32), group_offsets=np.array([0, len(centroids)], np.int64),
-        cells=np.zeros((1, dim), np.float32), steps=np.asarray(steps), points=np.asarray(points),
+        cells=np.zeros((1, dim), np.float32), steps=np.asarray(steps), codebook=np.asarray(codebook),
     )  # fmt: skip
     return codec, any(not file.is_right(name) for name in needed)
 
@@ -109,10 +109,10 @@ def _layouts(path: Path, described: CodecRecord, dim: int, nbits: int) -> list[L
     likely = [centroid_count(round(described.tokens * factor)) for factor in (1.0, 2.5**0.5)]
     found: list[Layout] = []
     for centroids in dict.fromkeys(likely):
-        for parents in range(1, min(centroids, _MOST_PARENTS) + 1):
+        for coarse_centroids in range(1, min(centroids, _MOST_PARENTS) + 1):
             before: list[tuple[str, npt.DTypeLike, int, int]] = [
                 ("numbers", "<i8", 3, 0), ("unit", "<f8", 2, 0), ("centroids", np.uint8, centroids, padded),
-                ("parents", np.uint8, parents, padded), ("parent_offsets", "<i8", parents + 1, 0),
+                ("coarse_centroids", np.uint8, coarse_centroids, padded), ("coarse_offsets", "<i8", coarse_centroids + 1, 0),
             ]  # fmt: skip
             blocks, end = placed(before)
             if end > len(data):
@@ -124,7 +124,7 @@ def _layouts(path: Path, described: CodecRecord, dim: int, nbits: int) -> list[L
                 whole = [
                     *before, ("own", "<i4", 0, 0), ("members", "<i4", centroids, 0),
                     ("group_offsets", "<i8", cells + 1, 0), ("cells", "<f4", cells, dim), ("steps", "<f4", STEPS, 0),
-                    ("points", "<f4", 0 if nbits == 8 else WINDOWS, 0),
+                    ("codebook", "<f4", 0 if nbits == 8 else WINDOWS, 0),
                 ]  # fmt: skip
                 size = placed(whole)[1]
                 if size == described.size_bytes:

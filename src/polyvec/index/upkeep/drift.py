@@ -19,11 +19,11 @@ from polyvec.scoring import default_threads
 
 log = logging.getLogger(__name__)
 
-NOTICED = 1.25  # times the error on the training sample
+DRIFT_THRESHOLD = 1.25  # times the error on the training sample
 _SAMPLE = 1024  # tokens of a batch that are decoded again
 
 
-def lost_by_coding(
+def sampled_coding_error(
     codec: Codec, vectors: npt.NDArray[np.float32], token_ids: npt.NDArray[np.int32] | None
 ) -> npt.NDArray[np.float64]:
     """(2,): squared length that coding loses of these tokens, as a sample says, and how many they are.
@@ -40,7 +40,7 @@ def with_added(described: CodecRecord, lost: npt.NDArray[np.float64]) -> CodecRe
     total = described.added_tokens + int(lost[1])
     error = (described.added_tokens * described.added_error + float(lost[0])) / total
     after = replace(described, added_tokens=total, added_error=error)
-    if drift_of(after) > NOTICED >= drift_of(described):
+    if drift_of(after) > DRIFT_THRESHOLD >= drift_of(described):
         log.warning(
             "What has been added fits the index's codec worse than what it was trained on (error x %.2f). "
             "Train it anew: compact(retrain=True), or `polyvec compact --retrain`.",
@@ -56,7 +56,7 @@ def drift_of(described: CodecRecord) -> float:
     return round(described.added_error / max(described.error, 1e-9), 3)
 
 
-def codec_facts(codec: Codec | None, described: CodecRecord | None) -> dict[str, Any] | None:
+def codec_summary(codec: Codec | None, described: CodecRecord | None) -> dict[str, Any] | None:
     """What `info` says about a codec, as plain JSON values."""
     if codec is None or described is None:
         return None

@@ -32,7 +32,7 @@ class Leftovers:
     strays: list[Path]
 
 
-def leftovers(folder: Path, listed: Collection[str], next_segment: int, killed_since: float | None) -> Leftovers:
+def leftovers(folder: Path, codec_record: Collection[str], next_segment: int, killed_since: float | None) -> Leftovers:
     """What is in the folder of segments beside the listed files.
 
     Args:
@@ -44,9 +44,11 @@ def leftovers(folder: Path, listed: Collection[str], next_segment: int, killed_s
     removable: list[Path] = []
     strays: list[Path] = []
     found = own_files(folder)
-    complete = set(listed) <= {path.name for path in found} | {""}  # otherwise one of these may be what is missing
+    complete = set(codec_record) <= {path.name for path in found} | {
+        ""
+    }  # otherwise one of these may be what is missing
     for path in found:
-        if path.name in listed:
+        if path.name in codec_record:
             continue
         number = int(path.name.split(".")[0])
         with contextlib.suppress(OSError):
@@ -61,10 +63,10 @@ def leftovers(folder: Path, listed: Collection[str], next_segment: int, killed_s
 def leftovers_of(folder: Path, catalog: Catalog, killed_since: float | None = None) -> Leftovers:
     """`leftovers` of an index as its catalog is now; none where its folder of segments is missing."""
     settings = catalog.settings()
-    listed = {record.file for record in catalog.segments()} | {settings.codec.file if settings.codec else ""}
+    codec_record = {record.file for record in catalog.segments()} | {settings.codec.file if settings.codec else ""}
     if not (folder / SEGMENT_FOLDER).is_dir():
         return Leftovers([], [])
-    return leftovers(folder, listed, settings.next_segment, killed_since)
+    return leftovers(folder, codec_record, settings.next_segment, killed_since)
 
 
 def put_aside(folder: Path, files: Iterable[Path]) -> list[Path]:

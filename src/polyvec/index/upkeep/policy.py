@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from polyvec.index.catalog.catalog import SegmentRecord
 from polyvec.index.catalog.settings import CodecRecord
 from polyvec.index.codec.training import centroid_count
-from polyvec.index.upkeep.drift import NOTICED, drift_of
+from polyvec.index.upkeep.drift import DRIFT_THRESHOLD, drift_of
 
 BUFFER_TOKENS = 65_536  # a call of at most this many tokens is written together with the small segments before it
 MERGED_TOKENS = 1 << 24  # automatic merging makes no segment larger than this; `compact` does
@@ -27,7 +27,7 @@ def absorbed(records: Sequence[SegmentRecord], tokens: int) -> list[SegmentRecor
 
 
 def merge_due(records: Sequence[SegmentRecord], dead: Sequence[int]) -> list[SegmentRecord]:
-    """Neighbouring segments to write anew as one after a commit; empty where all is well.
+    """Neighboring segments to write anew as one after a commit; empty where all is well.
 
     dead: rows deleted in each segment. The newest segments are merged from the first on that is at most RATIO times as large as
     all after it; then a segment that is more than half dead is written alone.
@@ -54,7 +54,7 @@ def training_due(described: CodecRecord | None, tokens: int) -> bool:
     trained = max(described.tokens, 1)
     if centroid_count(trained) < _SETTLED and tokens >= GROWTH * max(trained, TRAIN_FROM / GROWTH):
         return True
-    return described.added_tokens >= max(trained, TRAIN_FROM) and drift_of(described) > NOTICED
+    return described.added_tokens >= max(trained, TRAIN_FROM) and drift_of(described) > DRIFT_THRESHOLD
 
 
 def expected_tokens(records: Sequence[SegmentRecord], tokens: int) -> int:

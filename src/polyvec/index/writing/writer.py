@@ -27,7 +27,7 @@ from polyvec.index.codec.codec import Codec
 from polyvec.index.lock import LOCK_FILE, WriterLock
 from polyvec.index.place import check_place
 from polyvec.index.reader import SEGMENT_FOLDER, Snapshot
-from polyvec.index.upkeep.drift import lost_by_coding, with_added
+from polyvec.index.upkeep.drift import sampled_coding_error, with_added
 from polyvec.index.upkeep.leftovers import leftovers_of, put_aside
 from polyvec.index.upkeep.merging import Source
 from polyvec.index.upkeep.policy import absorbed, expected_tokens, merge_due, training_due
@@ -206,7 +206,7 @@ class Writer:
         vectors = np.concatenate([arrival.vectors for arrival in batch])
         doclens = np.array([len(arrival.vectors) for arrival in batch], dtype=np.int64)
         new.append(vectors, doclens, token_ids_of(batch), row)
-        return np.zeros(2) if new.codec is None else lost_by_coding(new.codec, vectors, token_ids_of(batch))
+        return np.zeros(2) if new.codec is None else sampled_coding_error(new.codec, vectors, token_ids_of(batch))
 
     def delete(self, ids: Iterable[str]) -> int:
         """Delete documents by id and commit; ids that are not stored are passed over. Returns how many were deleted."""
@@ -276,7 +276,7 @@ class Writer:
         train: int | None = None,
         expected: int | None = None,
     ) -> None:
-        """Write the live documents of neighbouring segments as one, in a transaction of its own.
+        """Write the live documents of neighboring segments as one, in a transaction of its own.
 
         train: bits of a new codec to train on them, for which they have to be all there are · expected: how many tokens
         it is made for; None for these alone.

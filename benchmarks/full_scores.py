@@ -1,6 +1,6 @@
 """How much of this machine's int8 peak does scoring documents in full reach, on one thread?
 
-    python benchmarks/refine.py VECTORS INDEX
+    python benchmarks/full_scores.py VECTORS INDEX
 
 VECTORS is what benchmarks/vectors.py made, INDEX one that benchmarks/engine.py built of it. 1,000 documents drawn at random are
 scored with one query of 32 tokens; the peak is a loop of the same instructions on registers alone. Prints one JSON object.

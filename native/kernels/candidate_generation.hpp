@@ -10,7 +10,7 @@
 
 namespace polyvec {
 
-struct GatherJob {
+struct CandidateGenerationJob {
   const std::int32_t* numbers;  // (q, nprobe) centroids of each query row, best first
   const std::uint16_t* gains;   // (q, nprobe), what a document gets for a token near each; the largest of all rows add up to 65,535 at most
   std::size_t q, nprobe;        // q below 65,535
@@ -29,6 +29,6 @@ struct Candidate {
 
 // The `limit` best by score, ties to the lower document, in order of document. Score: the sum of the gains of a document's first list in
 // each query row. They are the first `found` of `best`, which is scratch beyond and may be used again. False where the postings are damaged.
-bool gather(const GatherJob& job, std::vector<Candidate>& best, std::size_t& found);
+bool generate_candidates(const CandidateGenerationJob& job, std::vector<Candidate>& best, std::size_t& found);
 
 }  // namespace polyvec

@@ -1,4 +1,4 @@
-#include "kernels/gather.hpp"
+#include "kernels/candidate_generation.hpp"
 
 #include <algorithm>
 
@@ -133,12 +133,12 @@ class Best {
   std::size_t limit_, count_ = 0;
   std::size_t over_ = 0;  // candidates from bin_ on
   std::uint32_t bin_ = 0;
-  std::uint32_t bins_[kWays][kBins] = {};  // several counts: neighbours often have the same score
+  std::uint32_t bins_[kWays][kBins] = {};  // several counts: neighbors often have the same score
 };
 
 }  // namespace
 
-bool gather(const GatherJob& job, std::vector<Candidate>& best, std::size_t& found) {
+bool generate_candidates(const CandidateGenerationJob& job, std::vector<Candidate>& best, std::size_t& found) {
   const std::size_t tile = std::min(kTile, (job.documents + kBlock - 1) / kBlock * kBlock), blocks = tile / kBlock;
   if (visited.size() < blocks) {
     slots.resize(tile, 0);

@@ -1,4 +1,4 @@
-// The one algorithm of the quantise family, one token a lane of the vectors that the compiler has for kLaneBytes. Included by one file an
+// The one algorithm of the quantize family, one token a lane of the vectors that the compiler has for kLaneBytes. Included by one file an
 // instruction set, which says how many; everything here is in an unnamed namespace so that no code leaks to another file.
 
 #include <algorithm>
@@ -12,7 +12,7 @@ typedef float Lane __attribute__((vector_size(kLaneBytes)));
 typedef std::int32_t Whole __attribute__((vector_size(kLaneBytes)));
 
 constexpr std::size_t kLanes = kLaneBytes / sizeof(float), kBlock = 32, kSteps = 256, kWindows = 16;
-static_assert(kLanes <= kQuantiseLanes, "scratch is too small");
+static_assert(kLanes <= kQuantizeLanes, "scratch is too small");
 
 inline Lane all(float value) { return Lane{} + value; }
 
@@ -25,10 +25,10 @@ constexpr std::size_t dimension(std::size_t step) {
 
 // windows: (p,), those whose points times `scale` come nearest to the values, block by block; ties to the lower code.
 template <unsigned nbits>
-void shortest_paths(const Lane* values, std::size_t p, const float* points, const Lane& scale, Whole* windows) {
+void shortest_paths(const Lane* values, std::size_t p, const float* codebook, const Lane& scale, Whole* windows) {
   constexpr std::size_t codes = std::size_t{1} << nbits, states = kWindows / codes;
   Lane worth[kWindows];
-  for (std::size_t w = 0; w < kWindows; ++w) worth[w] = scale * points[w];
+  for (std::size_t w = 0; w < kWindows; ++w) worth[w] = scale * codebook[w];
   for (std::size_t block = 0; block < p; block += kBlock) {
     Lane cost[states] = {};
     Whole taken[kBlock][states];  // the window with which a path comes into each state
@@ -61,7 +61,7 @@ void shortest_paths(const Lane* values, std::size_t p, const float* points, cons
 }
 
 template <unsigned nbits>
-void quantise_lanes(const QuantiseJob& job, std::size_t begin, std::size_t end, void* scratch) {
+void quantize_lanes(const QuantizeJob& job, std::size_t begin, std::size_t end, void* scratch) {
   constexpr std::size_t width = 4 * nbits;  // bytes a block
   const std::size_t p = job.p, row_bytes = p * nbits / 8;
   float* const floats = static_cast<float*>(scratch);
@@ -79,11 +79,11 @@ void quantise_lanes(const QuantiseJob& job, std::size_t begin, std::size_t end, 
     for (std::size_t k = 0; k < p; ++k) scale += values[k] * values[k];
     for (std::size_t l = 0; l < kLanes; ++l) scale[l] = std::sqrt(scale[l] / static_cast<float>(p));
     for (int round = 0; round < 2; ++round) {
-      shortest_paths<nbits>(values, p, job.points, scale, windows);
+      shortest_paths<nbits>(values, p, job.codebook, scale, windows);
       Lane product = {}, square = {};
       for (std::size_t k = 0; k < p; ++k) {
         Lane point;
-        for (std::size_t l = 0; l < kLanes; ++l) point[l] = job.points[windows[k][l]];
+        for (std::size_t l = 0; l < kLanes; ++l) point[l] = job.codebook[windows[k][l]];
         product += values[k] * point;
         square += point * point;
       }
@@ -96,7 +96,7 @@ void quantise_lanes(const QuantiseJob& job, std::size_t begin, std::size_t end, 
       if (l < n) job.scales[start + l] = static_cast<std::uint8_t>(steps[l]);
       scale[l] = job.steps[steps[l]];
     }
-    shortest_paths<nbits>(values, p, job.points, scale, windows);
+    shortest_paths<nbits>(values, p, job.codebook, scale, windows);
     for (std::size_t byte = 0; byte < row_bytes; ++byte) {
       const Whole* const codes = windows + byte / width * kBlock + byte % width;
       Whole joined = {};
@@ -106,11 +106,11 @@ void quantise_lanes(const QuantiseJob& job, std::size_t begin, std::size_t end, 
   }
 }
 
-void quantise(const QuantiseJob& job, std::size_t begin, std::size_t end, void* scratch) {
+void quantize(const QuantizeJob& job, std::size_t begin, std::size_t end, void* scratch) {
   switch (job.nbits) {
-    case 1: return quantise_lanes<1>(job, begin, end, scratch);
-    case 2: return quantise_lanes<2>(job, begin, end, scratch);
-    default: return quantise_lanes<4>(job, begin, end, scratch);
+    case 1: return quantize_lanes<1>(job, begin, end, scratch);
+    case 2: return quantize_lanes<2>(job, begin, end, scratch);
+    default: return quantize_lanes<4>(job, begin, end, scratch);
   }
 }
 

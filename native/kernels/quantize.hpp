@@ -13,30 +13,30 @@
 
 namespace polyvec {
 
-struct QuantiseJob {
+struct QuantizeJob {
   const float* residuals;  // (n, p)
   std::size_t p;
   const float* steps;    // (256,) ascending
-  const float* points;   // (16,), the values of the windows at scale 1
+  const float* codebook;   // (16,), the values of the windows at scale 1
   unsigned nbits;        // 1, 2 or 4
   std::uint8_t* scales;  // (n,)
   std::uint8_t* packed;  // (n, p * nbits / 8)
 };
 
-constexpr std::size_t kQuantiseLanes = 16;
+constexpr std::size_t kQuantizeLanes = 16;
 
-struct QuantiseKernel {
+struct QuantizeKernel {
   const char* name;
   bool (*supported)();
-  void (*quantise)(const QuantiseJob& job, std::size_t begin, std::size_t end, void* scratch);  // which begins on a cache line
+  void (*quantize)(const QuantizeJob& job, std::size_t begin, std::size_t end, void* scratch);  // which begins on a cache line
 };
 
-inline std::size_t quantise_scratch_bytes(std::size_t p) { return 2 * p * kQuantiseLanes * sizeof(float); }
+inline std::size_t quantize_scratch_bytes(std::size_t p) { return 2 * p * kQuantizeLanes * sizeof(float); }
 
-const QuantiseKernel& quantise_scalar();
+const QuantizeKernel& quantize_scalar();
 #if defined(POLYVEC_X86)
-const QuantiseKernel& quantise_avx2();
-const QuantiseKernel& quantise_avx512();
+const QuantizeKernel& quantize_avx2();
+const QuantizeKernel& quantize_avx512();
 #endif
 
 }  // namespace polyvec

@@ -28,7 +28,7 @@ inline void raise_to(Wide& most, const std::uint8_t* from) {
 }
 
 template <class Code>
-bool maxima(const InteractJob& job, std::size_t begin, std::size_t end) {
+bool maxima(const CentroidInteractionJob& job, std::size_t begin, std::size_t end) {
   const Code* const codes = static_cast<const Code*>(job.codes);
   const auto holds = [&](std::int64_t document) { return lies_inside(document, job.offsets, job.documents, job.tokens); };
   for (std::size_t i = begin; i < end; ++i) {
@@ -65,7 +65,7 @@ bool maxima(const InteractJob& job, std::size_t begin, std::size_t end) {
   return true;
 }
 
-bool interact(const InteractJob& job, std::size_t begin, std::size_t end) {
+bool centroid_interaction(const CentroidInteractionJob& job, std::size_t begin, std::size_t end) {
   return job.code_bytes == 2 ? maxima<std::uint16_t>(job, begin, end) : maxima<std::uint32_t>(job, begin, end);
 }
 

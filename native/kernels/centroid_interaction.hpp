@@ -9,7 +9,7 @@
 
 namespace polyvec {
 
-struct InteractJob {
+struct CentroidInteractionJob {
   const std::uint8_t* table;  // (K, stride)
   std::size_t n_centroids, stride;  // stride: a multiple of kTableLanes
   const void* codes;          // (T,) centroid numbers
