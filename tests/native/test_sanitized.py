@@ -59,7 +59,7 @@ FAMILIES = {
     "maxsim": (["maxsim"], []),
     "codes": (
         ["codes", "assign", "quantize"],
-        ["kernels/probe", "kernels/gather", "candidates", "parallel"],
+        ["kernels/probe", "kernels/candidate_generation", "candidates", "parallel"],
     ),
     "encoder": (["encoder"], ["forward", "parallel"]),
 }

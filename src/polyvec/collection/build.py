@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from polyvec.arguments import function, local_path, number, token_encoder
 from polyvec.collection.index import Index
 from polyvec.data import Document, as_documents
+from polyvec.data.text import checked_text
 from polyvec.errors import InputError
 from polyvec.index.folder import remove_folder
 from polyvec.index.writing.writer import AddReport
@@ -47,6 +48,7 @@ def build_index(
     is taken.
     """
     function("progress", progress)
+    checked_text(source, "source")
     token_encoder("encoder", encoder)
     most_seconds = number("commit_seconds", commit_seconds, "seconds, at least 0", lambda seconds: seconds >= 0)
     given = as_documents(documents)
