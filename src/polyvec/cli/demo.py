@@ -11,6 +11,7 @@ from rich.table import Table
 
 from polyvec.cli.options import PATH, json_option, model_option
 from polyvec.cli.render import console, human_bytes, line, print_done, print_hits, print_json, progress_bar
+from polyvec.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from polyvec.collection.index import Index
@@ -46,7 +47,12 @@ def demo(index_path: Path, model: str | None, as_json: bool) -> None:
     with index:
         facts = index.info()
         seconds = time.perf_counter() - started
-        measures = measure(index, corpus)
+        measures: dict[str, Any] = {}
+        missing = ""
+        try:
+            measures = measure(index, corpus)
+        except MissingExtraError as error:
+            missing = str(error)
         if as_json:
             print_json({"index": facts, "seconds": round(seconds, 3), **measures})
             return
@@ -59,7 +65,12 @@ def demo(index_path: Path, model: str | None, as_json: bool) -> None:
         console.print()
         for question in show_questions(corpus):
             _answer(index, question)
-    _print_measures(measures)
+    if measures:
+        _print_measures(measures)
+    else:
+        console.print(
+            line(("i ", "cyan"), f"How well these were answered is not measured here. {missing}"), soft_wrap=True
+        )
     question = '"how do bees tell each other where the flowers are?"'
     console.print()
     console.print(line("Ask your own: ", (f"polyvec search {index_path} {question}", "bold")), soft_wrap=True)

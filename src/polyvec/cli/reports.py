@@ -60,7 +60,7 @@ def print_report(report: AddReport, limit: int) -> None:
 
 @contextmanager
 def counting(what: str, unit: str, total: int | None) -> Iterator[Callable[[int], None]]:
-    """A bar that is told how many more are done."""
+    """A progress bar; the function that comes with it takes how many more are done."""
     with progress_bar(unit) as bar:
         task = bar.add_task(what, total=total, done="0", rate="")
         count, started = 0, time.monotonic()

@@ -214,7 +214,7 @@ class _Report(TrainerCallback):  # type: ignore[misc]
 def run(recipe: Recipe, stage: Stage, mixture: Mixture, *, resume: bool, progress: Any = None) -> dict[str, Any]:
     """Train, save into recipe.output, and return what happened.
 
-    told: called with (step, steps, values) · resume: go on from the last checkpoint of the same recipe.
+    progress: called with (step, steps, values) · resume: go on from the last checkpoint of the same recipe.
     Raises TrainingError where the loss is not finite or memory runs out, InputError for a checkpoint of another recipe,
     StorageError where the output exists.
     """
@@ -259,7 +259,7 @@ def run(recipe: Recipe, stage: Stage, mixture: Mixture, *, resume: bool, progres
 
 @contextmanager
 def _on_gpu(deterministic: bool) -> Iterator[None]:
-    """What a GPU is told for the time of a run; elsewhere nothing.
+    """Settings of a GPU for the time of a run; elsewhere nothing.
 
     cuDNN's attention plans every new shape, and nearly every batch has one: on an H200 a step of 30,000 tokens took 1.2 s, not .12.
     deterministic: sums are taken in an order of their own; by default it is any, and so the last digit of a loss.

@@ -1,4 +1,4 @@
-"""Hashed bigrams in NumPy: what `polyvec.encoder.bigrams.HashedBigrams` adds to every vector, without torch."""
+"""Hashed bigrams in NumPy: what `polyvec.modules.HashedBigrams` adds to every vector, without torch."""
 
 from __future__ import annotations
 

@@ -154,10 +154,10 @@ def _read_transformer(spec: Spec, root: Path, settings: dict[str, Any]) -> None:
         attend = settings.get("attend_to_expansion_tokens", settings.get("attend_to_mask_tokens"))
         length = settings.get("query_length") or _QUERY_LENGTH
         said["query_expansion"] = {"strategy": "fixed", "length": length, "attend": bool(attend)} if expands else None
-    told = {**said, **own}
-    if told.get("document_length") is not None:
-        spec.document_length = _length(told["document_length"], "document_length", spec)
-    expansion = told.get("query_expansion")
+    settings_given = {**said, **own}
+    if settings_given.get("document_length") is not None:
+        spec.document_length = _length(settings_given["document_length"], "document_length", spec)
+    expansion = settings_given.get("query_expansion")
     if expansion is not None:
         if not isinstance(expansion, dict) or expansion.get("strategy") not in ("fixed", "min"):
             raise not_native(spec.located.name, f"query_expansion={expansion!r}")

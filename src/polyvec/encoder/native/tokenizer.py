@@ -35,9 +35,9 @@ class FolderTokenizer:
     def __init__(self, folder: Path, name: str) -> None:
         self.backend_tokenizer = _backend(folder, name)
         config = read_object(folder / "tokenizer_config.json")
-        told = {**read_object(folder / "special_tokens_map.json"), **config}
-        self._names = {key: _content(told[key]) for key in _NAMED if told.get(key)}
-        self._more = [token for key in _MORE for token in _contents(told.get(key))]
+        given = {**read_object(folder / "special_tokens_map.json"), **config}
+        self._names = {key: _content(given[key]) for key in _NAMED if given.get(key)}
+        self._more = [token for key in _MORE for token in _contents(given.get(key))]
         self._add_declared(config.get("added_tokens_decoder"))
         self._register([*self._names.values(), *self._more])
         limit = config.get("model_max_length")

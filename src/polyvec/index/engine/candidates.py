@@ -1,7 +1,7 @@
 """A query in codes -> the documents of coded segments that are worth a full score: probe, gather, interact, look.
 
 Each step keeps fewer documents and looks at them more closely; docs/engine.md has what each costs and finds, definitions.py what
-it computes. What the steps are told is here; they run in one native call. Knows nothing about rows, files or hits.
+it computes. The settings of the steps are here; they run in one native call. Knows nothing about rows, files or hits.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _GENERATED_WITHIN, _ORDERED_WITHIN, _APPROXIMATELY_SCORED_WITHIN = 0.3, 0.36, 0.
 
 @dataclass(frozen=True)
 class Narrowing:
-    """What the steps are told, for one query; the fields are arguments of kernels.find_candidates."""
+    """The settings of the steps, for one query; the fields are arguments of kernels.find_candidates."""
 
     k: int
     nprobe: int
