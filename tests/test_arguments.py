@@ -343,7 +343,7 @@ def test_a_value_is_shown_on_one_short_line() -> None:
 def test_the_largest_k_finds_everything(index: Index) -> None:
     for mode in ("late", "keyword", "hybrid"):
         assert len(index.search("planet", k=2**31 - 1, mode=mode)) == 2
-    assert polyvec.SearchOptions(k=2**31 - 1).gathered < 2**63
+    assert polyvec.SearchOptions(k=2**31 - 1).generated < 2**63
 
 
 @pytest.mark.parametrize("documents", [

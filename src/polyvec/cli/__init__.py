@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 failed, 2 bad usage or bad input, 130 interrupted. No logi
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import logging
 import os
@@ -16,7 +17,7 @@ import click
 
 import polyvec
 from polyvec.cli.lines import printable, shortened
-from polyvec.cli.streams import drop_output, flush_output, prepare_streams
+from polyvec.cli.streams import drop_output, flush_output, prepare_streams, settle_messages
 from polyvec.errors import InputError, PolyvecError
 
 logger = logging.getLogger("polyvec")
@@ -116,6 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code = _run(arguments)
         flush_output()
+        settle_messages()
         return code
     except BrokenPipeError:
         drop_output()
@@ -171,8 +173,7 @@ def _fail(message: str, code: int) -> int:
     except OSError:
         drop_output()
     label = "polyvec:" if os.environ.get("NO_COLOR") else click.style("polyvec:", fg="red", bold=True)
-    try:
+    with contextlib.suppress(OSError):
         click.echo(f"{label} {printable(shortened(' '.join(message.split()), _LONGEST_MESSAGE))}", err=True)
-    except OSError:
-        logger.debug("stderr cannot be written")
+    settle_messages()
     return code

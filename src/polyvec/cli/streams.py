@@ -13,7 +13,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TextIO
 
 from polyvec.data.files import lines, stdin_bytes
 from polyvec.errors import InputError
@@ -114,10 +114,22 @@ def flush_output() -> None:
         sys.stdout.flush()
 
 
-def drop_output() -> None:
-    """Send what could not be written nowhere, so that the interpreter does not try again when it ends."""
+def settle_messages() -> None:
+    """Write what stderr still holds; where that cannot be, drop it, so that the exit code stays that of the command."""
     try:
-        number = sys.stdout.fileno()
+        sys.stderr.flush()
+    except OSError:
+        drop_output(sys.stderr)
+
+
+def drop_output(stream: TextIO | None = None) -> None:
+    """Send what could not be written nowhere, so that the interpreter does not try again when it ends.
+
+    Args:
+        stream: stdout where it is left out.
+    """
+    try:
+        number = (stream or sys.stdout).fileno()
     except (OSError, ValueError):  # a stream in memory
         return
     null = os.open(os.devnull, os.O_WRONLY)
