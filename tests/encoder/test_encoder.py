@@ -218,3 +218,8 @@ def test_the_fingerprint_does_not_follow_live_objects(encoder: Encoder, monkeypa
 def test_settings_make_the_same_encoder(encoder: Encoder) -> None:
     other = Encoder(document_length=64, skiplist="none")
     assert Encoder(**other.settings()).fingerprint == other.fingerprint != encoder.fingerprint
+
+
+def test_at_least_one_device_is_expected() -> None:
+    with pytest.raises(InputError, match="at least one"):
+        list(Encoder().encode_documents(["a text"], devices=[]))

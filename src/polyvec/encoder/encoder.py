@@ -179,6 +179,8 @@ class Encoder(StreamingEncoder):
         function("progress", progress)
         stream = checked(list_of("texts", texts), "document")
         devices = [device_name("devices", device) for device in list_of("devices", devices)]
+        if not devices:
+            raise InputError("devices=[]: expected at least one, such as 'cuda:0', or None for this process alone.")
         return self._counted(self._in_processes(stream, devices, progress))
 
     def _in_processes(
