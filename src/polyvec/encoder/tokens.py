@@ -136,7 +136,7 @@ class TextTokenizer:
         )
 
     def _without_special(self, text: str, prompt: str) -> _Raw:
-        """The text read by a tokenizer that knows no special tokens, after the prompt as the model's own reads it."""
+        """The tokens of a text in which special tokens are ordinary characters; the prompt before it keeps its own."""
         if self._plain is None:
             self._plain = _plain_tokenizer(self._backend)
         raw = _Raw.of(self._plain.encode(text), text, 0)

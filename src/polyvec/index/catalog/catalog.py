@@ -1,4 +1,4 @@
-"""The seat of truth of an index: one SQLite database whose transaction is the commit.
+"""The catalog of an index: one SQLite database, whose transaction is the commit.
 
 Joins the tables of documents and of segments with the settings. Rows only grow, an update gives the document a new row, and a
 segment keeps the old one, marked as dead, until it is written anew.
