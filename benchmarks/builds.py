@@ -46,10 +46,10 @@ class Encoder:
             ids, offsets = np.arange(count, dtype=np.int32), np.zeros((count, 2), np.int32)
             yield Encoded(vectors=self._rows[start : start + count], token_ids=ids, offsets=offsets, truncated=False)
 
-    def encode_documents(self, texts: Iterable[str], *, progress: Any = None) -> Iterator[Any]:
+    def stream_documents(self, texts: Iterable[str], *, progress: Any = None) -> Iterator[Any]:
         return self._encode(texts, 12)
 
-    def encode_queries(self, texts: Iterable[str], *, progress: Any = None) -> Iterator[Any]:
+    def stream_queries(self, texts: Iterable[str], *, progress: Any = None) -> Iterator[Any]:
         return self._encode(texts, 8)
 
 

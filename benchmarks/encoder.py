@@ -214,7 +214,7 @@ def run_memory(sets: dict[str, Judged]) -> Iterator[dict[str, Any]]:
             for i in range(n):
                 yield f"{i} {texts[i % len(texts)]}"
 
-        for seen, _ in enumerate(encoder.encode_documents(stream(100_000)), start=1):
+        for seen, _ in enumerate(encoder.stream_documents(stream(100_000)), start=1):
             if seen in (1, 5_000, 10_000, 50_000, 100_000):
                 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
                 yield {"documents": seen, "peak_mb": round(peak), "resident_mb": round(resident_mb())}

@@ -67,7 +67,7 @@ def judged(path: Path, encoder: Encoder, nbits: int, weights: list[float], threa
         place = Path(folder) / "index"
         build(dataset, encoder, place, nbits=nbits)[0].close()
         texts = [query.text for query in queries]
-        vectors = [one.vectors for one in encoder.encode_queries(texts)]
+        vectors = [one.vectors for one in encoder.stream_queries(texts)]
         return compared(place, [query.id for query in queries], texts, vectors, dataset.qrels, weights, threads)
 
 

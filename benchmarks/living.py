@@ -52,7 +52,7 @@ class Cached:
     def settings(self) -> dict[str, Any]:
         return {"model": self.name, "dim": self.dim}
 
-    def encode_documents(self, texts: Any, *, progress: Any = None) -> Iterator[Encoded]:
+    def stream_documents(self, texts: Any, *, progress: Any = None) -> Iterator[Encoded]:
         for _ in texts:
             number = self._at % (len(self._collection.offsets) - 1)
             a, b = self._collection.offsets[number : number + 2]

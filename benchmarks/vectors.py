@@ -139,7 +139,7 @@ def write_parts(encoder: Any, texts: list[tuple[str, str]], cache: Path) -> None
         if path.with_suffix(".json").exists():
             continue
         part = texts[start : start + PART]
-        encoded = [(e.vectors.astype(np.float16), e.token_ids) for e in encoder.encode_documents(t for _, t in part)]
+        encoded = [(e.vectors.astype(np.float16), e.token_ids) for e in encoder.stream_documents(t for _, t in part)]
         np.save(f"{path}.tokens.npy", np.concatenate([vectors for vectors, _ in encoded]))
         np.save(f"{path}.ids.npy", np.concatenate([ids for _, ids in encoded]))
         np.save(f"{path}.doclens.npy", np.array([len(vectors) for vectors, _ in encoded], np.int64))

@@ -44,13 +44,13 @@ class WordEncoder:
             truncated=len(words) > limit,
         )
 
-    def encode_queries(
+    def stream_queries(
         self, texts: Iterable[str], *, progress: Callable[[int], None] | None = None
     ) -> Iterator[Encoded]:
         for text in texts:
             yield self._encode(text, 1000)
 
-    def encode_documents(
+    def stream_documents(
         self, texts: Iterable[str], *, progress: Callable[[int], None] | None = None
     ) -> Iterator[Encoded]:
         for text in texts:

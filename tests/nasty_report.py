@@ -121,11 +121,11 @@ def short(value: Any) -> str:
 class CheckedWords(WordEncoder):
     """Refuses what Encoder refuses."""
 
-    def encode_queries(self, texts: Any, **settings: Any) -> Iterator[Any]:
-        return super().encode_queries(checked(texts, "query"), **settings)
+    def stream_queries(self, texts: Any, **settings: Any) -> Iterator[Any]:
+        return super().stream_queries(checked(texts, "query"), **settings)
 
-    def encode_documents(self, texts: Any, **settings: Any) -> Iterator[Any]:
-        return super().encode_documents(checked(texts, "document"), **settings)
+    def stream_documents(self, texts: Any, **settings: Any) -> Iterator[Any]:
+        return super().stream_documents(checked(texts, "document"), **settings)
 
 
 def make_files(folder: Path) -> None:

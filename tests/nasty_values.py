@@ -192,8 +192,8 @@ def encoder_calls(folder: Path) -> dict[str, tuple[Callable[..., Any], dict[str,
     methods: dict[str, dict[str, Any]] = {
         "encode_query": {"texts": "tea"},
         "encode_document": {"texts": ["tea"]},
-        "encode_queries": {"texts": ["tea"]},
-        "encode_documents": {"texts": ["tea"]},
+        "stream_queries": {"texts": ["tea"]},
+        "stream_documents": {"texts": ["tea"]},
     }
     calls: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
         f"Encoder.{name}": (_consumed(getattr(encoder, name)), right) for name, right in methods.items()

@@ -26,7 +26,7 @@ LARGEST = 2**31 - 1  # of any count: more than an index can hold, and products w
 _MOST_THREADS = 4096  # more make no call faster; larger numbers are taken as this one
 
 _ENCODER_MEMBERS = (
-    "name", "fingerprint", "dim", "document_length", "settings", "encode_queries", "encode_documents",
+    "name", "fingerprint", "dim", "document_length", "settings", "stream_queries", "stream_documents",
 )  # fmt: skip
 
 _short = reprlib.Repr()

@@ -67,10 +67,10 @@ def test_survives_closing_and_opening(index: Index, encoder: WordEncoder) -> Non
 
 
 def test_scores_are_maxsim_of_the_stored_vectors(index: Index, encoder: WordEncoder) -> None:
-    (query,) = encoder.encode_queries(["thick red ice planet"])
+    (query,) = encoder.stream_queries(["thick red ice planet"])
     stored = [
         e.vectors.astype(np.float16).astype(np.float32)
-        for e in encoder.encode_documents(d.encoded_text for d in map(_document, DOCUMENTS))
+        for e in encoder.stream_documents(d.encoded_text for d in map(_document, DOCUMENTS))
     ]
     expected = maxsim(query.vectors, stored)
     found = {hit.id: hit.score for hit in index.search("thick red ice planet", k=3)}

@@ -72,7 +72,7 @@ def token(name: str, version: int) -> str:
 def remember(state: State) -> None:
     """Do once, before the forks that need it, what costs time: encode documents, compile the tokenizer."""
     tokenize("")
-    list(ENCODER.encode_documents(fields(name, version)["text"] for name, version in state.items()))
+    list(ENCODER.stream_documents(fields(name, version)["text"] for name, version in state.items()))
 
 
 def draw_step(chooser: random.Random, state: State, fresh: int) -> Step:
@@ -104,7 +104,7 @@ def _vector_difference(index: Index, state: State) -> str:
     with index._current() as view:
         rows = view.catalog.rows_of(state)
         for name, version in state.items():
-            (expected,) = ENCODER.encode_documents([fields(name, version)["text"]])
+            (expected,) = ENCODER.stream_documents([fields(name, version)["text"]])
             vectors = view.snapshot.vectors(rows[name])
             if vectors.shape != expected.vectors.shape or (vectors * expected.vectors).sum(axis=1).min() < _SAME:
                 return f"{name}: other token vectors than those of version {version}"

@@ -62,7 +62,7 @@ def test_shapes_and_types(encoder: Encoder) -> None:
 
 @pytest.mark.parametrize("text", TEXTS)
 def test_offsets_are_characters_of_the_given_text(encoder: Encoder, text: str) -> None:
-    (encoded,) = encoder.encode_documents([text])
+    (encoded,) = encoder.stream_documents([text])
     assert encoded.offsets is not None
     assert len(encoded.token_ids) == len(encoded.offsets) == len(encoded.vectors)
     special = set(encoder.model.tokenizer.all_special_ids)
@@ -77,7 +77,7 @@ def test_offsets_are_characters_of_the_given_text(encoder: Encoder, text: str) -
 
 
 def test_punctuation_of_any_script_is_not_kept(encoder: Encoder) -> None:
-    (encoded,) = encoder.encode_documents(["one, two。 three!"])
+    (encoded,) = encoder.stream_documents(["one, two。 three!"])
     pieces = encoder.model.tokenizer.convert_ids_to_tokens(encoded.token_ids.tolist())
     assert pieces == ["<s>", "[DocumentMarker]", "▁one", "▁two", "▁three", "</s>"]
 
@@ -89,7 +89,7 @@ def test_a_text_of_punctuation_still_has_vectors(encoder: Encoder) -> None:
 def test_the_stream_keeps_its_order_and_counts_progress(encoder: Encoder) -> None:
     texts = [f"number {i} " + "word " * (i * 7 % 50) for i in range(30)]
     counted: list[int] = []
-    streamed = list(encoder.encode_documents(iter(texts), progress=counted.append))
+    streamed = list(encoder.stream_documents(iter(texts), progress=counted.append))
     assert sum(counted) == len(texts)
     for text, encoded in zip(texts[::13], streamed[::13], strict=True):
         np.testing.assert_allclose(encoded.vectors, encoder.encode_document(text), atol=1e-5)
@@ -104,13 +104,13 @@ def test_a_long_stream_is_read_as_it_is_needed() -> None:
             taken += 1
             yield "word " * 200
 
-    next(iter(encoder.encode_documents(endless())))
+    next(iter(encoder.stream_documents(endless())))
     assert taken < 50
 
 
 def test_cut_documents_are_counted(encoder: Encoder, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, logger="polyvec"):
-        encoded = list(encoder.encode_documents(["short", "word " * 3000]))
+        encoded = list(encoder.stream_documents(["short", "word " * 3000]))
     assert [e.truncated for e in encoded] == [False, True]
     assert len(encoded[1].vectors) == encoder.document_length
     assert "1 of 2 documents" in caplog.text
@@ -222,4 +222,4 @@ def test_settings_make_the_same_encoder(encoder: Encoder) -> None:
 
 def test_at_least_one_device_is_expected() -> None:
     with pytest.raises(InputError, match="at least one"):
-        list(Encoder().encode_documents(["a text"], devices=[]))
+        list(Encoder().stream_documents(["a text"], devices=[]))

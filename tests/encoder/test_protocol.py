@@ -26,14 +26,14 @@ class Letters:
     def settings(self) -> dict[str, Any]:
         return {"model": self.name}
 
-    def encode_queries(self, texts: Iterable[str]) -> Iterator[Encoded]:
+    def stream_queries(self, texts: Iterable[str]) -> Iterator[Encoded]:
         for text in texts:
             ids = np.array([ord(letter) - 97 for letter in text[: self.document_length]], np.int32)
             places = np.arange(len(ids), dtype=np.int32)
             yield Encoded(np.eye(26, dtype=np.float32)[ids], ids, np.stack([places, places + 1], axis=1), False)
 
-    def encode_documents(self, texts: Iterable[str], *, progress: Callable[[int], None] | None = None) -> Any:
-        return self.encode_queries(texts)
+    def stream_documents(self, texts: Iterable[str], *, progress: Callable[[int], None] | None = None) -> Any:
+        return self.stream_queries(texts)
 
 
 ROWS = [{"id": "a", "text": "abcd"}, {"id": "b", "text": "cdef"}, {"id": "c", "text": "wxyz"}]
@@ -80,12 +80,12 @@ def test_it_serves_reranking(letters: TokenEncoder) -> None:
 
 def test_the_protocol_is_what_the_encoder_has() -> None:
     assert {name for name in vars(TokenEncoder) if not name.startswith("_")} == set(_ENCODER_MEMBERS)
-    for name in ("encode_queries", "encode_documents", "settings"):
+    for name in ("stream_queries", "stream_documents", "settings"):
         promised = inspect.signature(getattr(TokenEncoder, name)).parameters
         assert promised.keys() <= inspect.signature(getattr(Encoder, name)).parameters.keys()
 
 
-@pytest.mark.parametrize("missing", ["name", "document_length", "settings", "encode_queries"])
+@pytest.mark.parametrize("missing", ["name", "document_length", "settings", "stream_queries"])
 def test_what_lacks_a_member_is_refused(missing: str, tmp_path: Path) -> None:
     members = {name: getattr(Letters, name) for name in vars(TokenEncoder) if not name.startswith("_")}
     del members[missing]

@@ -35,7 +35,7 @@ LONG = " ".join(f"{word} light" for word in ("hello", "world", "plants", "sugar"
 @pytest.mark.parametrize(("length", "overlap"), [(64, 16), (64, 0), (20, 9), (8, 32), (300, 32)])
 def test_windows_keep_every_token_once(jina: Path, whole: Encoder, length: int, overlap: int) -> None:
     windowed = Encoder(jina, skiplist="none", document_length=length, long_documents="window", window_overlap=overlap)
-    (mine,), (theirs,) = windowed.encode_documents([LONG]), whole.encode_documents([LONG])
+    (mine,), (theirs,) = windowed.stream_documents([LONG]), whole.stream_documents([LONG])
     np.testing.assert_array_equal(mine.token_ids, theirs.token_ids)
     np.testing.assert_array_equal(mine.offsets, theirs.offsets)
     assert not mine.truncated
@@ -52,8 +52,8 @@ def test_8192_tokens_in_one_piece(whole: Encoder) -> None:
 
 def test_cutting_keeps_the_closing_token(jina: Path, whole: Encoder, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, logger="polyvec"):
-        (cut,) = Encoder(jina, skiplist="none", document_length=16).encode_documents([LONG])
-    (all_of_it,) = whole.encode_documents([LONG])
+        (cut,) = Encoder(jina, skiplist="none", document_length=16).stream_documents([LONG])
+    (all_of_it,) = whole.stream_documents([LONG])
     assert cut.truncated
     assert cut.token_ids.tolist() == [*all_of_it.token_ids[:15], all_of_it.token_ids[-1]]
 
@@ -94,7 +94,7 @@ def test_queries_of_any_length_in_one_batch(jina: Path) -> None:
 )
 @settings(max_examples=60, deadline=None)
 def test_offsets_lie_in_the_text_and_go_forward(whole: Encoder, text: str) -> None:
-    (encoded,) = whole.encode_documents([text])
+    (encoded,) = whole.stream_documents([text])
     assert encoded.offsets is not None
     spans = [(int(a), int(b)) for a, b in encoded.offsets if b > a]
     assert all(0 <= a < b <= len(text) for a, b in spans)
@@ -112,14 +112,14 @@ def test_offsets_lie_in_the_text_and_go_forward(whole: Encoder, text: str) -> No
     ],
 )
 def test_offsets_in_any_script(whole: Encoder, text: str, words: set[str]) -> None:
-    (encoded,) = whole.encode_documents([text])
+    (encoded,) = whole.stream_documents([text])
     assert encoded.offsets is not None
     assert words <= {text[a:b] for a, b in encoded.offsets.tolist()}
 
 
 def test_pooling_keeps_about_one_vector_in_the_factor(jina: Path, whole: Encoder) -> None:
     pooled = Encoder(jina, skiplist="none", document_length=8192, pool_factor=3)
-    (mine,), full = pooled.encode_documents([LONG]), whole.encode_document(LONG)
+    (mine,), full = pooled.stream_documents([LONG]), whole.encode_document(LONG)
     assert len(full) / 3.3 < len(mine.vectors) < len(full) / 2.7
     np.testing.assert_allclose(np.linalg.norm(mine.vectors, axis=1), 1, atol=1e-5)
     assert mine.offsets is None
@@ -135,7 +135,7 @@ def test_unicode_skiplist_keeps_the_unknown_token(jina: Path) -> None:
     dropped = set(tokenizer.convert_ids_to_tokens(sorted(encoder.layout.document_skip)))
     assert {"。", "،", "।", "؟", ",", "▁,", "▁"} <= dropped
     assert not dropped & {"<unk>", "<s>", "</s>", "hello", "+", "$"}
-    (encoded,) = encoder.encode_documents(["hello ☃ world。"])
+    (encoded,) = encoder.stream_documents(["hello ☃ world。"])
     assert tokenizer.unk_token_id in encoded.token_ids
 
 
@@ -153,10 +153,10 @@ def test_several_processes_give_the_same_in_order(jina: Path) -> None:
     encoder = Encoder(jina)
     texts = [f"hello {'world ' * (i % 9)}" for i in range(300)]
     counted: list[int] = []
-    parallel = list(encoder.encode_documents(texts, devices=["cpu", "cpu"], progress=counted.append))
+    parallel = list(encoder.stream_documents(texts, devices=["cpu", "cpu"], progress=counted.append))
     assert sum(counted) == len(texts)
-    for mine, theirs in zip(parallel, encoder.encode_documents(texts), strict=True):
+    for mine, theirs in zip(parallel, encoder.stream_documents(texts), strict=True):
         np.testing.assert_allclose(mine.vectors, theirs.vectors, atol=1e-5)
         np.testing.assert_array_equal(mine.offsets, theirs.offsets)
     with pytest.raises(InputError, match="document 1"):
-        list(encoder.encode_documents(["fine", ""], devices=["cpu"]))
+        list(encoder.stream_documents(["fine", ""], devices=["cpu"]))

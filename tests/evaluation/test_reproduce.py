@@ -165,13 +165,13 @@ def test_encodings_are_those_of_the_plain_encoder(monkeypatch: pytest.MonkeyPatc
     texts = [document.text[:120] for document in read_documents(corpus)][::60]
     shared = Encodings(None, [None, 64])
     passed: list[str] = []
-    for task in ("encode_documents", "encode_queries"):
+    for task in ("stream_documents", "stream_queries"):
         monkeypatch.setattr(shared._encoder, task, _noting(getattr(shared._encoder, task), passed))
     for dim, pool_factor in ((None, 1.0), (64, 1.0), (64, 2.0)):
         view, plain = shared.encoder(dim, pool_factor), Encoder(dim=dim, pool_factor=pool_factor)
         assert (view.dim, view.fingerprint, view.settings()) == (plain.dim, plain.fingerprint, plain.settings())
         exact = Encoder(dim=dim, pool_factor=pool_factor, precision="fp32")  # as evaluation computes
-        for task in ("encode_documents", "encode_queries"):
+        for task in ("stream_documents", "stream_queries"):
             for ours, theirs in zip(getattr(view, task)(texts), getattr(exact, task)(texts), strict=True):
                 np.testing.assert_allclose(ours.vectors, theirs.vectors, atol=1e-5)
                 assert np.array_equal(ours.token_ids, theirs.token_ids)

@@ -121,7 +121,7 @@ def test_what_is_trained_is_what_is_used_later(world: Path, tmp_path: Path, bigr
         vectors, kept = stage.encoded(stage.student.pieces(texts, "document", 32))
     stage.save(tmp_path / "model")
     for size in (8, 16):
-        for i, encoded in enumerate(Encoder(tmp_path / "model", dim=size).encode_documents(texts)):
+        for i, encoded in enumerate(Encoder(tmp_path / "model", dim=size).stream_documents(texts)):
             np.testing.assert_allclose(encoded.vectors, vectors[size][i][kept[i]].numpy(), atol=2e-3)
 
 

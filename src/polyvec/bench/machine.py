@@ -34,7 +34,7 @@ def bench(folder: Path, *, encoder: TokenEncoder, documents: int = 5_000, seed: 
 
 def _bench_model(folder: Path, encoder: TokenEncoder) -> Iterator[dict[str, Any]]:
     demo = load_demo()
-    list(encoder.encode_queries([demo.queries[0].text]))  # the first call sets threads and buffers up
+    list(encoder.stream_queries([demo.queries[0].text]))  # the first call sets threads and buffers up
     started = time.perf_counter()
     index = build_demo_index(demo, folder / "demo.polyvec", encoder, lambda _: None)
     seconds = time.perf_counter() - started

@@ -70,4 +70,4 @@ def _asked(index: Index, path: Path, queries: Path | None) -> list[AuditQuery]:
     if queries is None:
         return stretches(path)
     texts = [query.text for query in read_queries(queries)]
-    return [AuditQuery(one.vectors) for one in index.encoder.encode_queries(texts)]
+    return [AuditQuery(one.vectors) for one in index.encoder.stream_queries(texts)]

@@ -53,9 +53,9 @@ def encode(
 
         ids, texts = _ids_and_texts(source, queries)
         stream = (
-            encoder.encode_queries(texts, progress=advance)
+            encoder.stream_queries(texts, progress=advance)
             if queries
-            else encoder.encode_documents(texts, progress=advance)
+            else encoder.stream_documents(texts, progress=advance)
         )
         written = write_vectors(out, stream, ids, dim=encoder.dim, model=encoder.name)
     result = {"out": str(out), "texts": written.texts, "vectors": written.vectors, "dim": encoder.dim}

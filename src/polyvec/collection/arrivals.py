@@ -49,7 +49,7 @@ def encoded_documents(
     first = next(stream, None)
     if first is None:
         return
-    encodings = encoder.encode_documents(chain([first], stream), progress=progress)
+    encodings = encoder.stream_documents(chain([first], stream), progress=progress)
     arrivals = (
         Arrival(
             document=waiting.popleft(),

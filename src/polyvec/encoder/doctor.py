@@ -206,7 +206,7 @@ def _marker(encoder: Encoder, task: str) -> Check:
 
 def _mask_tokens(encoder: Encoder, tolerance: float) -> Check:
     layout, what = encoder.layout, "queries are padded as the settings say"
-    (encoded,) = encoder.encode_queries([_QUERY])
+    (encoded,) = encoder.stream_queries([_QUERY])
     if layout.augmentation == "none":
         masks = int((encoded.token_ids == (encoder.model.tokenizer.mask_token_id or -1)).sum())
         return Check(what, masks == 0, f"not padded: {len(encoded.vectors)} vectors")

@@ -162,7 +162,7 @@ class Encoder(StreamingEncoder):
 
     # -- encoding ------------------------------------------------------------------------------------------------------
 
-    def encode_documents(
+    def stream_documents(
         self,
         texts: Iterable[str],
         *,
@@ -175,7 +175,7 @@ class Encoder(StreamingEncoder):
         these, such as ("cuda:0", "cuda:1"). A warning counts the documents that were cut.
         """
         if devices is None:
-            return super().encode_documents(texts, progress=progress)
+            return super().stream_documents(texts, progress=progress)
         function("progress", progress)
         stream = checked(list_of("texts", texts), "document")
         devices = [device_name("devices", device) for device in list_of("devices", devices)]

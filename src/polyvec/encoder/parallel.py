@@ -27,8 +27,8 @@ _worker: _Encodes | None = None
 class _Encodes(Protocol):
     """The two methods of an encoder that a process calls."""
 
-    def encode_queries(self, texts: Iterable[str], /) -> Iterable[Encoded]: ...
-    def encode_documents(self, texts: Iterable[str], /) -> Iterable[Encoded]: ...
+    def stream_queries(self, texts: Iterable[str], /) -> Iterable[Encoded]: ...
+    def stream_documents(self, texts: Iterable[str], /) -> Iterable[Encoded]: ...
 
 
 def encode_in_processes(
@@ -76,4 +76,4 @@ def _start(make: Callable[..., _Encodes], settings: dict[str, Any], threads: int
 
 def _encode(chunk: list[str], task: str) -> list[Encoded]:
     assert _worker is not None
-    return list(_worker.encode_queries(chunk) if task == "query" else _worker.encode_documents(chunk))
+    return list(_worker.stream_queries(chunk) if task == "query" else _worker.stream_documents(chunk))

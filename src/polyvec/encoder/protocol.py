@@ -30,10 +30,10 @@ class TokenEncoder(Protocol):
     def settings(self) -> dict[str, Any]:
         """Keyword arguments with which `Encoder` makes the same vectors, as plain JSON values; an index stores them."""
 
-    def encode_queries(self, texts: Iterable[str]) -> Iterator[Encoded]:
+    def stream_queries(self, texts: Iterable[str]) -> Iterator[Encoded]:
         """One encoding for each query, in order."""
 
-    def encode_documents(
+    def stream_documents(
         self, texts: Iterable[str], *, progress: Callable[[int], None] | None = None
     ) -> Iterator[Encoded]:
         """One encoding for each document, in order.

@@ -67,8 +67,8 @@ class StreamingEncoder:
         Raises InputError naming the position of a text that is empty, not text, or not valid Unicode.
         """
         if isinstance(texts, str):
-            return next(self.encode_queries([texts])).vectors
-        return [encoded.vectors for encoded in self.encode_queries(texts)]
+            return next(self.stream_queries([texts])).vectors
+        return [encoded.vectors for encoded in self.stream_queries(texts)]
 
     @overload
     def encode_document(self, texts: str) -> Vectors: ...  # type: ignore[overload-overlap]
@@ -80,10 +80,10 @@ class StreamingEncoder:
         Raises InputError as `encode_query` does.
         """
         if isinstance(texts, str):
-            return next(self.encode_documents([texts])).vectors
-        return [encoded.vectors for encoded in self.encode_documents(texts)]
+            return next(self.stream_documents([texts])).vectors
+        return [encoded.vectors for encoded in self.stream_documents(texts)]
 
-    def encode_queries(self, texts: Iterable[str], *, progress: Progress | None = None) -> Iterator[Encoded]:
+    def stream_queries(self, texts: Iterable[str], *, progress: Progress | None = None) -> Iterator[Encoded]:
         """Encode a stream of queries in order; memory does not grow with the stream."""
         function("progress", progress)
         return self._queries(checked(list_of("texts", texts), "query"), progress)
@@ -92,7 +92,7 @@ class StreamingEncoder:
         for window in windows(texts, self.options.batch_tokens):
             yield from self._run([[piece] for piece in self._tokens.queries(window)], "query", progress)
 
-    def encode_documents(self, texts: Iterable[str], *, progress: Progress | None = None) -> Iterator[Encoded]:
+    def stream_documents(self, texts: Iterable[str], *, progress: Progress | None = None) -> Iterator[Encoded]:
         """Encode a stream of documents in order; memory does not grow with the stream.
 
         progress: called with the number of documents just encoded. A warning counts the documents that were cut.

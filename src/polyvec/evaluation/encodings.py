@@ -52,7 +52,7 @@ class Encodings:
         group = 0 if wide else dim
         missing = list(dict.fromkeys(text for text in wanted if (group, task, text) not in self._kept))
         encoder = self._encoder if wide else self._other(dim)
-        encode = encoder.encode_documents if task == "document" else encoder.encode_queries
+        encode = encoder.stream_documents if task == "document" else encoder.stream_queries
         for text, one in zip(missing, encode(missing, progress=progress), strict=True):
             self._kept[group, task, text] = one
         found = [self._kept[group, task, text] for text in wanted]
@@ -76,10 +76,10 @@ class _View:
     def settings(self) -> dict[str, Any]:
         return self._encoder.settings()
 
-    def encode_queries(self, texts: Iterable[str], **settings: Any) -> Iterator[Encoded]:
+    def stream_queries(self, texts: Iterable[str], **settings: Any) -> Iterator[Encoded]:
         return self._encoded("query", texts, **settings)
 
-    def encode_documents(self, texts: Iterable[str], **settings: Any) -> Iterator[Encoded]:
+    def stream_documents(self, texts: Iterable[str], **settings: Any) -> Iterator[Encoded]:
         return self._encoded("document", texts, **settings)
 
     def _encoded(

@@ -151,13 +151,13 @@ class _Clocked:
     def settings(self) -> dict[str, Any]:
         return self._encoder.settings()
 
-    def encode_queries(self, texts: Iterable[str]) -> Iterator[Encoded]:
-        return self._encoder.encode_queries(texts)
+    def stream_queries(self, texts: Iterable[str]) -> Iterator[Encoded]:
+        return self._encoder.stream_queries(texts)
 
-    def encode_documents(
+    def stream_documents(
         self, texts: Iterable[str], *, progress: Callable[[int], None] | None = None
     ) -> Iterator[Encoded]:
-        return self._timed(self._encoder.encode_documents(texts, progress=progress))
+        return self._timed(self._encoder.stream_documents(texts, progress=progress))
 
     def _timed(self, stream: Iterator[Encoded]) -> Iterator[Encoded]:
         while True:
@@ -246,7 +246,7 @@ def _searched(
     started = time.perf_counter()
     vectors: list[npt.NDArray[np.float32]] = []
     if options.mode == "late":  # encoded first, so that encoding and searching are timed apart
-        for one in index.encoder.encode_queries(query.text for query in queries):
+        for one in index.encoder.stream_queries(query.text for query in queries):
             vectors.append(one.vectors)
             report("queries encoded", 1)
     encoding = time.perf_counter() - started

@@ -34,7 +34,7 @@ def prepared_queries(
         for text in texts:
             yield PreparedQuery(text=text, explainer=QueryExplainer(explain_found, text, None))
         return
-    for text, one in zip(texts, encoder().encode_queries(texts), strict=True):
+    for text, one in zip(texts, encoder().stream_queries(texts), strict=True):
         yield PreparedQuery(text=text, vectors=one.vectors, explainer=QueryExplainer(explain_found, text, one))
 
 
@@ -77,8 +77,8 @@ def explain_hit(view: View, encoder: GetEncoder, query: str, encoded: Encoded | 
     if stored.text is None or Document(stored.id, stored.text, stored.metadata).encoded_text != text:
         raise InputError(f"Hit {hit.id!r} cannot be explained: the document has another text by now. Search again.")
     if encoded is None:
-        (encoded,) = encoder().encode_queries([query])
-    (document,) = encoder().encode_documents([text])
+        (encoded,) = encoder().stream_queries([query])
+    (document,) = encoder().stream_documents([text])
     vectors = view.snapshot.vectors(row)
     if document.offsets is not None and len(vectors) == len(document.vectors):
         document = replace(document, vectors=vectors)  # so that the matches add up to the late score

@@ -44,8 +44,8 @@ def rerank(
     if not given:
         return []
     _check_distinct(given)
-    (encoded_query,) = encoder.encode_queries([query])
-    encoded = list(encoder.encode_documents(document.encoded_text for document in given))
+    (encoded_query,) = encoder.stream_queries([query])
+    encoded = list(encoder.stream_documents(document.encoded_text for document in given))
     scores = maxsim(encoded_query.vectors, [e.vectors for e in encoded], threads=threads)
     best = np.lexsort((np.arange(len(scores)), -scores))[:k]
     highest = highest_score(encoded_query.vectors)
@@ -88,10 +88,10 @@ def rerank_run(
     absent = wanted - {document.id for document in named}
     if absent:
         raise InputError(f"The run names {len(absent)} documents that are not given, {min(absent)!r} among them.")
-    encoded = encoder.encode_documents(document.encoded_text for document in named)
+    encoded = encoder.stream_documents(document.encoded_text for document in named)
     vectors = {document.id: one.vectors for document, one in zip(named, encoded, strict=True)}
     results = []
-    for query_id, one in zip(run, encoder.encode_queries(texts[query_id] for query_id in run), strict=True):
+    for query_id, one in zip(run, encoder.stream_queries(texts[query_id] for query_id in run), strict=True):
         ids = list(run[query_id])
         scores = maxsim(one.vectors, [vectors[document_id] for document_id in ids])
         best = np.lexsort((np.arange(len(ids)), -scores))[:k]

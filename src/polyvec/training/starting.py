@@ -124,7 +124,7 @@ def start(recipe: Recipe) -> dict[str, Any]:
 def principal_directions(teacher: Any, texts: list[str], size: int) -> npt.NDArray[np.float32]:
     """(size, hidden) orthonormal rows: the directions that carry most of the teacher's token vectors, best first."""
     moments: npt.NDArray[np.float64] | None = None
-    for encoded in teacher.encode_documents(texts):
+    for encoded in teacher.stream_documents(texts):
         vectors = encoded.vectors.astype(np.float64)
         moments = vectors.T @ vectors if moments is None else moments + vectors.T @ vectors
     if moments is None or len(moments) < size:

@@ -45,7 +45,7 @@ def test_stanford(tmp_path: Path) -> None:
         32,
     )
     assert not encoder.layout.attend_to_mask
-    (encoded,) = encoder.encode_documents(["hello world"])
+    (encoded,) = encoder.stream_documents(["hello world"])
     tokens = encoder.model.tokenizer.convert_ids_to_tokens(encoded.token_ids.tolist())
     assert tokens == ["[CLS]", "[unused1]", "hello", "world", "[SEP]"]
     assert_same(encoder, stock(tmp_path / "m"))
@@ -70,7 +70,7 @@ def test_pylate(tmp_path: Path, sizes: tuple[int, ...], residual: bool, tagged: 
     make_pylate(tmp_path / "m", sizes=sizes, residual=residual, tagged=tagged)
     encoder = Encoder(tmp_path / "m")
     assert (encoder.loaded.kind, encoder.dim, encoder.document_length, encoder.query_length) == ("pylate", 16, 180, 32)
-    (encoded,) = encoder.encode_documents(["hello, world."])
+    (encoded,) = encoder.stream_documents(["hello, world."])
     assert encoder.model.tokenizer.convert_ids_to_tokens(encoded.token_ids.tolist()) == [
         "[CLS]",
         "[D] ",

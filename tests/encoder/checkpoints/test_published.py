@@ -33,7 +33,7 @@ def test_documents_agree_with_the_numpy_forward_pass(
 ) -> None:
     keeps_all = Encoder(published[0], skiplist="none")
     for text in ("hello world", "what is photosynthesis", "光合作用 hello, " * 20):
-        (encoded,) = keeps_all.encode_documents([text])
+        (encoded,) = keeps_all.stream_documents([text])
         assert encoded.token_ids[1] == encoder.model.tokenizer.convert_tokens_to_ids("[DocumentMarker]")
         expected = token_vectors(published[1], encoded.token_ids.tolist(), heads=4, rotary_base=5000.0)
         np.testing.assert_allclose(encoded.vectors, expected, atol=1e-4)
@@ -42,7 +42,7 @@ def test_documents_agree_with_the_numpy_forward_pass(
 def test_queries_agree_and_attend_to_their_mask_tokens(
     encoder: Encoder, published: tuple[Path, dict[str, np.ndarray]]
 ) -> None:
-    (encoded,) = encoder.encode_queries(["hello world"])
+    (encoded,) = encoder.stream_queries(["hello world"])
     tokenizer = encoder.model.tokenizer
     assert len(encoded.vectors) == 32
     assert encoded.token_ids[1] == tokenizer.convert_tokens_to_ids("[QueryMarker]")
@@ -53,7 +53,7 @@ def test_queries_agree_and_attend_to_their_mask_tokens(
 
 def test_hello_world_is_five_vectors(encoder: Encoder) -> None:
     assert encoder.encode_document("hello world").shape == (5, 16)
-    (encoded,) = encoder.encode_documents(["hello world"])
+    (encoded,) = encoder.stream_documents(["hello world"])
     assert encoded.offsets is not None
     assert encoded.offsets.tolist() == [[0, 0], [0, 0], [0, 5], [6, 11], [0, 0]]
 
@@ -88,7 +88,7 @@ def test_pytorch_bin_loads_too(tmp_path: Path, encoder: Encoder) -> None:
 def test_heads_are_chosen_by_size(tmp_path: Path) -> None:
     weights = make_jina(tmp_path / "m", heads=(16, 12, 8))
     for size, name in ((16, "linear.weight"), (12, "linear_12.weight"), (8, "linear_8.weight")):
-        (encoded,) = Encoder(tmp_path / "m", dim=size).encode_documents(["hello world"])
+        (encoded,) = Encoder(tmp_path / "m", dim=size).stream_documents(["hello world"])
         expected = token_vectors(weights, encoded.token_ids.tolist(), heads=4, rotary_base=5000.0, head=name)
         np.testing.assert_allclose(encoded.vectors, expected, atol=1e-4)
     with pytest.raises(InputError, match="8 or 12 or 16"):

@@ -83,7 +83,7 @@ def assert_same(folder: Path, *, atol: float = 1e-4, **options: Any) -> NativeEn
     assert native.fingerprint == stock.fingerprint
     assert native.dim == stock.dim
     assert native.settings() == stock.settings()
-    for encode in ("encode_documents", "encode_queries"):
+    for encode in ("stream_documents", "stream_queries"):
         for mine, theirs in zip(getattr(native, encode)(TEXTS), getattr(stock, encode)(TEXTS), strict=True):
             np.testing.assert_array_equal(mine.token_ids, theirs.token_ids)
             np.testing.assert_array_equal(mine.offsets, theirs.offsets)

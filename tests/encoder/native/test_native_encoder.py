@@ -45,7 +45,7 @@ for name in heavy:
     sys.modules[name] = None                      # an import of it now raises ImportError
 import polyvec
 encoder = polyvec.Encoder()
-print(encoder.backend, encoder.encode_query("what is light?").shape, len(list(encoder.encode_documents(["one", "two"]))))
+print(encoder.backend, encoder.encode_query("what is light?").shape, len(list(encoder.stream_documents(["one", "two"]))))
 """
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout.split() == ["native", "(7,", "128)", "2"]

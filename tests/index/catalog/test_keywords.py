@@ -57,7 +57,7 @@ def test_a_word_in_running_text_is_found(index: Index, lang: str) -> None:
 
 def test_keywords_need_no_model(index: Index, encoder: WordEncoder) -> None:
     index.close()
-    encoder.encode_queries = None  # type: ignore[assignment]
+    encoder.stream_queries = None  # type: ignore[assignment]
     with Index.open(index.path) as opened:
         (hit,) = opened.search("köln", mode="keyword", k=3)
         assert hit.score > 0
