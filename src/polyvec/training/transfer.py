@@ -44,7 +44,10 @@ class Transfer(Stage):
         self._directions = self.student.heads.head(max(sizes)).weight.detach().clone().numpy()
 
     def loss(self, batch: Batch) -> Tensor:
-        """Contrast between student and teacher, both ways, and nearness; every other batch reads as queries, every eighth English."""
+        """Contrast between student and teacher, both ways, and nearness.
+
+        Every other batch is read as queries, every eighth in English.
+        """
         objective, batches = self._recipe.objective, self._recipe.batches
         side = "en" if batch.number % 8 == 0 else "text"
         role, longest = ("query", batches.query_tokens) if batch.number % 2 else ("document", batches.document_tokens)
