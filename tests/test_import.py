@@ -66,6 +66,7 @@ STAGES = [
     "integrations",
     "demo",
     "bench",
+    "serve",
     "__init__",
     "cli",
     "__main__",
