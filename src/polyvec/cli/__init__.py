@@ -40,6 +40,9 @@ _GROUPS = {
         "rerank": "polyvec.cli.rerank:rerank",
         "demo": "polyvec.cli.demo:demo",
     },
+    "Serve": {
+        "serve": "polyvec.cli.serve:serve",
+    },
     "Judge": {
         "evaluate": "polyvec.cli.evaluate:evaluate",
         "ablate": "polyvec.cli.ablate:ablate",

@@ -1,0 +1,1 @@
+"""The HTTP server: collections, opened once, behind one application."""
