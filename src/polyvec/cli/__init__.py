@@ -41,6 +41,9 @@ _GROUPS = {
         "demo": "polyvec.cli.demo:demo",
         "mcp": "polyvec.cli.mcp:mcp",
     },
+    "Serve": {
+        "serve": "polyvec.cli.serve:serve",
+    },
     "Judge": {
         "evaluate": "polyvec.cli.evaluate:evaluate",
         "ablate": "polyvec.cli.ablate:ablate",
