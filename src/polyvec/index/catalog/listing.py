@@ -18,7 +18,7 @@ from polyvec.index.catalog.filters import compile_filter
 _PAGE = 200  # documents read at once
 _ROWS = 2_000  # whose metadata is read at once
 _MOST_PARAMETERS = 500  # of a filter that is asked together with the page
-MOST_SAMPLED = 100_000  # documents whose metadata is read for a summary
+MOST_SAMPLED = 50_000  # documents whose metadata is read for a summary
 
 
 class Listing(DocumentsTable):
