@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,7 +15,9 @@ from polyvec.cli.options import (
 )
 from polyvec.cli.render import print_done, print_json
 from polyvec.cli.reports import counting_documents, print_report, report_counts
-from polyvec.index.writing.writer import Existing
+
+if TYPE_CHECKING:
+    from polyvec.index.writing.writer import Existing
 
 
 def _changing(name: str, existing: Existing, text: str) -> click.Command:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.table import Table
 
 from polyvec.cli.lines import printable
 from polyvec.cli.options import index_argument, json_option
@@ -18,6 +17,8 @@ from polyvec.cli.render import console, human_bytes, print_json
 @json_option
 def info(index_path: Path, as_json: bool) -> None:
     """Show what INDEX holds: counts, sizes, languages, model."""
+    from rich.table import Table
+
     from polyvec.collection.index import Index
 
     with Index.open(index_path) as opened:

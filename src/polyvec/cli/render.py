@@ -8,18 +8,20 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, ConsoleDimensions
 from rich.padding import Padding
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
-from rich.table import Table
 from rich.text import Text
 
 from polyvec.cli.lines import flowing, is_shown, printable
 from polyvec.cli.streams import stdout_is_closed, writing_to
-from polyvec.search.explain import Explanation, Highlight
-from polyvec.search.hits import Hit
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from polyvec.search.explain import Explanation, Highlight
+    from polyvec.search.hits import Hit
 
 _SNIPPET = 420  # characters of a text shown in a list of hits
 _NAME, _TAG = 200, 20  # characters shown of a title or an id, and of a language
@@ -99,6 +101,8 @@ def print_json(value: Any) -> None:
 
 def progress_bar(unit: str) -> Progress:
     """A progress bar on stderr with a share, a rate in units a second, and the time left; silent where nobody watches."""
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
     return Progress(
         SpinnerColumn("line" if messages.options.ascii_only else "dots"),
         TextColumn("{task.description}", style="bold", markup=False),
@@ -182,6 +186,8 @@ def marked_text(explanation: Explanation, *, skip: int = 0, limit: int = _SNIPPE
 
 def print_explanation(explanation: Explanation) -> None:
     """A table of the matches: each query token, the document token it met, and how well."""
+    from rich.table import Table
+
     table = Table(box=None, pad_edge=False, padding=(0, 2))
     table.add_column("query token", style="cyan")
     table.add_column("document token")

@@ -195,6 +195,10 @@ class Encoder(StreamingEncoder):
                 progress(1)
             yield encoded
 
+    def _pools(self, task: str) -> bool:
+        poolings = [] if self.backend == "native" else self._torch_model().poolings
+        return any(pooling.applies_to(task) for pooling in poolings)
+
     def _pool(self, encoded: Encoded, task: str) -> Encoded:
         return encoded if self.backend == "native" else self._torch_model().pool(encoded, task)
 
