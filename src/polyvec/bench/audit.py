@@ -79,7 +79,7 @@ def _audited(
 
     def one(query: AuditQuery) -> None:
         hits = index.search_vectors(query.vectors, options=options, threads=threads)
-        found.append(set([hit.id for hit in hits if hit.id != query.own][:k]))  # type: ignore[union-attr]
+        found.append(set([hit.id for hit in hits if hit.id != query.own][:k]))
 
     return found, time_calls(one, queries)
 

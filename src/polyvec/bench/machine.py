@@ -83,7 +83,7 @@ def _bench_engine(folder: Path, nbits: int, documents: int, seed: int) -> Iterat
             found: list[list[str]] = []
 
             def one(query: Float, threads: int = threads, found: list[list[str]] = found) -> None:
-                found.append([hit.id for hit in index.search_vectors(query, threads=threads)])  # type: ignore[union-attr]
+                found.append([hit.id for hit in index.search_vectors(query, threads=threads)])
 
             timed = time_calls(one, queries)
             shares = [len(set(hits) & wanted) / len(wanted) for hits, wanted in zip(found, exact, strict=True)]

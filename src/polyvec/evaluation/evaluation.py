@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -268,7 +268,7 @@ def _searched(
     def found(start: int) -> list[list[Hit]]:
         part = slice(start, start + _BATCH)
         if vectors:
-            return cast(list[list[Hit]], index.search_vectors(vectors[part], options=options, threads=1))
+            return index.search_vectors(vectors[part], options=options, threads=1)
         return index.search([query.text for query in queries[part]], options=options, threads=1)
 
     started = time.perf_counter()
