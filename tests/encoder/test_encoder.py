@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from polyvec.encoder import Encoder, with_torch
+from polyvec.encoder import Encoder
+from polyvec.encoder.torch import model as torch_model
 from polyvec.errors import InputError, ModelError, PolyvecError
 
 TEXTS = [
@@ -229,8 +230,8 @@ def test_the_fingerprint_does_not_follow_live_objects(encoder: Encoder, monkeypa
         loaded.model[0].config.update({"added_by_an_upgrade": [1, 2], "initializer_range": 0.5, "use_cache": True})
         return loaded
 
-    load = with_torch.load
-    monkeypatch.setattr(with_torch, "load", upgraded)
+    load = torch_model.load
+    monkeypatch.setattr(torch_model, "load", upgraded)
     later = Encoder(backend="torch")
     assert later.model[0].config.added_by_an_upgrade == [1, 2]
     assert later.fingerprint == encoder.fingerprint

@@ -129,11 +129,11 @@ def human_bytes(size: float) -> str:
 
 def print_hits(query: str, hits: Sequence[Hit], explanations: Sequence[Explanation | None], seconds: float) -> None:
     """A list of hits: rank, score, language, title, id, then the text with the matching words marked by strength."""
+    from polyvec.search.highlight import highlights, word_matches
+
     console.print(line(("? ", "bold cyan"), (printable(query, _SNIPPET), "bold")))
     if not hits:
         console.print(Text("  no hits", style="dim"))
-    from polyvec.search.highlight import highlights, word_matches
-
     marks = iter(word_matches([explanation for explanation in explanations if explanation is not None]))
     for hit, explanation in zip(hits, explanations, strict=True):
         title = "" if hit.title in (None, "") else printable(hit.title, _NAME)
