@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.table import Table
 
 from polyvec.cli.command import command
 from polyvec.cli.lines import printable
@@ -25,6 +24,8 @@ if TYPE_CHECKING:
 @json_option
 def info(index_path: Path, with_fields: bool, as_json: bool) -> None:
     """Show what INDEX holds: counts, sizes, languages, model."""
+    from rich.table import Table
+
     from polyvec.collection.index import Index
 
     with Index.open(index_path) as opened:
