@@ -40,6 +40,10 @@ _GROUPS = {
         "rerank": "polyvec.cli.rerank:rerank",
         "demo": "polyvec.cli.demo:demo",
     },
+    "Serve": {
+        "serve": "polyvec.cli.serve:serve",
+        "mcp": "polyvec.cli.mcp:mcp",
+    },
     "Judge": {
         "evaluate": "polyvec.cli.evaluate:evaluate",
         "ablate": "polyvec.cli.ablate:ablate",
