@@ -159,7 +159,9 @@ class SearchOptions:
 def with_recall(options: SearchOptions, curve: Sequence[MeasuredRecall]) -> SearchOptions:
     """The options with the cheapest measured setting that reaches `recall`; exact where none does, or none was measured.
 
-    curve: as polyvec.index.upkeep.tuning measures it, cheapest first.
+    Args:
+        options: Returned as they are where they ask for no recall.
+        curve: Cheapest first, as polyvec.index.upkeep.tuning measures it.
     """
     if options.recall is None or options.exact:
         return options
