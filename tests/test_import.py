@@ -99,7 +99,6 @@ LAZY = [
     ("encoder", "encoder.torch.heads", "defines torch modules: importing it loads torch"),
     ("encoder", "encoder.torch.bigrams", "defines torch modules: importing it loads torch"),
     ("encoder", "encoder.torch.lean", "defines torch modules: importing it loads torch"),
-    ("evaluation.job", "evaluation.encodings", "loads torch; an evaluation of an index does without"),
     ("training.stages", "training", "reading a recipe must not load torch; a stage does when it runs"),
     ("training.starting", "encoder.torch.heads", "loads torch"),
 ]

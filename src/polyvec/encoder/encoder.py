@@ -196,7 +196,8 @@ class Encoder(StreamingEncoder):
         poolings = [] if self.backend == "native" else self._torch_model().poolings
         return any(pooling.applies_to(task) for pooling in poolings)
 
-    def _pool(self, encoded: Encoded, task: str) -> Encoded:
+    def pool(self, encoded: Encoded, task: str) -> Encoded:
+        """Merge similar vectors of one text, where the model does that for this task, "query" or "document"."""
         return encoded if self.backend == "native" else self._torch_model().pool(encoded, task)
 
     # -- keeping -------------------------------------------------------------------------------------------------------

@@ -153,7 +153,7 @@ class StreamingEncoder:
                 progress(finished)
         for i, pieces in enumerate(texts):
             parts = vectors[first_piece[i] : first_piece[i + 1]]
-            yield self._pool(self._assemble(pieces, parts), task)  # type: ignore[arg-type]
+            yield self.pool(self._assemble(pieces, parts), task)  # type: ignore[arg-type]
 
     def _assemble(self, pieces: list[Piece], vectors: list[Vectors]) -> Encoded:
         tokens = _kept_tokens(pieces)
@@ -164,8 +164,8 @@ class StreamingEncoder:
         """Whether the model merges vectors of a text."""
         return False
 
-    def _pool(self, encoded: Encoded, task: str) -> Encoded:
-        """Merge similar vectors of one text, where the model does that."""
+    def pool(self, encoded: Encoded, task: str) -> Encoded:
+        """Merge similar vectors of one text, where the model does that for this task, "query" or "document"."""
         return encoded
 
 
