@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Protocol, overload
+from typing import Any, Protocol, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +41,11 @@ class StreamingEncoder:
     layout: Layout
     _tokens: TextTokenizer
     _forward: ForwardPass
+
+    @property
+    def tokenizer(self) -> Any:
+        """The model's tokenizer, which answers by the names that transformers' tokenizers have."""
+        return self._tokens.tokenizer
 
     @property
     def packed(self) -> bool:
