@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from polyvec.cli.command import command
 from polyvec.cli.options import PATH, json_option, model_option
 from polyvec.cli.render import console, human_bytes, line, print_done, print_hits, print_json, progress_bar
 from polyvec.errors import MissingExtraError
@@ -16,21 +17,20 @@ if TYPE_CHECKING:
     from polyvec.collection.index import Index
 
 
-@click.command()
-@click.option(
-    "--index",
-    "index_path",
-    type=PATH,
-    default=Path("demo.polyvec"),
-    show_default=True,
-    help="Where to put the index; an earlier demo's is replaced.",
+@command(
+    examples=[
+        "polyvec demo",
+        "polyvec demo demo.polyvec --json",
+    ]
 )
+@click.argument("index_path", metavar="[INDEX]", type=PATH, default=Path("demo.polyvec"))
 @model_option
 @json_option
 def demo(index_path: Path, model: str | None, as_json: bool) -> None:
     """Index a corpus that ships with polyvec, and ask it questions.
 
-    The passages and the questions are in many languages; how well they are answered is measured.
+    The passages and the questions are in many languages; how well they are answered is measured. The new index goes to INDEX,
+    demo.polyvec unless said otherwise; an earlier demo's is replaced.
     """
     from polyvec.demo import build_demo_index, load_demo, measure, show_questions
     from polyvec.encoder import Encoder

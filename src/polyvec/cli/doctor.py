@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import click
 
+from polyvec.cli.command import command
 from polyvec.cli.lines import printable
-from polyvec.cli.options import (
-    NAME,
-    dim_option,
-    json_option,
-)
+from polyvec.cli.options import NAME, dim_option, json_option
 from polyvec.cli.render import console, line, print_json
 
 
-@click.command()
+@command(
+    examples=[
+        "polyvec doctor",
+        "polyvec doctor jinaai/jina-colbert-v2",
+    ]
+)
 @click.argument("checkpoint", metavar="[CHECKPOINT]", type=NAME, required=False)
 @dim_option
 @click.option("--backend", type=click.Choice(["auto", "native", "torch"]), default="auto", show_default=True)
