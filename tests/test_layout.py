@@ -14,6 +14,7 @@ OF_NO_FILE = {
     "test_import.py": "imports of the whole package",
     "test_install.py": "extras and exact versions",
     "test_layout.py": "this",
+    "test_startup.py": "what each way to start loads",
     "test_nasty_values.py": "every public call and every option",
     "test_readme.py": "the README's code and links",
     "bench/test_bench.py": "machine and audit, through the command too",

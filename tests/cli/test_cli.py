@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import zstandard
 
 from polyvec.cli import main
+from polyvec.data.files import zstandard
 
 ROWS = [
     {"_id": "tea", "title": "Tea", "text": "Green and black tea come from the leaves of the same plant.", "lang": "en"},
@@ -138,7 +138,7 @@ def test_every_kind_of_input_is_indexed(run: Any, tmp_path: Path, kind: str) -> 
     if kind == "jsonl.gz":
         docs.write_bytes(gzip.compress(lines(ROWS)))
     elif kind == "jsonl.zst":
-        docs.write_bytes(zstandard.ZstdCompressor().compress(lines(ROWS)))
+        docs.write_bytes(zstandard().compress(lines(ROWS)))
     elif kind in ("csv", "tsv"):
         mark = "," if kind == "csv" else "\t"
         docs.write_text(f"id{mark}text\n" + "".join(f"{r['_id']}{mark}{r['text']}\n" for r in ROWS), encoding="utf-8")

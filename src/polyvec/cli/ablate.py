@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.table import Table
 
 from polyvec.cli.command import command
 from polyvec.cli.evaluate import counting
@@ -62,6 +61,8 @@ def ablate(
     Draws quality against bytes a token and against search time. Writes ablation.jsonl, ablation.md, quality-token.png,
     quality-bytes.png and quality-time.png.
     """
+    from rich.table import Table
+
     from polyvec.atomic import check_destination_folder
     from polyvec.evaluation.ablation import sweep, write_ablation
     from polyvec.evaluation.report import pyplot

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,7 +11,9 @@ from polyvec.cli.command import command
 from polyvec.cli.options import docs_argument, index_argument, json_option, strings_option
 from polyvec.cli.render import print_done, print_json
 from polyvec.cli.reports import counting_documents, print_report, report_counts
-from polyvec.index.writing.writer import Existing
+
+if TYPE_CHECKING:
+    from polyvec.index.writing.writer import Existing
 
 
 @command(examples=["polyvec add wiki.polyvec more.jsonl", "cat more.jsonl | polyvec add wiki.polyvec - --json"])

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.table import Table
 
 from polyvec.cli.command import command
 from polyvec.cli.options import PATH, json_option, model_option
@@ -84,6 +83,8 @@ def _answer(index: Index, question: str) -> None:
 
 
 def _print_measures(measures: dict[str, Any]) -> None:
+    from rich.table import Table
+
     table = Table(title="nDCG@10 of the demo's own questions", title_justify="left", box=None, padding=(0, 2))
     table.add_column("question in", style="magenta")
     table.add_column("questions", justify="right")

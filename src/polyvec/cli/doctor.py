@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import click
-from rich.table import Table
 
 from polyvec.cli.command import command
 from polyvec.cli.lines import printable
@@ -27,6 +26,8 @@ def doctor(checkpoint: str | None, dim: int | None, backend: str, as_json: bool)
     It must load as what it says. CHECKPOINT is a folder or a hub name; without it, the default model. Exit 1 where a
     test fails.
     """
+    from rich.table import Table
+
     from polyvec.encoder import Encoder
     from polyvec.encoder.doctor import examine
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.table import Table
 
 from polyvec.cli.command import command
 from polyvec.cli.lines import printable
@@ -231,6 +230,8 @@ def counting(name: str) -> Iterator[Callable[[str, int], None]]:
 
 def _print_result(result: EvaluationResult, comparisons: Sequence[tuple[str, PerQuery, dict[str, Comparison]]]) -> None:
     names = list(result.measures)
+    from rich.table import Table
+
     table = Table(title=printable(f"{result.dataset}, {result.model}"), title_justify="left", box=None, padding=(0, 2))
     table.add_column("queries in", style="magenta")
     for name in names:

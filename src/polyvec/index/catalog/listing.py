@@ -48,7 +48,7 @@ class Listing(DocumentsTable):
         if condition is None:
             return "1", [], lambda row: True
         sql, parameters = compile_filter(condition)
-        if len(parameters) <= _MOST_PARAMETERS and not self.has_former_keywords():
+        if len(parameters) <= _MOST_PARAMETERS:
             return sql, parameters, lambda row: True
         return "1", [], set(self.rows_where(condition).tolist()).__contains__
 
