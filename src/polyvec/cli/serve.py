@@ -7,10 +7,11 @@ from typing import Any
 
 import click
 
+from polyvec.cli.command import command
 from polyvec.cli.options import PATH
 
 
-@click.command()
+@command(examples=["polyvec serve wiki.polyvec", "polyvec serve wiki.polyvec --port 8080"])
 @click.argument("index_paths", metavar="INDEX...", type=PATH, nargs=-1, required=True)
 @click.option("--host", metavar="ADDRESS")
 @click.option("--port", type=int)
