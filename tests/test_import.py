@@ -85,6 +85,7 @@ STAGES = [
     "serve.static",
     "serve.warming",
     "serve.app",
+    "serve.lifecycle",
     "__init__",
     "cli",
     "__main__",

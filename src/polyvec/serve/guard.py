@@ -43,7 +43,7 @@ class Guard:
     """The application as the network sees it."""
 
     def __init__(self, app: App, serving: Serving) -> None:
-        self._app, self._serving = app, serving
+        self._app, self.serving = app, serving
         config = serving.config
         self._hosts = _host_names(config.host, config.allowed_host, loopback=config.on_loopback)
         self._origins = frozenset(one.rstrip("/").encode() for one in config.cors_origin)
@@ -60,7 +60,7 @@ class Guard:
         exchange = Exchange(scope)
         scope["polyvec.exchange"] = exchange
         sender = _sender(exchange, send, self._extra_headers(exchange))
-        serving = self._serving
+        serving = self.serving
         serving.in_flight += 1
         try:
             await self._answer(exchange, scope, receive, sender)
@@ -87,10 +87,10 @@ class Guard:
 
     async def refuse(self, exchange: Exchange, send: Send, error: Exception) -> None:
         """Answer with the problem that an error is."""
-        problem = problem_of(error, self._serving.hidden)
+        problem = problem_of(error, self.serving.hidden)
         exchange.problem = problem.name
         if problem.kind.status in (429, 503):
-            self._serving.metrics.refused(problem.name)
+            self.serving.metrics.refused(problem.name)
         if problem.name in ("fault", "unusable", "damaged"):
             self._log.fault(exchange, error)
         headers = [(name.encode("ascii"), value.encode("latin-1")) for name, value in problem.headers]
@@ -107,7 +107,7 @@ class Guard:
         if not path.startswith(_GUARDED):
             return
         self._check_token(exchange)
-        serving = self._serving
+        serving = self.serving
         if serving.stopping:
             raise Problem(
                 "stopping", "The server finishes what it has accepted and takes nothing new. Ask again when it is back.",
@@ -144,7 +144,7 @@ class Guard:
         )
 
     def _check_token(self, exchange: Exchange) -> None:
-        tokens = self._serving.tokens
+        tokens = self.serving.tokens
         if not len(tokens):
             return
         scheme, _, secret = exchange.headers.get(b"authorization", b"").partition(b" ")
