@@ -265,9 +265,7 @@ def _clients(pipe: Any, port: int, queries: list[str], clients: int, seconds: fl
             else:
                 others[str(answer[0])] = others.get(str(answer[0]), 0) + 1
             idle.append(connection)
-    pipe.send(
-        {"accepted": accepted, "refused": refused, "others": others, "clients_cpu_s": time.process_time() - cpu}
-    )
+    pipe.send({"accepted": accepted, "refused": refused, "others": others, "clients_cpu_s": time.process_time() - cpu})
 
 
 # -- numbers ------------------------------------------------------------------------------------------------------------

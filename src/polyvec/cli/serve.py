@@ -30,14 +30,18 @@ _PACKAGES = ("fastapi", "uvicorn", "prometheus_client")
 @click.option("--max-batch", type=COUNT, metavar="N", help="Most queries or texts of one request.  [default: 1000]")
 @click.option("--max-text", type=COUNT, metavar="N", help="Most characters of one text.  [default: 1000000]")
 @click.option("--max-connections", type=COUNT, metavar="N", help="Most open connections.  [default: 1000]")
-@click.option("--queue", type=COUNT, metavar="N", help="Requests accepted at once.  [default: 16 a thread, at least 32]")
+@click.option(
+    "--queue", type=COUNT, metavar="N", help="Requests accepted at once.  [default: 16 a thread, at least 32]"
+)
 @click.option("--threads", type=COUNT, metavar="N", help="Threads that search.  [default: all cores]")
 @click.option("--timeout", metavar="TIME", help="Longest that a request may take.  [default: 10s]")
 @click.option("--write-timeout", metavar="TIME", help="Longest that a write may take.  [default: 10m]")
 @click.option("--stop-timeout", metavar="TIME", help="Time to finish when told to stop.  [default: 30s]")
 @click.option("--cors-origin", metavar="ORIGIN", multiple=True, help="A web page's origin that may ask; repeatable.")
 @click.option("--allowed-host", metavar="NAME", multiple=True, help="A name to be asked by; repeatable.")
-@click.option("--log-format", type=click.Choice(["text", "json", "none"]), help="Of the line a request.  [default: text]")
+@click.option(
+    "--log-format", type=click.Choice(["text", "json", "none"]), help="Of the line a request.  [default: text]"
+)
 def serve(index_paths: tuple[Path, ...], config_path: Path | None, **given: Any) -> None:
     """Serve collections over HTTP, with a search page.
 
