@@ -21,7 +21,7 @@ from polyvec.serve.guard import Guard
 from polyvec.serve.pool import TimedOutError
 from polyvec.serve.problems import KINDS, MEDIA_TYPE, Problem, problem_of
 from polyvec.serve.routes import collections as collection_routes
-from polyvec.serve.routes import documents, health, rerank, search, vectors
+from polyvec.serve.routes import docs, documents, health, rerank, search, vectors
 from polyvec.serve.serving import Serving
 from polyvec.serve.static import serve_files
 from polyvec.serve.warming import warm
@@ -31,7 +31,15 @@ _BODIES = (
     schemas.SearchRequest, schemas.RerankRequest, schemas.VectorsRequest, schemas.DeleteRequest, schemas.GetRequest,
     schemas.GivenDocument, schemas.ProblemDetails,
 )  # fmt: skip
-_ROUTERS = (search.router, rerank.router, vectors.router, documents.router, collection_routes.router, health.router)
+_ROUTERS = (
+    search.router,
+    rerank.router,
+    vectors.router,
+    documents.router,
+    collection_routes.router,
+    health.router,
+    docs.router,
+)
 
 
 def create_app(collections: Collections, config: ServeConfig | None = None) -> Guard:
