@@ -76,13 +76,9 @@ async def put_documents(request: Request) -> Response:
         given = list(list_of("documents", parsed))
 
     def work(task: Task) -> Work:
-        try:
-            documents = _documents(task, _rows(given, config.max_body), config.max_text)
-            report = collection.index.add(documents, existing=existing)  # type: ignore[arg-type]
-        finally:
-            if not isinstance(given, list):
-                given.close()
-            collection.writes += 1
+        documents = _documents(task, _rows(given, config.max_body), config.max_text)
+        report = collection.index.add(documents, existing=existing)  # type: ignore[arg-type]
+        collection.writes += 1
         yield from ()
         serving.metrics.step("write", time.perf_counter() - task.started)
         return json_bytes(
@@ -94,7 +90,11 @@ async def put_documents(request: Request) -> Response:
             }
         )
 
-    return bytes_answer(await write_work(request, collection, work))
+    try:
+        return bytes_answer(await write_work(request, collection, work))
+    finally:
+        if not isinstance(given, list):
+            given.close()
 
 
 @call(
@@ -181,7 +181,7 @@ def _rows(given: list[Any] | IO[bytes], longest: int) -> Iterator[tuple[str, Any
         return
     for number, line in enumerate(_lines(given, longest), start=1):
         if line.strip():
-            yield f"line {number}", parse_json(line)
+            yield f"line {number}", parse_json(line, f"line {number}")
 
 
 def _lines(file: IO[bytes], longest: int) -> Iterator[bytes]:
