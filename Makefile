@@ -15,7 +15,8 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed-dev
 	$(PY) -m pytest -q
 
-# What needs more packages or more minutes than `make test`: with it, nothing of the suite is left out.
+# What needs more packages or more minutes than `make test`: frameworks, a pretended S3, a browser (Debian's chromium). With it, and
+# with the Debian packages that .ci/run names, nothing of the suite is left out.
 test-all: $(VENV)/.installed-all
 	$(PY) -m pytest -q -m heavy
 
@@ -71,7 +72,7 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	touch $@
 
 $(VENV)/.installed-all: $(VENV)/.installed-dev
-	$(PIP) install -q -c constraints.txt --no-build-isolation -e ".[dev,mteb]"
+	$(PIP) install -q -c constraints.txt --no-build-isolation -e ".[heavy]"
 	touch $@
 
 clean:

@@ -12,6 +12,7 @@ TESTS = Path(__file__).parent
 # Tests of no single file, and what they are about.
 OF_NO_FILE = {
     "test_import.py": "imports of the whole package",
+    "test_install.py": "extras and exact versions",
     "test_layout.py": "this",
     "test_nasty_values.py": "every public call and every option",
     "test_readme.py": "the README's code and links",

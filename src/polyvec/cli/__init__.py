@@ -39,6 +39,10 @@ _GROUPS = {
         "search": "polyvec.cli.search:search",
         "rerank": "polyvec.cli.rerank:rerank",
         "demo": "polyvec.cli.demo:demo",
+        "mcp": "polyvec.cli.mcp:mcp",
+    },
+    "Serve": {
+        "serve": "polyvec.cli.serve:serve",
     },
     "Judge": {
         "evaluate": "polyvec.cli.evaluate:evaluate",
