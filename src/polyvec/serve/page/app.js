@@ -181,7 +181,7 @@ function showWelcome() {
 function nothingToSearch() {
   hideAnswer();
   welcome.hide();
-  notices.showEmpty(search.collection);
+  notices.showEmpty(search.collection, openCollection);
 }
 
 function hideAnswer() {

@@ -69,7 +69,7 @@ function hitItem(hit, top, first) {
   const tag = languageTag(language);
   const article = make(
     "article",
-    { tabindex: first ? "0" : "-1", "aria-label": `Hit ${hit.rank}: ${title}` },
+    { tabindex: first ? "0" : "-1", "aria-label": `Hit ${hit.rank}: ${title}`, "data-id": hit.id },
     bar(hit, top),
     make(
       "header",

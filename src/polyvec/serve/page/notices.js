@@ -23,12 +23,12 @@ export function hide() {
   byId("notice").hidden = true;
 }
 
-export function showEmpty(name) {
+export function showEmpty(name, lookAgain) {
   const command = `curl -X PUT '${url(`v1/documents?collection=${encodeURIComponent(name)}`)}' \\\n  -H 'Content-Type: application/json' \\\n  -d '[{"id": "1", "text": "Bees dance.", "lang": "en"}]'`;
   show("empty", `${name} is empty`, [
     "There is nothing to search yet. Documents can be added while the server runs:",
     make("pre", { tabindex: "0" }, command),
-  ]);
+  ], [["Look again", lookAgain]]);
 }
 
 export function showNothing(search, clearFilters, useLate) {
