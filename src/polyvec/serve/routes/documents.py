@@ -82,6 +82,7 @@ async def put_documents(request: Request) -> Response:
         finally:
             if not isinstance(given, list):
                 given.close()
+            collection.writes += 1
         yield from ()
         serving.metrics.step("write", time.perf_counter() - task.started)
         return json_bytes(
@@ -111,9 +112,8 @@ async def delete_documents(request: Request) -> Response:
         raise InputError("Deleting needs one of ids and filter, and not both.")
 
     def work(task: Task) -> Work:
-        if asked.ids is None:
-            raise InputError("filter: not served yet.")
-        deleted = collection.index.delete(asked.ids)
+        deleted = collection.index.delete(asked.ids, filter=asked.filter)
+        collection.writes += 1
         yield from ()
         serving.metrics.step("write", time.perf_counter() - task.started)
         return json_bytes({"deleted": deleted, "took_ms": since_ms(task.started)})
