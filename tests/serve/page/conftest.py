@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 BEES = "How do bees tell each other where the flowers are?"
-MARKUP = "A page <script>document.title='taken over'</script> with <img src=x onerror=\"document.title='taken over'\"> &amp;"
+MARKUP = (
+    "A page <script>document.title='taken over'</script> with <img src=x onerror=\"document.title='taken over'\"> &amp;"
+)
 
 # No sandbox: tests run as root in containers. The rest keeps the browser itself off the network.
 _FLAGS = [
@@ -75,7 +77,12 @@ def indexes(tmp_path_factory: pytest.TempPathFactory, encoder: Encoder) -> list[
             [
                 {"id": "markup", "title": "<b>Bold</b>", "text": MARKUP, "year": 1999, "kind": "<i>a</i>"},
                 {"id": "long", "text": "Sand. " * 300 + "Bees dance. " + "Sand. " * 300, "year": 2004, "kind": "b"},
-                {"id": "emoji", "text": "🐝🐝 Bees tell each other 🌸 where the flowers are.", "year": 2010, "kind": "b"},
+                {
+                    "id": "emoji",
+                    "text": "🐝🐝 Bees tell each other 🌸 where the flowers are.",
+                    "year": 2010,
+                    "kind": "b",
+                },
             ]
         )
     Index.create(paths[2], encoder=encoder).close()

@@ -54,7 +54,9 @@ def axe() -> str:
 
 @pytest.fixture(params=["light", "dark", "phone"])
 def looked(request: pytest.FixtureRequest, browser: Browser, address: str) -> Iterator[Visit]:
-    settings = {"viewport": {"width": 390, "height": 844}} if request.param == "phone" else {"color_scheme": request.param}
+    settings = (
+        {"viewport": {"width": 390, "height": 844}} if request.param == "phone" else {"color_scheme": request.param}
+    )
     yield from visiting(browser, address, reduced_motion="reduce", **settings)
 
 

@@ -46,7 +46,9 @@ def test_few_requests_for_fast_typing(visit: Visit) -> None:
 def test_the_answer_to_an_earlier_question_is_dropped(visit: Visit) -> None:
     page = visit.open()
     held: list[Any] = []
-    page.route("**/v1/search", lambda route: held.append(route) if "volcano" in route.request.post_data else route.continue_())
+    page.route(
+        "**/v1/search", lambda route: held.append(route) if "volcano" in route.request.post_data else route.continue_()
+    )
     page.fill("#question", "volcano")
     page.wait_for_function("() => document.querySelector('#ask.waiting')")
     page.fill("#question", "honeybee")
@@ -81,11 +83,11 @@ def test_modes_and_numbers_of_hits(visit: Visit) -> None:
     assert len(visit.shown()) == 10
     page.select_option("#k", "20")
     page.wait_for_function("() => document.querySelectorAll('#hits article').length === 20")
-    page.locator("#modes").get_by_text("Keywords").click()
+    page.check("#modes [value=keyword]")
     page.wait_for_function("() => document.querySelectorAll('#hits article').length < 20")
     assert set(visit.shown()) == {"bread-de"}
     assert "mode=keyword" in page.url
-    page.locator("#modes").get_by_text("Hybrid").click()
+    page.check("#modes [value=hybrid]")
     page.wait_for_function("() => document.querySelectorAll('#hits article').length === 20")
     assert visit.shown()[0] == "bread-de"
 
@@ -96,14 +98,20 @@ def test_filters_have_counts_and_narrow_the_hits(visit: Visit) -> None:
     german = languages.locator("label", has_text="German")
     assert german.locator("span").inner_text() == "20"
     german.click()
-    page.wait_for_function("() => [...document.querySelectorAll('.language')].every((one) => one.textContent === 'German')")
+    page.wait_for_function(
+        "() => [...document.querySelectorAll('.language')].every((one) => one.textContent === 'German')"
+    )
     languages.locator("button", has_text="more").click()
     languages.locator("label", has_text="Turkish").click()
-    page.wait_for_function("() => new Set([...document.querySelectorAll('.language')].map((one) => one.textContent)).size === 2")
+    page.wait_for_function(
+        "() => new Set([...document.querySelectorAll('.language')].map((one) => one.textContent)).size === 2"
+    )
     assert {one.rpartition("-")[2] for one in visit.shown()} == {"de", "tr"}
     assert "f.lang=de&f.lang=tr" in page.url
     page.get_by_role("button", name="clear all").click()
-    page.wait_for_function("() => new Set([...document.querySelectorAll('.language')].map((one) => one.textContent)).size > 2")
+    page.wait_for_function(
+        "() => new Set([...document.querySelectorAll('.language')].map((one) => one.textContent)).size > 2"
+    )
     assert "f.lang" not in page.url
 
 
@@ -158,7 +166,7 @@ def test_collections_are_switched(visit: Visit) -> None:
 
 def test_the_search_is_copied_as_link_curl_and_python(visit: Visit) -> None:
     visit.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    question = "Quand l'abeille \"danse\" \\ 🐝 ?"
+    question = 'Quand l\'abeille "danse" \\ 🐝 ?'
     page = visit.open(question, mode="hybrid", **{"f.lang": "fr"})
 
     def copied(name: str) -> str:

@@ -27,11 +27,11 @@ export function understood(written, fields) {
   for (const [name, values] of Object.entries(written)) {
     const field = fields[name];
     if (!field) continue;
-    if (field.type === "number") {
+    if (field.range) {
       const [least, most] = values[0].split("..").map((value) => (value === "" ? null : Number(value)));
       if (!Number.isNaN(least) && !Number.isNaN(most ?? null)) filters[name] = { least, most: most ?? null };
     } else {
-      const known = new Map((field.values ?? []).map(([value]) => [String(value), value]));
+      const known = new Map(field.values.map(({ value }) => [String(value), value]));
       filters[name] = values.map((value) => known.get(value) ?? value);
     }
   }

@@ -12,16 +12,19 @@ import { byId, counted } from "./text.js";
 import * as welcome from "./welcome.js";
 
 const PAUSE_MS = 90; // between keys, before the next search
+const REST_MS = 500; // without a key, before the address follows; each change of it has the browser ask for the icon again
 const LONGEST_WAIT_S = 10; // before a busy server is asked again
 
 let search = address.read(location.search);
 let served = []; // collections, as the server describes them
+let fields = {}; // of the collection, to filter by
 let running = null; // AbortController of the request under way
 let timer = 0;
+let addressTimer = 0;
 let lastStart = 0;
-let pushed = ""; // the address of the last entry in the history
 
-const current = () => served.find((one) => one.name === search.collection);
+const current = () => served.find(({ name }) => name === search.collection || name === `${search.collection}.polyvec`);
+const shortName = (name) => name.replace(/\.polyvec$/, "");
 
 async function start() {
   follow(byId("strip"));
@@ -33,7 +36,7 @@ async function start() {
   byId("ask").addEventListener("submit", (event) => {
     event.preventDefault();
     typed();
-    keepInHistory();
+    showAddress(true);
     run();
   });
   byId("modes").addEventListener("change", (event) => choose({ mode: event.target.value }));
@@ -60,7 +63,7 @@ async function open() {
   } catch (problem) {
     return fail(problem, open);
   }
-  if (!current()) search.collection = served[0]?.name ?? "";
+  search.collection = shortName(current()?.name ?? served[0]?.name ?? "");
   return openCollection();
 }
 
@@ -72,17 +75,17 @@ async function openCollection() {
   } catch (problem) {
     return fail(problem, openCollection);
   }
-  const fields = current().fields ?? {};
+  fields = filters.usable(current().fields);
   search.filters = address.understood(search.written ?? {}, fields);
   search.written = {};
   showFields();
   showCollections();
-  pushed = address.write(search, served.length === 1);
+  showAddress(true);
   return run();
 }
 
 function showFields() {
-  const any = filters.show(current()?.fields ?? {}, search.filters, (filters) => choose({ filters }));
+  const any = filters.show(fields, search.filters, (filters) => choose({ filters }));
   byId("filters").hidden = !any;
   byId("filters-open").hidden = !any;
 }
@@ -96,18 +99,18 @@ function showChoices() {
 function showCollections() {
   const select = byId("collection");
   select.hidden = served.length < 2;
-  select.replaceChildren(...served.map(({ name }) => new Option(name, name, false, name === search.collection)));
+  select.replaceChildren(...served.map(({ name }) => new Option(shortName(name), shortName(name), false, name === current()?.name)));
   const one = current();
   if (!one) return;
   const languages = Object.keys(one.languages ?? {}).length;
   const facts = [counted(one.documents, "document"), languages > 1 ? counted(languages, "language") : null, one.model];
-  byId("facts").textContent = [served.length < 2 ? one.name : null, ...facts].filter(Boolean).join(" · ");
+  byId("facts").textContent = [served.length < 2 ? shortName(one.name) : null, ...facts].filter(Boolean).join(" · ");
 }
 
 function choose(changes) {
   const other = "collection" in changes && changes.collection !== search.collection;
   search = { ...search, ...changes };
-  keepInHistory();
+  showAddress(true);
   if (other) openCollection();
   else run();
 }
@@ -119,10 +122,15 @@ function typed() {
   timer = setTimeout(run, wait);
 }
 
-function keepInHistory() {
+/** What was chosen or entered is kept as an entry of the history; what is typed on from there is one more entry. */
+function showAddress(kept = false) {
+  clearTimeout(addressTimer);
+  const query = search.query.trim();
+  document.title = query ? `${query} · polyvec` : "polyvec";
   const now = address.write(search, served.length === 1);
-  if (now !== pushed) history.pushState(null, "", now);
-  pushed = now;
+  const same = new URL(now, document.baseURI).search === location.search;
+  if (!same && history.state?.kept) history.pushState({ kept }, "", now);
+  else if (!same || (kept && !history.state?.kept)) history.replaceState({ kept }, "", now);
 }
 
 async function run(tries = 0) {
@@ -130,9 +138,9 @@ async function run(tries = 0) {
   lastStart = performance.now();
   running?.abort();
   running = null;
-  history.replaceState(null, "", address.write(search, served.length === 1));
   const asked = { ...search, query: search.query.trim() };
-  document.title = asked.query ? `${asked.query} · polyvec` : "polyvec";
+  clearTimeout(addressTimer);
+  addressTimer = setTimeout(showAddress, REST_MS, false);
   byId("copying").hidden = !asked.query;
   if (!current()) return;
   if (current().documents === 0) return nothingToSearch();
@@ -232,6 +240,7 @@ function toggleFilters() {
 }
 
 async function copy(what) {
+  showAddress(true);
   const text = { link: asLink, curl: asCurl, python: asPython }[what]({ ...search, query: search.query.trim() });
   try {
     await navigator.clipboard.writeText(text);

@@ -3,6 +3,21 @@
 import { byId, isLanguageField, languageName, make } from "./text.js";
 
 const SHOWN = 8; // values of a field shown at first
+const MANY = 30; // distinct values that are worth a choice in a small collection
+
+/** The fields to filter by, of those that the server describes: {name: {range: [least, most]} or {values, more}}. */
+export function usable(fields) {
+  const found = {};
+  for (const { name, types, documents, values, distinct, minimum, maximum } of fields ?? []) {
+    if (name === "title" || distinct === 1) continue;
+    const choices = values.filter(({ value }) => value !== null);
+    if (types.every((type) => type === "number" || type === "null")) found[name] = { range: [minimum, maximum] };
+    else if (choices.length > 1 && distinct <= Math.max(MANY, documents / 3)) {
+      found[name] = { values: choices, more: distinct - values.length };
+    }
+  }
+  return found;
+}
 
 /** Show the fields, with what is chosen; `changed` is called with the new choice. Returns whether there are any. */
 export function show(fields, chosen, changed) {
@@ -20,22 +35,20 @@ export function show(fields, chosen, changed) {
     byId("filters").querySelector("input")?.focus();
   });
   const groups = sorted(fields).map(([name, field]) => {
-    const group = field.type === "number" ? range(name, field, current, change) : choice(name, field, current, change);
+    const group = field.range ? range(name, field, current, change) : choice(name, field, current, change);
     return make("fieldset", {}, make("legend", {}, name), ...group);
   });
   byId("filters").replaceChildren(make("div", { class: "head" }, make("h2", {}, "Filters"), clear), ...groups);
   return groups.length > 0;
 }
 
-function sorted(fields) {
-  const usable = Object.entries(fields).filter(([, field]) => field.type === "number" || field.values?.length > 1);
-  return usable.sort(([a], [b]) => Number(isLanguageField(b)) - Number(isLanguageField(a)));
-}
+const sorted = (fields) =>
+  Object.entries(fields).sort(([a], [b]) => Number(isLanguageField(b)) - Number(isLanguageField(a)));
 
 function choice(name, field, current, change) {
   const chosen = new Set(current[name] ?? []);
   const list = make("ul");
-  for (const [value, count] of field.values) {
+  for (const { value, documents: count } of field.values) {
     const box = make("input", { type: "checkbox", checked: chosen.has(value) });
     box.addEventListener("change", () => {
       if (box.checked) chosen.add(value);
@@ -58,7 +71,7 @@ function choice(name, field, current, change) {
   return [list, more, rest(field)];
 }
 
-const rest = (field) => (field.more ? make("p", { class: "small" }, `${field.more.toLocaleString("en")} rarer values`) : null);
+const rest = (field) => (field.more > 0 ? make("p", { class: "small" }, `${field.more.toLocaleString("en")} rarer values`) : null);
 
 function range(name, field, current, change) {
   const given = current[name] ?? { least: null, most: null };
@@ -70,5 +83,5 @@ function range(name, field, current, change) {
     });
     return input;
   };
-  return [make("div", { class: "range" }, box("least", field.min, "from"), "–", box("most", field.max, "to"))];
+  return [make("div", { class: "range" }, box("least", field.range[0], "from"), "–", box("most", field.range[1], "to"))];
 }
