@@ -29,8 +29,9 @@ check: $(VENV)/.installed-dev
 native: $(VENV)/.installed-dev
 	$(PIP) install -q --no-build-isolation --no-deps -e .
 
-# Links lead somewhere, and the README's code runs as printed.
+# Writes docs/cli.md from the commands' help; links lead somewhere, and the README's code runs as printed.
 docs: $(VENV)/.installed-dev
+	$(PY) -m tests.cli.reference
 	$(PY) -m pytest -q tests/test_readme.py
 
 # Runs the listed results again; DATA is a folder of BEIR datasets, and what needs one that is not there is passed over.

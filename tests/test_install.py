@@ -26,7 +26,7 @@ else:
 
 ROOT = Path(__file__).parent.parent
 SOURCE = Path(polyvec.__file__).parent
-BASE = {"numpy", "tokenizers", "safetensors", "click", "rich", "zstandard", "tomli"}
+BASE = {"numpy", "tokenizers", "safetensors", "click", "rich", "backports.zstd", "tomli"}
 FOR_USERS = {
     "torch", "train", "eval", "parquet", "serve", "client", "mcp", "publish", "ray", "langchain", "llama-index", "haystack",
     "mteb", "pyterrier", "dspy",

@@ -8,19 +8,21 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, ConsoleDimensions
 from rich.padding import Padding
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
-from rich.table import Table
 from rich.text import Text
 
 from polyvec.cli.lines import flowing, is_shown, printable
 from polyvec.cli.streams import stdout_is_closed, writing_to
-from polyvec.search.explain import Explanation
-from polyvec.search.highlight import Highlight, highlights, word_matches
-from polyvec.search.hits import Hit
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from polyvec.search.explain import Explanation
+    from polyvec.search.highlight import Highlight
+    from polyvec.search.hits import Hit
 
 _SNIPPET = 420  # characters of a text shown in a list of hits
 _NAME, _TAG = 200, 20  # characters shown of a title or an id, and of a language
@@ -100,6 +102,8 @@ def print_json(value: Any) -> None:
 
 def progress_bar(unit: str) -> Progress:
     """A progress bar on stderr with a share, a rate in units a second, and the time left; silent where nobody watches."""
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
     return Progress(
         SpinnerColumn("line" if messages.options.ascii_only else "dots"),
         TextColumn("{task.description}", style="bold", markup=False),
@@ -125,6 +129,8 @@ def human_bytes(size: float) -> str:
 
 def print_hits(query: str, hits: Sequence[Hit], explanations: Sequence[Explanation | None], seconds: float) -> None:
     """A list of hits: rank, score, language, title, id, then the text with the matching words marked by strength."""
+    from polyvec.search.highlight import highlights, word_matches
+
     console.print(line(("? ", "bold cyan"), (printable(query, _SNIPPET), "bold")))
     if not hits:
         console.print(Text("  no hits", style="dim"))
@@ -183,6 +189,8 @@ def marked_text(whole: str, found: Sequence[Highlight], *, skip: int = 0, limit:
 
 def print_explanation(explanation: Explanation) -> None:
     """A table of the matches: each query token, the document token it met, and how well."""
+    from rich.table import Table
+
     table = Table(box=None, pad_edge=False, padding=(0, 2))
     table.add_column("query token", style="cyan")
     table.add_column("document token")
