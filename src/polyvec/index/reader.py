@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from polyvec.deadlines import keep_going
 from polyvec.errors import IndexCorruptError, StorageError
 from polyvec.index.catalog.catalog import Catalog, SegmentRecord
 from polyvec.index.catalog.settings import CodecRecord, IndexSettings, MeasuredRecall
@@ -146,6 +147,7 @@ class Snapshot:
             for live, positions in zip(group, chosen, strict=True):
                 if positions is not None and not len(positions):
                     continue
+                keep_going()
                 found = live.segment.score(prepared, positions, threads)
                 best = top_k(found, options.k)
                 rows.append(live.rows[best if positions is None else positions[best]])
