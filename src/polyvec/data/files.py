@@ -114,7 +114,11 @@ def opened(path: Path) -> Iterator[BinaryIO]:
 
 
 def stdin_bytes() -> BinaryIO:
-    """Stdin, to be read as bytes. Raises InputError where it is closed, a folder, or something that only gives text."""
+    """Stdin, to be read as bytes.
+
+    Raises:
+        InputError: It is closed, a folder, or something that only gives text.
+    """
     if sys.stdin is None or sys.stdin.closed:
         raise InputError("stdin is closed. Give a file, or pipe something in.")
     buffer: BinaryIO | None = getattr(sys.stdin, "buffer", None)
@@ -140,7 +144,11 @@ def check_regular(path: Path) -> None:
 
 
 def lines(stream: BinaryIO, name: str) -> Iterator[bytes]:
-    """The lines of a stream, each with its end. Raises InputError for damaged compression and for endless lines."""
+    """The lines of a stream, each with its end.
+
+    Raises:
+        InputError: Damaged compression and for endless lines.
+    """
     number = 0
     while True:
         number += 1
@@ -163,7 +171,11 @@ def lines(stream: BinaryIO, name: str) -> Iterator[bytes]:
 
 
 def decoded(line: bytes, where: str, *, first: bool) -> str:
-    """UTF-8 to text; a byte order mark is taken off the first line. Raises InputError with the byte that is broken."""
+    """UTF-8 to text; a byte order mark is taken off the first line.
+
+    Raises:
+        InputError: The message has the byte that is broken.
+    """
     if first and line.startswith(_UTF_16_OR_32):
         raise InputError(f"{where}: UTF-16 or UTF-32, not UTF-8. Convert the file to UTF-8.")
     try:

@@ -12,7 +12,8 @@ from pathlib import Path
 from polyvec.errors import IndexCorruptError, IndexMissingError, StorageError
 from polyvec.index.catalog.connection import Connection
 from polyvec.index.catalog.database import META_SCHEMA
-from polyvec.index.catalog.documents_table import DOCUMENTS_SCHEMA, DocumentsTable, StoredDocument
+from polyvec.index.catalog.documents_table import DOCUMENTS_SCHEMA, StoredDocument
+from polyvec.index.catalog.listing import Listing
 from polyvec.index.catalog.segments_table import SEGMENTS_SCHEMA, SegmentRecord, SegmentsTable
 from polyvec.index.catalog.settings import CodecRecord, IndexSettings, State
 
@@ -25,7 +26,7 @@ CATALOG_VERSION = (
 CATALOG_FILE = "catalog.sqlite"
 
 
-class Catalog(DocumentsTable, SegmentsTable):
+class Catalog(Listing, SegmentsTable):
     """The catalog as it is opened: a pinned snapshot to read, transactions to write.
 
     Raises IndexMissingError where there is no index, IndexCorruptError where the file is not a catalog, StorageError for a

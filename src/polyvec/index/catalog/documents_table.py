@@ -86,18 +86,26 @@ class DocumentsTable(Database):
             ),
         )
 
+    def set_metadata(self, metadata: Iterable[tuple[int, Mapping[str, Any]]]) -> None:
+        """Give documents other metadata with the same title, from (row, metadata); call inside a transaction."""
+        pairs = list(metadata)
+        if pairs:
+            self._upgrade()
+            self._connection.executemany(
+                "UPDATE documents SET metadata = ?, fields = ? WHERE row = ?",
+                ((_json(fields), stored_fields(fields), row) for row, fields in pairs),
+            )
+
     def remove_documents(self, rows: Iterable[int]) -> None:
         """Forget documents and their words; call inside a transaction."""
         self._upgrade()
-        pairs = [(int(row),) for row in rows]
-        if not pairs:
-            return
-        gone = self.documents(row for (row,) in pairs)
-        self._connection.executemany(  # an index without content is told what it forgets
-            "INSERT INTO keywords (keywords, rowid, tokens) VALUES ('delete', ?, ?)",
-            ((row, _keyword_text(d)) for row, d in gone.items() if d.text is not None),
-        )
-        self._connection.executemany("DELETE FROM documents WHERE row = ?", pairs)
+        for chunk in _chunks(int(row) for row in rows):  # their texts are in memory together
+            gone = self.documents(chunk)
+            self._connection.executemany(  # an index without content is told what it forgets
+                "INSERT INTO keywords (keywords, rowid, tokens) VALUES ('delete', ?, ?)",
+                ((row, _keyword_text(d)) for row, d in gone.items() if d.text is not None),
+            )
+            self._connection.executemany("DELETE FROM documents WHERE row = ?", [(row,) for row in chunk])
 
     def rows_of(self, ids: Iterable[str]) -> dict[str, int]:
         """The rows of the ids that are stored; the others are absent from the result."""

@@ -10,11 +10,11 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -145,7 +145,14 @@ class Writer:
                 self._in_flight.add(document_id)
                 yield document
 
-    def add(self, documents: Iterable[D], encode: Encode[D], existing: Existing) -> AddReport:
+    def add(
+        self,
+        documents: Iterable[D],
+        encode: Encode[D],
+        existing: Existing,
+        *,
+        metadata: Iterable[tuple[int, Mapping[str, Any]]] = (),
+    ) -> AddReport:
         """Store a stream of documents and commit; memory does not grow with the stream.
 
         A small stream is written together with the small segments before it, any other as a segment of its own.
@@ -154,9 +161,10 @@ class Writer:
             documents: What is to be stored.
             encode: Makes a stream of arrivals of a stream of those documents that are stored, in their order.
             existing: What to do with an id that is stored already.
+            metadata: Other metadata for documents that stay, as (row, fields), in the same transaction.
 
         Returns:
-            What was done.
+            What was done to `documents`.
 
         Raises:
             InputError: An id comes twice, or is stored already where existing="error".
@@ -170,6 +178,7 @@ class Writer:
             with self._transaction():
                 settings = self.catalog.settings()
                 row, dim = settings.next_row, settings.dim
+                self.catalog.set_metadata(metadata)
                 new = NewSegment(self.folder, self.catalog, dim, settings.codec, self._codec(settings.codec))
                 batches = in_batches(encode(self._checked(documents, existing, report)))
                 ready = list(islice(batches, 2))
@@ -214,6 +223,13 @@ class Writer:
         with self._transaction():
             rows = self.catalog.rows_of(wanted)
             self.catalog.delete_rows(rows.values())
+        return len(rows)
+
+    def delete_where(self, condition: Mapping[str, Any]) -> int:
+        """Delete documents by a filter on metadata and commit. Returns how many. Raises FilterError for one that does not parse."""
+        with self._transaction():
+            rows = self.catalog.rows_where(condition)
+            self.catalog.delete_rows(rows.tolist())
         return len(rows)
 
     def set_settings(
