@@ -39,6 +39,9 @@ _GROUPS = {
         "search": "polyvec.cli.search:search",
         "rerank": "polyvec.cli.rerank:rerank",
         "demo": "polyvec.cli.demo:demo",
+    },
+    "Serve": {
+        "serve": "polyvec.cli.serve:serve",
         "mcp": "polyvec.cli.mcp:mcp",
     },
     "Judge": {
