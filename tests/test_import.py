@@ -60,6 +60,7 @@ STAGES = [
     "index.session",
     "search",
     "collection",
+    "client",
     "building",
     "evaluation",
     "training",
@@ -104,9 +105,11 @@ LAZY = [
     ("training.starting", "encoder.torch.heads", "loads torch"),
 ]
 
-# What product documentation promises; Client and Shards are still to come.
+# What product documentation promises; Shards is still to come.
 PROMISED = {
     "AddReport",
+    "AsyncClient",
+    "Client",
     "Document",
     "Encoded",
     "Encoder",

@@ -20,7 +20,7 @@ from polyvec.serve.guard import Guard
 from polyvec.serve.pool import TimedOutError
 from polyvec.serve.problems import KINDS, MEDIA_TYPE, Problem, problem_of
 from polyvec.serve.routes import collections as collection_routes
-from polyvec.serve.routes import documents, health, rerank, search, vectors
+from polyvec.serve.routes import documents, explain, health, metadata, own_vectors, rerank, search, vectors, walk
 from polyvec.serve.serving import Serving
 from polyvec.serve.static import serve_files
 from polyvec.serve.warming import warm
@@ -28,9 +28,13 @@ from polyvec.version import __version__
 
 _BODIES = (
     schemas.SearchRequest, schemas.RerankRequest, schemas.VectorsRequest, schemas.DeleteRequest, schemas.GetRequest,
-    schemas.GivenDocument, schemas.ProblemDetails,
+    schemas.GivenDocument, schemas.ProblemDetails, explain.ExplainRequest, walk.ScanRequest, metadata.ChangeRequest,
+    own_vectors.VectorSearchRequest,
 )  # fmt: skip
-_ROUTERS = (search.router, rerank.router, vectors.router, documents.router, collection_routes.router, health.router)
+_ROUTERS = (
+    search.router, own_vectors.router, explain.router, rerank.router, vectors.router, documents.router, metadata.router,
+    walk.router, collection_routes.router, health.router,
+)  # fmt: skip
 
 
 def create_app(collections: Collections, config: ServeConfig | None = None) -> Guard:

@@ -132,6 +132,7 @@ class Reranked(BaseModel):
 
     index: Annotated[int, Field(description="Its place in the request, from 0.")]
     relevance_score: Annotated[float, Field(description="The normalized score, from 0 to 1.")]
+    score: Annotated[float, Field(description="MaxSim.")]
     document: TextObject | None = None
 
 
@@ -214,6 +215,8 @@ class Stored(BaseModel):
     added: int
     replaced: int
     skipped: Annotated[int, Field(description="Stored already, with existing=skip.")]
+    tokens: Annotated[int, Field(description="Token vectors that were stored.")]
+    truncated: Annotated[int, Field(description="Documents that were cut at the model's limit.")]
     took_ms: float
 
 
@@ -247,6 +250,29 @@ class GotDocuments(BaseModel):
     """In the order asked for; null where an id is not stored."""
 
     documents: list[StoredDocument | None]
+
+
+class Changed(BaseModel):
+    """Said when it is durable."""
+
+    changed: Annotated[int, Field(description="Documents that are different now.")]
+    took_ms: float
+
+
+class ExplanationAnswer(BaseModel):
+    """The matches of a question's tokens, whose similarities add up to the score; offsets in characters."""
+
+    query: str
+    text: Annotated[str, Field(description="What the model read: the title, if there is one, and the text.")]
+    score: float
+    matches: list[dict[str, Any]]
+    highlights: list[Any]
+
+
+class FieldsAnswer(BaseModel):
+    """The fields of a collection's metadata, those of most documents first."""
+
+    fields: list[dict[str, Any]]
 
 
 class CollectionAnswer(BaseModel):
