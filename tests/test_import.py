@@ -88,6 +88,7 @@ STAGES = [
     "serve.mcp_tools",
     "serve.mcp",
     "serve.app",
+    "serve.lifecycle",
     "__init__",
     "cli",
     "__main__",

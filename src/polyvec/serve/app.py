@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 
 from polyvec.errors import PolyvecError
 from polyvec.serve import schemas
+from polyvec.serve.bodies import ClientGoneError
 from polyvec.serve.collections import Collections
 from polyvec.serve.config import ServeConfig
 from polyvec.serve.exchange import Exchange
@@ -67,22 +68,24 @@ def create_app(collections: Collections, config: ServeConfig | None = None) -> G
 
 
 def _answer_problems(app: FastAPI, serving: Serving) -> None:
-    """Every error that a handler raises, as problem details."""
+    """Every error that a handler raises, as problem details; the guard logs those that are no fault of the client."""
 
     async def answer(request: Request, error: Exception) -> Response:
         problem = problem_of(_known(error), serving.hidden)
         exchange: Exchange = request.scope["polyvec.exchange"]
-        if problem.name in ("fault", "unusable", "damaged"):
-            raise error  # for the guard, which logs it
-        exchange.problem = problem.name
-        if problem.kind.status in (429, 503):
-            serving.metrics.refused(problem.name)
+        exchange.failed(problem, error)
         return Response(
             problem.body(exchange.request_id), problem.kind.status, dict(problem.headers), media_type=MEDIA_TYPE
         )
 
-    for kind in (Problem, PolyvecError, HTTPException, TimedOutError):
+    async def nobody(request: Request, error: Exception) -> Response:
+        exchange: Exchange = request.scope["polyvec.exchange"]
+        exchange.gone = True
+        return Response(status_code=499)
+
+    for kind in (Problem, PolyvecError, HTTPException, TimedOutError, Exception):
         app.add_exception_handler(kind, answer)
+    app.add_exception_handler(ClientGoneError, nobody)
 
 
 def _known(error: Exception) -> Exception:
