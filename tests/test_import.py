@@ -87,6 +87,7 @@ STAGES = [
     "serve.warming",
     "serve.mcp_tools",
     "serve.mcp",
+    "serve.mcp_route",
     "serve.app",
     "serve.lifecycle",
     "__init__",

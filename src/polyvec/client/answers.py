@@ -6,9 +6,9 @@ import json
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from polyvec import errors
 from polyvec.client.calls import Call
 from polyvec.errors import (
+    FilterError,
     IndexCorruptError,
     IndexLockedError,
     IndexMissingError,
@@ -22,6 +22,7 @@ T = TypeVar("T")
 # Kinds of problems by the last part of their `type`; every other one is a ServerError.
 _KINDS: dict[str, type[PolyvecError]] = {
     "invalid": InputError,
+    "invalid-filter": FilterError,
     "malformed-json": InputError,
     "bad-request": InputError,
     "too-large": InputError,
@@ -64,9 +65,6 @@ class Problem:
             )
         detail = str(self.details["detail"])
         kind = _KINDS.get(self.kind, ServerError)
-        named = getattr(errors, str(self.details.get("error")), None)
-        if isinstance(named, type) and issubclass(named, kind):  # a more exact one, such as FilterError
-            kind = named
         if issubclass(kind, ServerError):
             request_id = self.details.get("request_id")
             return kind(detail, status=self.status, request_id=request_id if isinstance(request_id, str) else None)
@@ -77,6 +75,8 @@ def result(call: Call[T], body: bytes, url: str) -> T:
     """What a successful answer holds. Raises ServerError for one that no polyvec server gives."""
     try:
         return call.read(json.loads(body))
+    except PolyvecError:
+        raise
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         raise ServerError(
             f"{url}{call.path} answered with something else than this version of polyvec expects. Is a polyvec server of the "

@@ -21,8 +21,9 @@ from polyvec.data import Document, as_documents
 from polyvec.data.document import checked_id, checked_ids
 from polyvec.data.metadata import checked_metadata, plain_json
 from polyvec.data.text import checked_query
-from polyvec.errors import FilterError, InputError
+from polyvec.errors import InputError
 from polyvec.index.catalog.field_counts import FieldSummary
+from polyvec.index.catalog.filters import compile_filter
 from polyvec.index.engine.options import SearchOptions
 from polyvec.index.writing.vectors import checked_vectors, query_arrays
 from polyvec.index.writing.writer import AddReport, Existing
@@ -351,8 +352,7 @@ def _json(body: Mapping[str, Any]) -> bytes:
 
 
 def _filter(given: Any) -> dict[str, Any]:
-    if not isinstance(given, Mapping):
-        raise FilterError(f"filter={shown(given)}: expected an object such as {{'lang': 'de'}}.")
+    compile_filter(given)  # refuses what an index refuses, with its sentence
     return plain_json("filter", given)
 
 
@@ -372,6 +372,8 @@ def _chosen(name: str, keywords: Mapping[str, Any], known: Sequence[str]) -> Sea
 
 def _options(options: SearchOptions) -> dict[str, Any]:
     """The options as a request has them; what is as it would be anyway is left out."""
+    if options.filter is not None:
+        compile_filter(options.filter)  # refuses what an index refuses, with its sentence
     default = SearchOptions().to_dict()
     values = options.to_dict()
     changed = {n: v for n, v in values.items() if n != "explain" and (n not in default or default[n] != v)}

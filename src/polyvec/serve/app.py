@@ -18,6 +18,7 @@ from polyvec.serve.collections import Collections
 from polyvec.serve.config import ServeConfig
 from polyvec.serve.exchange import Exchange
 from polyvec.serve.guard import Guard
+from polyvec.serve.mcp_route import McpRoute
 from polyvec.serve.pool import TimedOutError
 from polyvec.serve.problems import KINDS, MEDIA_TYPE, Problem, problem_of
 from polyvec.serve.routes import collections as collection_routes
@@ -47,11 +48,13 @@ def create_app(collections: Collections, config: ServeConfig | None = None) -> G
     """
     serving = Serving(ServeConfig() if config is None else config, collections)
     serving.metrics.describe(collections)
+    mcp = McpRoute(serving)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         warm(serving)
         yield
+        await mcp.close()
         serving.close()
 
     app = FastAPI(
@@ -61,6 +64,7 @@ def create_app(collections: Collections, config: ServeConfig | None = None) -> G
     app.state.serving = serving
     for router in _ROUTERS:
         app.include_router(router)
+    app.router.routes.append(mcp.route())
     serve_files(app)
     _describe(app)
     _answer_problems(app, serving)

@@ -50,9 +50,13 @@ class AssistantTools:
     Args:
         collections: Open indexes by name.
         budget: Tokens that one answer may hold.
+        most_hits: How far into a result list a search may go.
     """
 
-    def __init__(self, collections: Mapping[str, Any], *, budget: int = DEFAULT_BUDGET) -> None:
+    def __init__(
+        self, collections: Mapping[str, Any], *, budget: int = DEFAULT_BUDGET, most_hits: int = MOST_HITS
+    ) -> None:
+        self._most_hits = most_hits
         self._collections: Mapping[str, Collection] = collections
         self._budget = whole_number("budget", budget, least=LEAST_BUDGET, of="tokens")
         self._calls: dict[str, tuple[Callable[..., Answer], Sequence[str], Sequence[str]]] = {
@@ -97,13 +101,14 @@ class AssistantTools:
     ) -> Answer:
         if not isinstance(query, str):
             raise InputError(f"query={shown(query)}: expected one question, as text.")
-        k = whole_number("k", k, of="hits", most=MOST_HITS)
-        offset = whole_number("offset", offset, least=0, of="hits to skip", most=MOST_HITS)
+        k = whole_number("k", k, of="hits", most=self._most_hits)
+        offset = whole_number("offset", offset, least=0, of="hits to skip", most=self._most_hits - 1)
+        k = min(k, self._most_hits - offset)
         name, searched = self._chosen(collection)
         hits = searched.search(query, k=offset + k, filter=filter)[offset:]
         entries = self._fitting([_hit_entry(hit) for hit in hits])
         following = offset + len(entries)
-        more = 0 < following <= MOST_HITS and (len(entries) < len(hits) or len(hits) == k)
+        more = 0 < following < self._most_hits and (len(entries) < len(hits) or len(hits) == k)
         next_offset = following if more else None
         data = {"collection": name, "query": query, "hits": entries, "next_offset": next_offset}
         return Answer(_search_text(data, offset), data)
