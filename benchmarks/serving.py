@@ -3,8 +3,8 @@
     python benchmarks/serving.py                          # all of it, on the demo corpus
     python benchmarks/serving.py overhead --index I       # or throughput, or overload --seconds 60
 
-The server is a process of its own, and so are the clients: one process of plain sockets, which parses no more than it must. Prints one
-JSON line a result, with CPU time of the server and of the clients beside the wall clock, and the machine's load.
+The server is a process of its own, and so are the clients: one process of plain sockets, which parses no more than it must.
+Prints one JSON line a result, with CPU time of the server and of the clients beside the wall clock, and the machine's load.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def overhead(path: Path, queries: list[str], rounds: int = 400) -> None:
 
 
 def throughput(path: Path, queries: list[str], clients: int, seconds: float) -> None:
-    """Searches a second in process, of lists as long as there are clients; then of so many clients, each with one question at a time."""
+    """Searches a second of lists in process; then of as many clients as a list is long, each with one question at a time."""
     with polyvec.Index.open(path) as index:
         index.search(queries[:clients], k=10)
         started, cpu, done = time.perf_counter(), time.process_time(), 0

@@ -367,7 +367,7 @@ def test_a_closed_client_says_so(two: str) -> None:
         lambda: client.search("a"),
         client.info,
         client.refresh,
-        lambda: client.scan(),
+        client.scan,
         lambda: client.get(["a"]),
     ):
         with pytest.raises(StorageError, match="the client is closed"):

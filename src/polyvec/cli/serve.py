@@ -51,11 +51,18 @@ def serve(index_paths: tuple[Path, ...], config_path: Path | None, **given: Any)
     serve_collections(index_paths, config_path, {name: value for name, value in given.items() if value != ()})
 
 
-def serve_collections(paths: tuple[Path, ...], config_path: Path | None, given: dict[str, Any]) -> None:
-    """Open and serve; returns when the server was told to stop."""
+def check_installed() -> None:
+    """Raise MissingExtraError where a package that serving needs is not there."""
     missing = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
         raise MissingExtraError(f"Serving needs {missing[0]}, which is not installed: pip install 'polyvec[serve]'.")
+
+
+def serve_collections(
+    paths: tuple[Path, ...], config_path: Path | None, given: dict[str, Any], *, browse: bool = False
+) -> None:
+    """Open and serve; returns when the server was told to stop. browse: whether the page is opened in a browser."""
+    check_installed()
     from polyvec.serve.collections import open_collections
     from polyvec.serve.config import load_config
     from polyvec.serve.lifecycle import check_guarded, run_server
@@ -63,9 +70,11 @@ def serve_collections(paths: tuple[Path, ...], config_path: Path | None, given: 
     config = load_config(given, path=config_path)
     check_guarded(config)
     collections = open_collections(paths, follow=config.follow)
-    run_server(collections, config, started=lambda address: _say(address, list(collections)))
+    run_server(collections, config, started=lambda address: _say(address, list(collections), browse=browse))
 
 
-def _say(address: str, names: list[str]) -> None:
+def _say(address: str, names: list[str], *, browse: bool) -> None:
     console.print(line(("polyvec ", "bold"), f"serves {', '.join(names)} at ", (address, "bold cyan")), soft_wrap=True)
     console.print(line((f"  calls: {address}/docs   stop: Ctrl+C", "dim")), soft_wrap=True)
+    if browse:
+        click.launch(address)

@@ -220,7 +220,11 @@ def described(collection: str | None) -> Call[dict[str, Any]]:
 
 def info(name: str) -> Call[dict[str, Any]]:
     """`Index.info`."""
-    return Call("GET", f"/v1/collections/{quote(name, safe='')}", dict)
+
+    def facts(answer: Any) -> dict[str, Any]:
+        return {name: value for name, value in answer.items() if name != "fields"}
+
+    return Call("GET", f"/v1/collections/{quote(name, safe='')}", facts)
 
 
 def field_counts(name: str, limit: int) -> Call[dict[str, FieldSummary]]:

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from polyvec.deadlines import keep_going
 from polyvec.errors import IndexCorruptError
 from polyvec.index.catalog.catalog import Catalog, SegmentRecord
 from polyvec.index.catalog.settings import IndexSettings, MeasuredRecall
@@ -125,6 +126,7 @@ class Snapshot:
             positions = chosen.get(id(live), wanted[id(live)])
             if positions is not None and not len(positions):
                 continue
+            keep_going()
             if isinstance(live.segment, CodedSegment):
                 assert coded is not None
                 found = live.segment.score(coded, positions, threads)

@@ -22,7 +22,7 @@ from polyvec.serve.mcp_route import McpRoute
 from polyvec.serve.pool import TimedOutError
 from polyvec.serve.problems import KINDS, MEDIA_TYPE, Problem, problem_of
 from polyvec.serve.routes import collections as collection_routes
-from polyvec.serve.routes import documents, explain, health, metadata, own_vectors, rerank, search, vectors, walk
+from polyvec.serve.routes import docs, documents, explain, health, metadata, own_vectors, rerank, search, vectors, walk
 from polyvec.serve.serving import Serving
 from polyvec.serve.static import serve_files
 from polyvec.serve.warming import warm
@@ -35,7 +35,7 @@ _BODIES = (
 )  # fmt: skip
 _ROUTERS = (
     search.router, own_vectors.router, explain.router, rerank.router, vectors.router, documents.router, metadata.router,
-    walk.router, collection_routes.router, health.router,
+    walk.router, collection_routes.router, health.router, docs.router,
 )  # fmt: skip
 
 

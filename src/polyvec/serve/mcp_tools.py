@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from polyvec.arguments import shown, whole_number
+from polyvec.collection.searcher import Searcher
 from polyvec.data import Document
 from polyvec.data.document import checked_ids
 from polyvec.errors import InputError
@@ -24,16 +25,6 @@ MOST_IDS = 100  # of one call of get
 
 _BYTES_A_TOKEN = 3  # of UTF-8; tokenizers of today's assistants take 3 to 5, in any script
 _LEAST_SHARE = 120  # tokens that a hit gets at least, so that its text says something
-
-
-class Collection(Protocol):
-    """What the tools need of an index."""
-
-    def search(self, query: str, *, k: int, filter: Mapping[str, Any] | None) -> list[Hit]: ...
-
-    def get(self, ids: Sequence[str]) -> list[Document | None]: ...
-
-    def info(self) -> dict[str, Any]: ...
 
 
 @dataclass(frozen=True)
@@ -54,10 +45,10 @@ class AssistantTools:
     """
 
     def __init__(
-        self, collections: Mapping[str, Any], *, budget: int = DEFAULT_BUDGET, most_hits: int = MOST_HITS
+        self, collections: Mapping[str, Searcher], *, budget: int = DEFAULT_BUDGET, most_hits: int = MOST_HITS
     ) -> None:
         self._most_hits = most_hits
-        self._collections: Mapping[str, Collection] = collections
+        self._collections = collections
         self._budget = whole_number("budget", budget, least=LEAST_BUDGET, of="tokens")
         self._calls: dict[str, tuple[Callable[..., Answer], Sequence[str], Sequence[str]]] = {
             "search": (self._search, ["query"], ["k", "filter", "collection", "offset"]),
@@ -146,13 +137,15 @@ class AssistantTools:
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
-    def _chosen(self, name: Any) -> tuple[str, Collection]:
+    def _chosen(self, name: Any) -> tuple[str, Searcher]:
         """The collection that a call names, or the only one."""
         names = list(self._collections)
         if name is None:
             if len(names) > 1:
                 raise InputError(f"collection: say which one to use: {', '.join(names)}.")
             name = names[0]
+        if isinstance(name, str) and name not in names and f"{name}.polyvec" in names:
+            name = f"{name}.polyvec"
         if not isinstance(name, str) or name not in self._collections:
             raise InputError(
                 f"collection={shown(name)}: there is no such collection; expected one of {', '.join(names)}."

@@ -269,12 +269,6 @@ class ExplanationAnswer(BaseModel):
     highlights: list[Any]
 
 
-class FieldsAnswer(BaseModel):
-    """The fields of a collection's metadata, those of most documents first."""
-
-    fields: list[dict[str, Any]]
-
-
 class CollectionAnswer(BaseModel):
     """What a collection holds: counts, sizes in bytes, languages, model, codec and its drift."""
 
@@ -287,6 +281,38 @@ class CollectionAnswer(BaseModel):
     languages: dict[str, int]
     size_bytes: int
     codec: dict[str, Any] | None = None
+
+
+class FieldValue(BaseModel):
+    """One value of a field."""
+
+    value: str | float | bool | None
+    documents: int
+
+
+class FieldFacts(BaseModel):
+    """One field of the metadata, under the name that a filter asks for it by."""
+
+    name: str
+    types: list[str]
+    documents: Annotated[int, Field(description="How many have it.")]
+    values: Annotated[list[FieldValue], Field(description="The most frequent ones; none where they are too many.")]
+    distinct: Annotated[int | None, Field(description="How many different values; null for too many to count.")]
+    minimum: float | None = None
+    maximum: float | None = None
+    estimated: Annotated[bool, Field(description="Whether counts are estimates from a sample.")]
+
+
+class FieldsAnswer(BaseModel):
+    """The fields of a collection's metadata, those of most documents first."""
+
+    fields: list[FieldFacts]
+
+
+class DescribedCollection(CollectionAnswer):
+    """A collection with its metadata fields."""
+
+    fields: list[FieldFacts]
 
 
 class CollectionsAnswer(BaseModel):

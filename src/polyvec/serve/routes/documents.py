@@ -82,6 +82,7 @@ async def put_documents(request: Request) -> Response:
         finally:
             if not isinstance(given, list):
                 given.close()
+            collection.writes += 1
         yield from ()
         serving.metrics.step("write", time.perf_counter() - task.started)
         return report_json(report, task)
@@ -105,6 +106,7 @@ async def delete_documents(request: Request) -> Response:
 
     def work(task: Task) -> Work:
         deleted = collection.index.delete(asked.ids, filter=asked.filter)
+        collection.writes += 1
         yield from ()
         serving.metrics.step("write", time.perf_counter() - task.started)
         return json_bytes({"deleted": deleted, "took_ms": since_ms(task.started)})

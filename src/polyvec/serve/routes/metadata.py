@@ -52,6 +52,7 @@ async def change_documents(request: Request) -> Response:
 
     def work(task: Task) -> Work:
         changed = collection.index.update_metadata(changes)
+        collection.writes += 1
         yield from ()
         serving.metrics.step("write", time.perf_counter() - task.started)
         return json_bytes({"changed": changed, "took_ms": since_ms(task.started)})

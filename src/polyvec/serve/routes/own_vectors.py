@@ -124,6 +124,7 @@ async def put_vectors(request: Request) -> Response:
                 )
         finally:
             file.close()
+            collection.writes += 1
         yield from ()
         serving.metrics.step("write", time.perf_counter() - task.started)
         return report_json(report, task)

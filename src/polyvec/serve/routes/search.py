@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request, Response
 
 from polyvec.arguments import flag, shown, whole_number
 from polyvec.collection.arrivals import query_texts
+from polyvec.deadlines import stopping
 from polyvec.errors import InputError
 from polyvec.index.engine.options import SearchOptions
 from polyvec.search.explain import Explanation
@@ -16,6 +17,7 @@ from polyvec.search.hits import Hit
 from polyvec.serve.bodies import read_request
 from polyvec.serve.calls import READ, bytes_answer, call, json_bytes
 from polyvec.serve.collections import Collection
+from polyvec.serve.encoding import holding
 from polyvec.serve.pool import Encodings, Pool, Task, Texts, Work
 from polyvec.serve.schemas import SearchAnswer, SearchRequest
 from polyvec.serve.serving import Serving, search_work, serving_of, since_ms
@@ -83,11 +85,8 @@ def _work(
         encoded_at = time.perf_counter()
         encode_s += encoded_at - began
         threads = _threads(serving.pool) if alone else 1
-        if collection.encoder is None:
+        with stopping(task.check), holding(encoded):
             hits = collection.index.search(text, options=options, threads=threads)
-        else:
-            with collection.encoder.holding(encoded):
-                hits = collection.index.search(text, options=options, threads=threads)
         results.append({"query": text, "hits": [_hit(task, hit, options.explain, highlights) for hit in hits]})
         search_s += time.perf_counter() - encoded_at
     serving.metrics.step("search", search_s)
