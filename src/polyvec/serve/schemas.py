@@ -119,7 +119,7 @@ class RerankRequest(Body):
 
     model: Annotated[str | None, SkipValidation, Field(description="Taken and not needed: the server has one.")] = None
     query: Annotated[str, SkipValidation]
-    documents: Annotated[list[str | TextObject], SkipValidation, Field(min_length=1)]
+    documents: Annotated[list[str | TextObject], Field(min_length=1), SkipValidation]
     top_n: Annotated[int | None, SkipValidation, Field(description="How many to return; all if left out.")] = None
     return_documents: Annotated[
         bool | None, SkipValidation, Field(description="Whether the answer repeats the texts.")

@@ -76,18 +76,18 @@ async def put_documents(request: Request) -> Response:
         given = list(list_of("documents", parsed))
 
     def work(task: Task) -> Work:
-        try:
-            documents = _documents(task, _rows(given, config.max_body), config.max_text)
-            report = collection.index.add(documents, existing=existing)  # type: ignore[arg-type]
-        finally:
-            if not isinstance(given, list):
-                given.close()
-            collection.writes += 1
+        documents = _documents(task, _rows(given, config.max_body), config.max_text)
+        report = collection.index.add(documents, existing=existing)  # type: ignore[arg-type]
+        collection.writes += 1
         yield from ()
         serving.metrics.step("write", time.perf_counter() - task.started)
         return report_json(report, task)
 
-    return bytes_answer(await write_work(request, collection, work))
+    try:
+        return bytes_answer(await write_work(request, collection, work))
+    finally:
+        if not isinstance(given, list):
+            given.close()
 
 
 @call(
@@ -179,7 +179,7 @@ def _rows(given: list[Any] | IO[bytes], longest: int) -> Iterator[tuple[str, Any
             yield f"document {number}", row
         return
     for number, line in numbered_lines(given, longest):
-        yield f"line {number}", parse_json(line)
+        yield f"line {number}", parse_json(line, f"line {number}")
 
 
 def numbered_lines(file: IO[bytes], longest: int) -> Iterator[tuple[int, bytes]]:

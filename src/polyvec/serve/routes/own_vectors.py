@@ -112,24 +112,22 @@ async def put_vectors(request: Request) -> Response:
     file = await spool_body(request, most=config.max_upload, within_s=config.timeout)
 
     def work(task: Task) -> Work:
-        dim = collection.index.dim
-        try:
-            with file:
-                columns = _Columns(task, file, config.max_body, dim)
-                report = collection.index.add_vectors(
-                    columns.ids(),
-                    columns.vectors(),
-                    metadata=columns.metadata(),
-                    existing=existing,  # type: ignore[arg-type]
-                )
-        finally:
-            file.close()
-            collection.writes += 1
+        columns = _Columns(task, file, config.max_body, collection.index.dim)
+        report = collection.index.add_vectors(
+            columns.ids(),
+            columns.vectors(),
+            metadata=columns.metadata(),
+            existing=existing,  # type: ignore[arg-type]
+        )
+        collection.writes += 1
         yield from ()
         serving.metrics.step("write", time.perf_counter() - task.started)
         return report_json(report, task)
 
-    return bytes_answer(await write_work(request, collection, work))
+    try:
+        return bytes_answer(await write_work(request, collection, work))
+    finally:
+        file.close()
 
 
 def unpacked(given: Any, name: str, dim: int) -> npt.NDArray[np.float32]:
@@ -169,7 +167,7 @@ class _Columns:
         for number, line in self._lines:
             self._task.check()
             self._where = f"line {number}"
-            row = parse_json(line)
+            row = parse_json(line, self._where)
             if not isinstance(row, dict) or not {"id", "vectors"} <= row.keys() <= {"id", "vectors", "metadata"}:
                 raise InputError(f"{self._where}: got {shown(row)}, expected an object with id, vectors and metadata.")
             self._row = row

@@ -63,6 +63,8 @@ def _options(asked: SearchRequest, max_k: int) -> SearchOptions:
     for name in own:
         if given.get(name) is not None:
             raise InputError(f"{name} is given twice: beside `options` and in it. Give it once.")
+    if given.get("k") is None and "k" not in own:
+        own["k"] = min(SearchOptions.k, max_k)
     options = SearchOptions.from_dict({**given, **own})
     whole_number("k", options.k, most=max_k, of="hits")
     return options
