@@ -33,6 +33,7 @@ OF_NO_FILE = {
     "native/test_sanitized.py": "kernels under the sanitizers",
     "recipes/test_multilingual_e5.py": "recipes/multilingual_e5.py",
     "recipes/test_recipes.py": "recipes/*.toml and their page",
+    "serve/test_docs.py": "docs/serving.md",
     "training/test_commands.py": "train, mine and teach, one after another",
 }
 

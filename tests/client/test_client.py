@@ -338,7 +338,7 @@ def two(tmp_path: Path) -> Iterator[str]:
 def test_a_collection_is_chosen_by_name(two: str) -> None:
     with Client(two, collection="other") as client:
         assert client.search("alpha")[0].id == "other"
-        assert client.name == "other"
+        assert client.name == "other.polyvec"
         assert client.info()["documents"] == 1
         client.add([{"id": "more", "text": "beta"}])
         assert len(client) == 2
@@ -351,9 +351,9 @@ def test_a_collection_is_chosen_by_name(two: str) -> None:
             lambda: client.name,
             lambda: client.add([{"id": "1", "text": "a"}]),
         ):
-            with pytest.raises(InputError, match="expected one of one, other"):
+            with pytest.raises(InputError, match="expected one of one.polyvec, other.polyvec"):
                 call()
-    with Client(two, collection="none") as client, pytest.raises(IndexMissingError, match="expected one of one, other"):
+    with Client(two, collection="none") as client, pytest.raises(IndexMissingError, match="expected one of one.polyvec, other.polyvec"):
         client.search("alpha")
 
 

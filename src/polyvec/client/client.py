@@ -59,6 +59,7 @@ class Client:
         self._settings = Settings(url, token, collection, timeout, write_timeout)
         self._httpx = load_httpx()
         self._http = self._httpx.Client(headers=self._settings.headers)
+        weakref.finalize(self, self._http.close)  # when nobody holds this object any more
         self._facts: dict[str, Any] = {}
         self._lock = threading.Lock()
 
