@@ -351,9 +351,12 @@ def test_a_collection_is_chosen_by_name(two: str) -> None:
             lambda: client.name,
             lambda: client.add([{"id": "1", "text": "a"}]),
         ):
-            with pytest.raises(InputError, match="expected one of one.polyvec, other.polyvec"):
+            with pytest.raises(InputError, match=r"expected one of one\.polyvec, other\.polyvec"):
                 call()
-    with Client(two, collection="none") as client, pytest.raises(IndexMissingError, match="expected one of one.polyvec, other.polyvec"):
+    with (
+        Client(two, collection="none") as client,
+        pytest.raises(IndexMissingError, match=r"expected one of one\.polyvec, other\.polyvec"),
+    ):
         client.search("alpha")
 
 
