@@ -18,7 +18,7 @@ from polyvec.client import retries
 from polyvec.errors import FilterError, InputError, ServerError, StorageError
 from tests.client.scripted import CUT, problem, scripted
 from tests.conftest import WordEncoder
-from tests.serve.served import served
+from tests.serve.in_thread import served
 
 DOCUMENTS = [
     {"id": "bees", "text": "Bees dance to tell where flowers are", "title": "Bees", "lang": "en", "year": 2001},

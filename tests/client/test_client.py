@@ -27,7 +27,7 @@ from polyvec.errors import (
 )
 from polyvec.search.explain import Explanation
 from tests.conftest import WordEncoder
-from tests.serve.served import served
+from tests.serve.in_thread import served
 
 DOCUMENTS = [
     {"id": "bees", "text": "Bees dance to tell where flowers are", "title": "Bees", "lang": "en", "year": 2001},

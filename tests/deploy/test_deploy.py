@@ -22,7 +22,7 @@ from polyvec.collection.index import Index
 from polyvec.index.upkeep.drift import DRIFT_THRESHOLD
 from polyvec.serve.config import ServeConfig
 from tests.conftest import WordEncoder
-from tests.serve.served import served
+from tests.serve.in_thread import served
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 OPTIONS = {name for parameter in serve.params for name in parameter.opts if name.startswith("--")}

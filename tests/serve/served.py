@@ -1,55 +1,21 @@
-"""A real server on a free port, in a thread of the test's own process."""
+"""A small collection behind a server of its own, until it is told to stop: python -m tests.serve.served FOLDER PORT."""
 
 from __future__ import annotations
 
-import contextlib
-import os
-import socket
-import threading
-import time
-import urllib.request
-from collections.abc import Iterator, Sequence
-from typing import Any
+import sys
+from pathlib import Path
 
-import uvicorn
-
-from polyvec.serve.app import create_app
+import polyvec
 from polyvec.serve.collections import open_collections
-from polyvec.serve.config import ServeConfig
+from polyvec.serve.config import load_config
+from polyvec.serve.lifecycle import run_server
+from tests.conftest import WordEncoder
+from tests.serve.conftest import DOCUMENTS
 
-
-@contextlib.contextmanager
-def running(app: Any) -> Iterator[str]:
-    """The address where an application answers."""
-    listening = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(app, log_level="warning", lifespan="on", timeout_graceful_shutdown=5)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, args=([listening],))
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join()
-        listening.close()
-
-
-@contextlib.contextmanager
-def served(paths: Sequence[str | os.PathLike[str]], *, encoder: Any = None, **settings: Any) -> Iterator[str]:
-    """The address where collections are served; ready to search."""
-    collections = open_collections(paths, encoder=encoder)
-    with running(create_app(collections, ServeConfig(log_format="none", **settings))) as url:
-        _wait_until_ready(url)
-        yield url
-
-
-def _wait_until_ready(url: str) -> None:
-    end = time.monotonic() + 60
-    while True:
-        try:
-            urllib.request.urlopen(f"{url}/readyz", timeout=5).close()
-            return
-        except OSError:
-            if time.monotonic() > end:
-                raise
-            time.sleep(0.02)
+if __name__ == "__main__":
+    path, encoder = Path(sys.argv[1]), WordEncoder()
+    if not path.exists():
+        with polyvec.Index.create(path, encoder=encoder) as index:
+            index.add(DOCUMENTS)
+    config = load_config({"port": int(sys.argv[2]), "log_format": "none"})
+    run_server(open_collections([path], encoder=encoder), config, started=lambda address: print(address, flush=True))

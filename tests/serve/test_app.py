@@ -66,6 +66,12 @@ def test_problems(shared: Running, method: str, path: str, status: int, name: st
         assert answer.headers["allow"]
 
 
+def test_a_wrong_method_is_told_all_the_right_ones(shared: Running) -> None:
+    assert shared.client.post("/v1/documents").headers["allow"] == "DELETE, PUT"
+    assert shared.client.post("/v1/documents/x").headers["allow"] == "GET"
+    assert shared.client.put("/v1/documents/get").headers["allow"] == "GET, POST"
+
+
 def test_a_fault_is_told_to_the_log_alone(
     start: Start, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

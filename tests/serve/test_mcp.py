@@ -30,7 +30,7 @@ from polyvec.collection.index import Index
 from polyvec.errors import StorageError
 from polyvec.serve.mcp import http_manager, make_server
 from polyvec.serve.mcp_tools import Answer, AssistantTools
-from tests.serve.served import running, served
+from tests.serve.in_thread import running, served
 
 ROWS = [
     {"id": "bees", "text": "Bees dance to tell each other where the flowers are.", "lang": "en", "year": 2001},

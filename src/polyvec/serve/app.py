@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import chain
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from polyvec.errors import PolyvecError
 from polyvec.serve import schemas
@@ -75,7 +77,7 @@ def _answer_problems(app: FastAPI, serving: Serving) -> None:
     """Every error that a handler raises, as problem details; the guard logs those that are no fault of the client."""
 
     async def answer(request: Request, error: Exception) -> Response:
-        problem = problem_of(_known(error), serving.hidden)
+        problem = problem_of(_known(error, request), serving.hidden)
         exchange: Exchange = request.scope["polyvec.exchange"]
         exchange.failed(problem, error)
         return Response(
@@ -92,17 +94,26 @@ def _answer_problems(app: FastAPI, serving: Serving) -> None:
     app.add_exception_handler(ClientGoneError, nobody)
 
 
-def _known(error: Exception) -> Exception:
+def _known(error: Exception, request: Request) -> Exception:
     """What the framework and the threads raise, as a problem."""
     if isinstance(error, TimedOutError):
         return Problem("timed-out", "The answer took too long. Ask for less.")
     if isinstance(error, HTTPException):
         if error.status_code == 405:
-            allowed = (error.headers or {}).get("Allow", "")
+            allowed = ", ".join(_methods(request))
             return Problem("wrong-method", f"This call has another method: {allowed}.", headers=[("allow", allowed)])
         name = "no-route" if error.status_code == 404 else "bad-request"
         return Problem(name, KINDS[name].meaning)
     return error
+
+
+def _methods(request: Request) -> list[str]:
+    """The methods that a path has."""
+    found: set[str] = set()
+    for route in chain(request.app.routes, *(router.routes for router in _ROUTERS)):
+        if route.matches(request.scope)[0] is not Match.NONE:
+            found |= set(getattr(route, "methods", None) or ())
+    return sorted(found)
 
 
 def _describe(app: FastAPI) -> None:

@@ -45,8 +45,8 @@ def run_server(
     """
     try:
         check_guarded(config)
-        listening = bind(config.host, config.port)
         app = create_app(collections, config)
+        listening = bind(config.host, config.port)
     except BaseException:
         collections.close()
         raise

@@ -15,6 +15,7 @@ from polyvec.errors import InputError
 from polyvec.index.writing.writer import AddReport, Existing
 from polyvec.serve.bodies import check_media_type, parse_json, read_body, read_request, spool_body
 from polyvec.serve.calls import COLLECTION_PARAMETER, READ, WRITE, bytes_answer, call, json_bytes
+from polyvec.serve.collections import Collection
 from polyvec.serve.pool import Task, Work
 from polyvec.serve.problems import Problem
 from polyvec.serve.schemas import (
@@ -100,7 +101,7 @@ async def delete_documents(request: Request) -> Response:
     check_may_write(serving)
     config = serving.config
     asked = await read_request(request, DeleteRequest, most=config.max_body, within_s=config.timeout)
-    collection = serving.collections.chosen(asked.collection or request.query_params.get("collection"))
+    collection = _chosen(serving, request, asked.collection)
     if (asked.ids is None) == (asked.filter is None):
         raise InputError("Deleting needs one of ids and filter, and not both.")
 
@@ -123,7 +124,7 @@ async def get_documents(request: Request) -> Response:
     serving = serving_of(request)
     config = serving.config
     asked = await read_request(request, GetRequest, most=config.max_body, within_s=config.timeout)
-    collection = serving.collections.chosen(asked.collection or request.query_params.get("collection"))
+    collection = _chosen(serving, request, asked.collection)
     ids = list(list_of("ids", asked.ids))
     if len(ids) > config.max_k:
         raise InputError(f"ids: got {len(ids):,}, and at most {config.max_k:,} are taken at once. Ask in parts.")
@@ -160,6 +161,11 @@ def report_json(report: AddReport, task: Task) -> bytes:
     """What storing did, in JSON."""
     counted = {name: getattr(report, name) for name in ("added", "replaced", "skipped", "tokens", "truncated")}
     return json_bytes({**counted, "took_ms": since_ms(task.started)})
+
+
+def _chosen(serving: Serving, request: Request, in_body: object) -> Collection:
+    """The collection that the body names, or the address where the body names none."""
+    return serving.collections.chosen(request.query_params.get("collection") if in_body is None else in_body)
 
 
 def check_may_write(serving: Serving) -> None:
