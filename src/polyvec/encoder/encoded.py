@@ -30,3 +30,10 @@ class TextTokens:
     token_ids: npt.NDArray[np.int32]
     offsets: npt.NDArray[np.int32]
     truncated: bool
+
+
+def unit(rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Rows of length 1; a row of zeros stays one. Each depends on nothing but itself."""
+    sizes = np.sqrt(np.einsum("ij,ij->i", rows, rows))
+    scaled: npt.NDArray[np.float32] = rows / np.maximum(sizes, np.float32(1e-12))[:, None]
+    return scaled

@@ -102,6 +102,7 @@ class Encoder(StreamingEncoder):
         self.precision_choice: Choice | None = None  # what precision="auto" measured
         native = None if hasattr(model, "encode_document") else self._native_encoder(model)
         made: NativeEncoder | TorchModel = self._torch_model() if native is None else native
+        self._made = made
         self.backend = "torch" if native is None else "native"
         self.layout, self.precision, self.dim = made.layout, made.precision, made.dim
         self._tokens, self._forward = made.tokens, made.forward
@@ -192,12 +193,11 @@ class Encoder(StreamingEncoder):
             yield encoded
 
     def _pools(self, task: str) -> bool:
-        poolings = [] if self.backend == "native" else self._torch_model().poolings
-        return any(pooling.applies_to(task) for pooling in poolings)
+        return any(pooling.applies_to(task) for pooling in self._made.poolings)
 
     def pool(self, encoded: Encoded, task: str) -> Encoded:
         """Merge similar vectors of one text, where the model does that for this task, "query" or "document"."""
-        return encoded if self.backend == "native" else self._torch_model().pool(encoded, task)
+        return self._made.pool(encoded, task)
 
     # -- keeping -------------------------------------------------------------------------------------------------------
 
@@ -212,9 +212,9 @@ class Encoder(StreamingEncoder):
 
 
 def _for_torch(options: EncoderOptions) -> bool:
-    """Whether torch is what these options ask for: a GPU, half precision, new heads or pooling."""
+    """Whether torch is what these options ask for: a GPU, half precision or new heads."""
     device = options.device
     gpu = (
         any(os.path.exists(node) for node in _GPU_NODES) and torch_is_installed() if device is None else device != "cpu"
     )
-    return gpu or options.precision in ("bf16", "fp16") or options.heads is not None or options.pool_factor > 1
+    return gpu or options.precision in ("bf16", "fp16") or options.heads is not None
