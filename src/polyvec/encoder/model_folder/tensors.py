@@ -23,6 +23,7 @@ Array = npt.NDArray[Any]
 
 _MOST_HEADER = 100_000_000  # bytes, as in the safetensors library
 _METADATA = "__metadata__"
+_LFS = b"version https://git-lfs"
 _TYPES: dict[str, type[np.generic]] = {
     "F64": np.float64,
     "F32": np.float32,
@@ -85,6 +86,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     except ValueError as error:  # it became shorter
         raise _bad(path, "it changed while it was read") from error
     data = np.frombuffer(mapping, dtype=np.uint8)
+    if bytes(data[: len(_LFS)]) == _LFS:
+        raise ModelError(f"{path} is a pointer of Git LFS, not the weights: run git lfs pull, or download the file.")
     length = int(data[:8].view("<u8")[0])
     if length > min(size - 8, _MOST_HEADER):
         raise _bad(path, f"its header claims {length:,} bytes of a file of {size:,}; it may be cut off")
