@@ -29,9 +29,12 @@ _MARGIN = 16  # tokens behind those kept, so that what stands at the end of a fr
 class Piece:
     """One sequence for the model: a text, or one window of it.
 
-    ids: (t,) int64 · offsets: (t, 2) int32 · keep: (t,) bool, tokens whose vectors are returned · attended: how many
-    leading tokens the model sees (mask tokens after them are encoded but not seen) · truncated: the text goes on
-    after it.
+    Attributes:
+        ids: (t,) int64.
+        offsets: (t, 2) int32, character spans.
+        keep: (t,) bool: the tokens whose vectors are returned.
+        attended: How many leading tokens the model sees; mask tokens after them are encoded but not seen.
+        truncated: Whether the text goes on after it.
     """
 
     ids: npt.NDArray[np.int64]

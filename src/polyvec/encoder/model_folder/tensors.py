@@ -41,7 +41,13 @@ _FLOATS = frozenset({"F64", "F32", "F16", "BF16"})
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """An array as it lies in a file. dtype: the file's name for its type; BF16 values are uint16 bits · mapping: of the file."""
+    """An array as it lies in a file.
+
+    Attributes:
+        values: Mapped, and not yet read.
+        dtype: The file's name for its type; BF16 values are uint16 bits.
+        mapping: Of the file.
+    """
 
     values: Array
     dtype: str
