@@ -43,10 +43,14 @@ _SHARED = frozenset({"precision", "backend", "batch_tokens"})  # arithmetic that
 class Encoder(StreamingEncoder):
     """A late-interaction model: turns a text into one unit vector a token.
 
-    model: None for the default model that works offline, a folder, a Hugging Face name, or a MultiVectorEncoder in
-    memory. The other arguments are the fields of EncoderOptions; None means what the checkpoint says. Raises
-    InputError for a bad option, ModelError for a checkpoint that cannot be loaded, MissingExtraError for one that
-    needs torch where that is not installed.
+    Args:
+        model: None for the default model, which works offline; a folder, a Hugging Face name, or a MultiVectorEncoder in memory.
+        dim: These and the others are the fields of `EncoderOptions`. None means what the checkpoint says.
+
+    Raises:
+        InputError: An option cannot be, or the model cannot follow it.
+        ModelError: The checkpoint cannot be loaded.
+        MissingExtraError: The model needs torch, which is not installed.
     """
 
     def __init__(
@@ -151,7 +155,8 @@ class Encoder(StreamingEncoder):
     def settings(self) -> dict[str, Any]:
         """Keyword arguments, as plain JSON values, with which `Encoder(**settings)` makes the same vectors.
 
-        Raises InputError for a model that is in memory only: save it first.
+        Raises:
+            InputError: The model is in memory only. Save it first.
         """
         if hasattr(self._given, "encode_document"):
             raise InputError("A model in memory cannot be found again. Save it with Encoder.save and load that folder.")
@@ -168,8 +173,15 @@ class Encoder(StreamingEncoder):
     ) -> Iterator[Encoded]:
         """Encode a stream of documents in order; memory does not grow with the stream.
 
-        progress: called with the number of documents just encoded · devices: to encode in one process for each of
-        these, such as ("cuda:0", "cuda:1"). A warning counts the documents that were cut.
+        A warning counts the documents that were cut.
+
+        Args:
+            texts: Documents.
+            progress: Called with the number of documents just encoded.
+            devices: Encode in one process for each of these, such as ("cuda:0", "cuda:1"); None for this process alone.
+
+        Raises:
+            InputError: A text is empty, not text, or not valid Unicode; the message names its position.
         """
         if devices is None:
             return super().stream_documents(texts, progress=progress)
@@ -204,7 +216,9 @@ class Encoder(StreamingEncoder):
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the model with its options as a sentence-transformers folder.
 
-        Raises StorageError where something is in the way, or the folder cannot be written.
+        Raises:
+            MissingExtraError: torch is not installed.
+            StorageError: Something is in the way, or the folder cannot be written.
         """
         from polyvec.encoder.checkpoints.convert import save_native
 

@@ -26,7 +26,11 @@ Progress = Callable[[int], None]
 
 
 class ForwardPass(Protocol):
-    """Batches of token ids -> unit vectors. packed: whether a batch holds no padding."""
+    """Batches of token ids -> unit vectors.
+
+    Attributes:
+        packed: Whether a batch holds no padding.
+    """
 
     packed: bool
 
@@ -67,9 +71,16 @@ class StreamingEncoder:
     @overload
     def encode_query(self, texts: Iterable[str]) -> list[Vectors]: ...
     def encode_query(self, texts: str | Iterable[str]) -> Vectors | list[Vectors]:
-        """Token vectors of queries: (t, dim) float32, unit rows; one array for one string, a list for several.
+        """Token vectors of queries.
 
-        Raises InputError naming the position of a text that is empty, not text, or not valid Unicode.
+        Args:
+            texts: One string, or several in any iterable.
+
+        Returns:
+            (t, dim) float32, unit rows: one array for one string, a list of them for several.
+
+        Raises:
+            InputError: A text is empty, not text, or not valid Unicode; the message names its position.
         """
         if isinstance(texts, str):
             return next(self.stream_queries([texts])).vectors
@@ -80,9 +91,16 @@ class StreamingEncoder:
     @overload
     def encode_document(self, texts: Iterable[str]) -> list[Vectors]: ...
     def encode_document(self, texts: str | Iterable[str]) -> Vectors | list[Vectors]:
-        """Token vectors of documents: (t, dim) float32, unit rows; one array for one string, a list for several.
+        """Token vectors of documents.
 
-        Raises InputError as `encode_query` does.
+        Args:
+            texts: One string, or several in any iterable.
+
+        Returns:
+            (t, dim) float32, unit rows: one array for one string, a list of them for several.
+
+        Raises:
+            InputError: A text is empty, not text, or not valid Unicode; the message names its position.
         """
         if isinstance(texts, str):
             return next(self.stream_documents([texts])).vectors
@@ -100,7 +118,11 @@ class StreamingEncoder:
     def stream_documents(self, texts: Iterable[str], *, progress: Progress | None = None) -> Iterator[Encoded]:
         """Encode a stream of documents in order; memory does not grow with the stream.
 
-        progress: called with the number of documents just encoded. A warning counts the documents that were cut.
+        A warning counts the documents that were cut.
+
+        Args:
+            texts: Documents.
+            progress: Called with the number of documents just encoded.
         """
         function("progress", progress)
         return self._counted(self._documents(checked(list_of("texts", texts), "document"), progress))

@@ -172,6 +172,8 @@ def _length(value: Any, what: str, spec: Spec) -> int:
 
 
 def _read_module(spec: Spec, type_name: str, folder: Path) -> None:
+    if type_name != "Normalize" and not folder.is_dir():  # which needs no files, and so no folder
+        raise ModelError(f"{folder} is missing, which modules.json names. Is the download complete?")
     config, name = read_object(folder / "config.json"), spec.located.name
     if type_name == "Dense":
         spec.heads.append(_dense(folder, config, spec.dim, name))

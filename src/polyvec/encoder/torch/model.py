@@ -37,7 +37,11 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class TorchModel:
-    """A loaded model with a caller's options in it. precision_choice: what precision="auto" measured, else None."""
+    """A loaded model with a caller's options in it.
+
+    Attributes:
+        precision_choice: What precision="auto" measured; None for any other.
+    """
 
     loaded: Loaded
     layout: Layout
