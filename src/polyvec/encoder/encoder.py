@@ -43,10 +43,15 @@ _SHARED = frozenset({"precision", "backend", "batch_tokens"})  # arithmetic that
 class Encoder(StreamingEncoder):
     """A late-interaction model: turns a text into one unit vector a token.
 
-    model: None for the default model that works offline, a folder, a Hugging Face name, or a MultiVectorEncoder in
-    memory. The other arguments are the fields of EncoderOptions; None means what the checkpoint says. Raises
-    InputError for a bad option, ModelError for a checkpoint that cannot be loaded, MissingExtraError for one that
-    needs torch where that is not installed.
+    The other arguments are the fields of EncoderOptions; None means what the checkpoint says.
+
+    Args:
+        model: None for the default model that works offline, a folder, a Hugging Face name, or a MultiVectorEncoder in memory.
+
+    Raises:
+        InputError: An option makes no sense.
+        ModelError: The checkpoint cannot be loaded.
+        MissingExtraError: The model needs torch, which is not installed.
     """
 
     def __init__(
@@ -149,9 +154,10 @@ class Encoder(StreamingEncoder):
     # -- what it is ----------------------------------------------------------------------------------------------------
 
     def settings(self) -> dict[str, Any]:
-        """Keyword arguments, as plain JSON values, with which `Encoder(**settings)` makes the same vectors.
+        """Keyword arguments with which `Encoder` makes the same vectors, as plain JSON values.
 
-        Raises InputError for a model that is in memory only: save it first.
+        Raises:
+            InputError: The model is in memory only: save it first.
         """
         if hasattr(self._given, "encode_document"):
             raise InputError("A model in memory cannot be found again. Save it with Encoder.save and load that folder.")
@@ -168,8 +174,18 @@ class Encoder(StreamingEncoder):
     ) -> Iterator[Encoded]:
         """Encode a stream of documents in order; memory does not grow with the stream.
 
-        progress: called with the number of documents just encoded · devices: to encode in one process for each of
-        these, such as ("cuda:0", "cuda:1"). A warning counts the documents that were cut.
+        A warning counts the documents that were cut.
+
+        Args:
+            texts: The documents.
+            progress: Called with the number of documents just encoded.
+            devices: To encode in one process for each of these, such as ("cuda:0", "cuda:1"); None for this process.
+
+        Returns:
+            One encoding a document, as they are made.
+
+        Raises:
+            InputError: A text is empty, not text, or not valid Unicode; or devices is empty.
         """
         if devices is None:
             return super().stream_documents(texts, progress=progress)
@@ -204,7 +220,12 @@ class Encoder(StreamingEncoder):
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the model with its options as a sentence-transformers folder.
 
-        Raises StorageError where something is in the way, or the folder cannot be written.
+        Args:
+            folder: Where: a path that is free.
+
+        Raises:
+            StorageError: Something is in the way, or the folder cannot be written.
+            MissingExtraError: torch is not installed.
         """
         from polyvec.encoder.checkpoints.convert import save_native
 

@@ -44,9 +44,15 @@ _GRACE_SECONDS = 2.0  # that a replaced file stays for readers which are about t
 
 @dataclass
 class AddReport:
-    """What one call did: documents added, replaced and skipped, tokens stored, documents cut at the model's limit.
+    """What one call did.
 
-    deleted: documents of an earlier, interrupted build that did not come again.
+    Attributes:
+        added: Documents with new ids.
+        replaced: Documents that took the place of others with their ids.
+        skipped: Documents that were left out, as their ids were stored already.
+        tokens: Token vectors that were stored.
+        truncated: Documents that were cut at the model's limit.
+        deleted: Documents of an earlier, interrupted build that did not come again.
     """
 
     added: int = 0
