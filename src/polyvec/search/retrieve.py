@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from polyvec.arguments import thread_count
+from polyvec.deadlines import keep_going
 from polyvec.errors import InputError
 from polyvec.index.catalog.catalog import Catalog
 from polyvec.index.engine.options import SearchOptions
@@ -141,6 +142,7 @@ def search_each(
     waiting = list(queries)
 
     def one(query: PreparedQuery, inside: int) -> list[Hit]:
+        keep_going()
         return search_snapshot(snapshot, catalog, query, options, allowed=allowed, threads=inside)
 
     if count == 1 or len(waiting) < count:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import tempfile
 from typing import IO, Any, TypeVar
@@ -15,6 +16,7 @@ from polyvec.serve.problems import Problem
 
 Model = TypeVar("Model", bound=BaseModel)
 
+_DISCARDED, _DISCARDED_S = 32 << 20, 2.0  # bytes and seconds for which too large a body is read on
 _IN_MEMORY = 4 << 20  # bytes of a stream of documents that are kept in memory before it goes to a temporary file
 
 
@@ -36,12 +38,13 @@ async def read_request(request: Request, model: type[Model], *, most: int, withi
 
 async def read_body(request: Request, *, most: int, within_s: float) -> bytes:
     """The whole body. Raises Problem where it is too large or too slow, ClientGoneError where it ends early."""
-    _check_length(request, most)
+    await _check_length(request, most)
     parts: list[bytes] = []
     taken = 0
     async for part in _parts(request, within_s, for_all=True):
         taken += len(part)
         if taken > most:
+            await _discard(request)
             raise _too_large(most)
         parts.append(part)
     return parts[0] if len(parts) == 1 else b"".join(parts)
@@ -49,13 +52,14 @@ async def read_body(request: Request, *, most: int, within_s: float) -> bytes:
 
 async def spool_body(request: Request, *, most: int, within_s: float) -> IO[bytes]:
     """The whole body in a temporary file, which is in memory while it is small. within_s: between two parts of it."""
-    _check_length(request, most)
+    await _check_length(request, most)
     file: IO[bytes] = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115  # its reader closes it
     taken = 0
     try:
         async for part in _parts(request, within_s, for_all=False):
             taken += len(part)
             if taken > most:
+                await _discard(request)
                 raise _too_large(most)
             file.write(part)
     except BaseException:
@@ -65,21 +69,19 @@ async def spool_body(request: Request, *, most: int, within_s: float) -> IO[byte
     return file
 
 
-def parse_json(body: bytes) -> Any:
-    """One JSON value of finite numbers, in UTF-8. Raises Problem."""
+def parse_json(body: bytes, what: str = "The body") -> Any:
+    """One JSON value of finite numbers, in UTF-8. what: what it is called in a message. Raises Problem."""
     try:
         return json.loads(body.decode("utf-8"), parse_constant=_refuse_constant)
     except UnicodeDecodeError as error:
-        raise Problem("malformed-json", f"The body is not UTF-8 at byte {error.start}. Encode it as UTF-8.") from None
+        raise Problem("malformed-json", f"{what} is not UTF-8 at byte {error.start}. Encode it as UTF-8.") from None
     except json.JSONDecodeError as error:
-        raise Problem(
-            "malformed-json", f"The body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}."
-        ) from None
+        raise Problem("malformed-json", f"{what} is not JSON: {error.msg} at character {error.pos}.") from None
     except RecursionError:
-        raise Problem("malformed-json", "The body is nested too deeply to be read.") from None
+        raise Problem("malformed-json", f"{what} is nested too deeply to be read.") from None
     except ValueError as error:  # a number of thousands of digits, or no finite one
         raise Problem(
-            "malformed-json", f"The body holds a number that is not taken: {str(error).split(';')[0]}."
+            "malformed-json", f"{what} holds a number that is not taken: {str(error).split(';')[0]}."
         ) from None
 
 
@@ -114,10 +116,23 @@ async def _parts(request: Request, within_s: float, *, for_all: bool) -> Any:
             return
 
 
-def _check_length(request: Request, most: int) -> None:
+async def _check_length(request: Request, most: int) -> None:
     given = request.headers.get("content-length", "0")
-    if given.isdecimal() and int(given[:20]) > most:
+    length = int(given[:20]) if given.isdecimal() else 0
+    if length > most:
+        if length <= most + _DISCARDED and "expect" not in request.headers:
+            await _discard(request)
         raise _too_large(most)
+
+
+async def _discard(request: Request) -> None:
+    """Read on for a while: a client that still writes when the connection is closed never sees the answer."""
+    left = _DISCARDED
+    with contextlib.suppress(Problem):
+        async for part in _parts(request, _DISCARDED_S, for_all=True):
+            left -= len(part)
+            if left < 0:
+                return
 
 
 def _too_large(most: int) -> Problem:

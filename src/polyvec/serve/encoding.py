@@ -9,6 +9,18 @@ from typing import Any
 
 from polyvec.encoder import Encoded, TokenEncoder
 
+_held = threading.local()
+
+
+@contextmanager
+def holding(encoded: Mapping[str, Encoded]) -> Iterator[None]:
+    """Give these encodings to whatever this thread asks a `SharedEncoder` for inside."""
+    _held.encoded = encoded
+    try:
+        yield
+    finally:
+        _held.encoded = {}
+
 
 class SharedEncoder:
     """A TokenEncoder that several collections and threads share; within `holding`, queries cost nothing.
@@ -19,7 +31,6 @@ class SharedEncoder:
 
     def __init__(self, encoder: TokenEncoder) -> None:
         self.encoder = encoder
-        self._held = threading.local()
 
     @property
     def name(self) -> str:
@@ -47,7 +58,7 @@ class SharedEncoder:
 
     def stream_queries(self, texts: Iterable[str]) -> Iterator[Encoded]:
         """One encoding for each query, in order: the one that this thread holds, or a new one."""
-        held: Mapping[str, Encoded] = getattr(self._held, "encoded", {})
+        held: Mapping[str, Encoded] = getattr(_held, "encoded", {})
         waiting = list(texts)
         if all(text in held for text in waiting):
             return iter([held[text] for text in waiting])
@@ -63,12 +74,3 @@ class SharedEncoder:
         """Encodings by text; a text that comes twice is encoded once."""
         distinct = list(dict.fromkeys(texts))
         return dict(zip(distinct, self.encoder.stream_queries(distinct), strict=True))
-
-    @contextmanager
-    def holding(self, encoded: Mapping[str, Encoded]) -> Iterator[None]:
-        """Give these encodings to whatever this thread asks inside."""
-        self._held.encoded = encoded
-        try:
-            yield
-        finally:
-            self._held.encoded = {}

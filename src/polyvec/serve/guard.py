@@ -5,14 +5,14 @@ An ASGI application around the application. It answers by itself what must not r
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from polyvec.serve.bodies import ClientGoneError
 from polyvec.serve.exchange import Exchange
 from polyvec.serve.logs import RequestLog
-from polyvec.serve.problems import MEDIA_TYPE, Problem, problem_of
+from polyvec.serve.problems import MEDIA_TYPE, Problem
 from polyvec.serve.serving import Serving, queue_full
 
 Scope = MutableMapping[str, Any]
@@ -25,6 +25,9 @@ _OPEN = ("/healthz", "/readyz", "/openapi.json", "/docs")  # and the page: no da
 _GUARDED = ("/v1/", "/v2/", "/rerank", "/metrics", "/mcp")
 _SEARCHES = frozenset({"/v1/search", "/v1/rerank", "/rerank", "/v2/rerank", "/v1/multi-vector", "/v1/documents/get"})
 _WRITES = frozenset({("PUT", "/v1/documents"), ("DELETE", "/v1/documents")})
+
+_LARGE = 1 << 16  # bytes that the system surely takes at once
+_READ_WITHIN_S = 30.0  # that a client has to read a large answer
 
 _PAGE_POLICY = (
     b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; "
@@ -43,7 +46,7 @@ class Guard:
     """The application as the network sees it."""
 
     def __init__(self, app: App, serving: Serving) -> None:
-        self._app, self._serving = app, serving
+        self._app, self.serving = app, serving
         config = serving.config
         self._hosts = _host_names(config.host, config.allowed_host, loopback=config.on_loopback)
         self._origins = frozenset(one.rstrip("/").encode() for one in config.cors_origin)
@@ -60,16 +63,13 @@ class Guard:
         exchange = Exchange(scope)
         scope["polyvec.exchange"] = exchange
         sender = _sender(exchange, send, self._extra_headers(exchange))
-        serving = self._serving
+        serving = self.serving
         serving.in_flight += 1
         try:
             await self._answer(exchange, scope, receive, sender)
         finally:
             serving.in_flight -= 1
-            seconds = time.perf_counter() - exchange.started
-            status = 499 if exchange.gone else exchange.status
-            serving.metrics.request(exchange.route, exchange.method, status, seconds)
-            self._log.write(exchange, status, seconds)
+            self._note(exchange)
 
     async def _answer(self, exchange: Exchange, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -77,25 +77,27 @@ class Guard:
                 await _respond(send, 204, b"", [])
                 return
             self._check(exchange)
+        except Problem as problem:
+            exchange.failed(problem, problem)
+            headers = [(name.encode("ascii"), value.encode("latin-1")) for name, value in problem.headers]
+            headers.append((b"content-type", MEDIA_TYPE.encode()))
+            await _respond(send, problem.kind.status, problem.body(exchange.request_id), headers)
+            return
+        try:
             await self._app(scope, receive, send)
-        except ClientGoneError:
-            exchange.gone = True
-        except Exception as error:
-            if exchange.status:  # the answer has begun: cut it short
-                raise
-            await self.refuse(exchange, send, error)
+        except Exception as error:  # it has been answered as a fault, or the answer broke off
+            exchange.error = exchange.error or error
 
-    async def refuse(self, exchange: Exchange, send: Send, error: Exception) -> None:
-        """Answer with the problem that an error is."""
-        problem = problem_of(error, self._serving.hidden)
-        exchange.problem = problem.name
-        if problem.kind.status in (429, 503):
-            self._serving.metrics.refused(problem.name)
-        if problem.name in ("fault", "unusable", "damaged"):
-            self._log.fault(exchange, error)
-        headers = [(name.encode("ascii"), value.encode("latin-1")) for name, value in problem.headers]
-        body = problem.body(exchange.request_id)
-        await _respond(send, problem.kind.status, body, [(b"content-type", MEDIA_TYPE.encode()), *headers])
+    def _note(self, exchange: Exchange) -> None:
+        """Count and log what became of a request."""
+        seconds = time.perf_counter() - exchange.started
+        status = 499 if exchange.gone else exchange.status
+        self.serving.metrics.request(exchange.route, exchange.method, status, seconds)
+        if exchange.problem is not None and status in (429, 503):
+            self.serving.metrics.refused(exchange.problem.name)
+        self._log.write(exchange, status, seconds)
+        if exchange.error is not None and not exchange.gone:
+            self._log.fault(exchange, exchange.error)
 
     # -- what is checked first ------------------------------------------------------------------------------------------
 
@@ -107,7 +109,7 @@ class Guard:
         if not path.startswith(_GUARDED):
             return
         self._check_token(exchange)
-        serving = self._serving
+        serving = self.serving
         if serving.stopping:
             raise Problem(
                 "stopping", "The server finishes what it has accepted and takes nothing new. Ask again when it is back.",
@@ -144,7 +146,7 @@ class Guard:
         )
 
     def _check_token(self, exchange: Exchange) -> None:
-        tokens = self._serving.tokens
+        tokens = self.serving.tokens
         if not len(tokens):
             return
         scheme, _, secret = exchange.headers.get(b"authorization", b"").partition(b" ")
@@ -194,13 +196,18 @@ def _host_names(host: str, allowed: tuple[str, ...], *, loopback: bool) -> froze
 
 def _sender(exchange: Exchange, send: Send, extra: list[tuple[bytes, bytes]]) -> Send:
     async def send_with_headers(message: Message) -> None:
-        if message["type"] == "http.response.start":
+        kind = message["type"]
+        if kind == "http.response.start":
             exchange.status = message["status"]
             given = list(message.get("headers", ()))
             known = {name for name, _ in given}
             message = {**message, "headers": given + [pair for pair in extra if pair[0] not in known]}
-        elif message["type"] == "http.response.body":
-            exchange.bytes_out += len(message.get("body", b""))
+        elif kind == "http.response.body":
+            size = len(message.get("body", b""))
+            exchange.bytes_out += size
+            if size > _LARGE:  # may wait for the client to read
+                await asyncio.wait_for(send(message), _READ_WITHIN_S)
+                return
         await send(message)
 
     return send_with_headers
