@@ -212,7 +212,15 @@ class Encoder(StreamingEncoder):
         return any(pooling.applies_to(task) for pooling in poolings)
 
     def pool(self, encoded: Encoded, task: str) -> Encoded:
-        """Merge similar vectors of one text, where the model does that for this task, "query" or "document"."""
+        """Merge similar vectors of one text, where the model does that for this task.
+
+        Args:
+            encoded: The text's encoding.
+            task: "query" or "document".
+
+        Returns:
+            The encoding with fewer vectors, or the same where nothing is merged.
+        """
         return encoded if self.backend == "native" else self._torch_model().pool(encoded, task)
 
     # -- keeping -------------------------------------------------------------------------------------------------------

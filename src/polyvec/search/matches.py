@@ -32,8 +32,8 @@ class TokenMatch:
         document_token: As it stands in the text; "" for markers.
         document_span: Its characters in the text; None for markers.
         similarity: Of the two, from -1 to 1.
-        prominence: How far the match stands above what the query token finds in the document otherwise, from 0. A content word finds
-            one token that is like it among many that are not; "the" and "a" find a little of themselves everywhere.
+        prominence: How far the match stands above what the query token finds in the document otherwise, from 0. A content word
+            finds one token that is like it among many that are not; "the" and "a" find a little of themselves everywhere.
     """
 
     query_token: str

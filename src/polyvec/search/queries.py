@@ -82,7 +82,7 @@ def explain_hit(view: View, encoder: GetEncoder, query: str, encoded: Encoded | 
     """Which token of the query met which token of the hit's document, as it is stored now.
 
     Args:
-        view: The committed state to look in.
+        view: The committed state that has the document.
         encoder: Gives the model.
         query: The question.
         encoded: Its encoding where it is at hand; None to encode it.

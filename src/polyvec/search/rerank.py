@@ -122,12 +122,12 @@ def rerank_run(
 
 
 def _check_distinct(documents: Sequence[Document]) -> None:
-    """Raise InputError for an id that comes twice: hits are told apart by their ids."""
+    """Raise InputError for an id that comes twice: the id is what identifies a hit."""
     seen: set[str] = set()
     for document in documents:
         if document.id in seen:
             raise InputError(
-                f"documents: the id {document.id!r} comes twice. Make ids unique: hits are told apart by them. "
+                f"documents: the id {document.id!r} comes twice. Make ids unique: they identify hits. "
                 "Texts without ids get their places, '0', '1', ..."
             )
         seen.add(document.id)

@@ -76,8 +76,8 @@ def search_snapshot(
     Args:
         snapshot: Token vectors of the committed state.
         catalog: Texts, metadata and keywords of the same state.
-        query: What to look for.
-        options: How to search; filter and subset are not looked at.
+        query: The query.
+        options: How to search; its filter and subset are ignored.
         allowed: Ascending rows to choose from; None for all.
         threads: How many to search with; None for every processor this process may use.
 
@@ -107,9 +107,9 @@ def search_snapshot(
         late = found.parts.get("late") or lists["late"]
         highest = highest_score(query.vectors)
         found.normalized = {row: normalized_score(late[row], highest) for row, _ in found.ranked}
-    least = options.min_score
-    if least is not None:
-        found.ranked = [(row, score) for row, score in found.ranked if found.normalized[row] >= least]
+    lowest = options.min_score
+    if lowest is not None:
+        found.ranked = [(row, score) for row, score in found.ranked if found.normalized[row] >= lowest]
     return _hits(catalog, found, query, options.k)
 
 
@@ -127,8 +127,8 @@ def search_each(
     Args:
         snapshot: Token vectors of the committed state.
         catalog: Texts, metadata and keywords of the same state.
-        queries: What to look for.
-        options: How to search; filter and subset are not looked at.
+        queries: The queries.
+        options: How to search; its filter and subset are ignored.
         allowed: Ascending rows to choose from; None for all.
         threads: How many to search with; None for every processor this process may use.
 
