@@ -11,6 +11,7 @@ TESTS = Path(__file__).parent
 
 # Tests of no single file, and what they are about.
 OF_NO_FILE = {
+    "test_docstrings.py": "docstrings of public names",
     "test_import.py": "imports of the whole package",
     "test_install.py": "extras and exact versions",
     "test_layout.py": "this",

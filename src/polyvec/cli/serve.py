@@ -62,7 +62,18 @@ def check_installed() -> None:
 def serve_collections(
     paths: tuple[Path, ...], config_path: Path | None, given: dict[str, Any], *, browse: bool = False
 ) -> None:
-    """Open and serve; returns when the server was told to stop. browse: whether the page is opened in a browser."""
+    """Open and serve; returns when the server was told to stop.
+
+    Args:
+        paths: Folders of indexes.
+        config_path: A TOML file with settings.
+        given: Settings from the command line.
+        browse: Whether the page is opened in a browser.
+
+    Raises:
+        MissingExtraError: A package that serving needs is not installed.
+        InputError: A setting makes no sense, or the address would be open to everybody.
+    """
     check_installed()
     from polyvec.serve.collections import open_collections
     from polyvec.serve.config import load_config

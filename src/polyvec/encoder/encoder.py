@@ -43,12 +43,13 @@ _SHARED = frozenset({"precision", "backend", "batch_tokens"})  # arithmetic that
 class Encoder(StreamingEncoder):
     """A late-interaction model: turns a text into one unit vector a token.
 
+    The other arguments are the fields of EncoderOptions; None means what the checkpoint says.
+
     Args:
-        model: None for the default model, which works offline; a folder, a Hugging Face name, or a MultiVectorEncoder in memory.
-        dim: These and the others are the fields of `EncoderOptions`. None means what the checkpoint says.
+        model: None for the default model that works offline, a folder, a Hugging Face name, or a MultiVectorEncoder in memory.
 
     Raises:
-        InputError: An option cannot be, or the model cannot follow it.
+        InputError: An option makes no sense.
         ModelError: The checkpoint cannot be loaded.
         MissingExtraError: The model needs torch, which is not installed.
     """
@@ -153,10 +154,10 @@ class Encoder(StreamingEncoder):
     # -- what it is ----------------------------------------------------------------------------------------------------
 
     def settings(self) -> dict[str, Any]:
-        """Keyword arguments, as plain JSON values, with which `Encoder(**settings)` makes the same vectors.
+        """Keyword arguments with which `Encoder` makes the same vectors, as plain JSON values.
 
         Raises:
-            InputError: The model is in memory only. Save it first.
+            InputError: The model is in memory only: save it first.
         """
         if hasattr(self._given, "encode_document"):
             raise InputError("A model in memory cannot be found again. Save it with Encoder.save and load that folder.")
@@ -176,12 +177,15 @@ class Encoder(StreamingEncoder):
         A warning counts the documents that were cut.
 
         Args:
-            texts: Documents.
+            texts: The documents.
             progress: Called with the number of documents just encoded.
-            devices: Encode in one process for each of these, such as ("cuda:0", "cuda:1"); None for this process alone.
+            devices: To encode in one process for each of these, such as ("cuda:0", "cuda:1"); None for this process.
+
+        Returns:
+            One encoding a document, as they are made.
 
         Raises:
-            InputError: A text is empty, not text, or not valid Unicode; the message names its position.
+            InputError: A text is empty, not text, or not valid Unicode; or devices is empty.
         """
         if devices is None:
             return super().stream_documents(texts, progress=progress)
@@ -208,7 +212,15 @@ class Encoder(StreamingEncoder):
         return any(pooling.applies_to(task) for pooling in self._made.poolings)
 
     def pool(self, encoded: Encoded, task: str) -> Encoded:
-        """Merge similar vectors of one text, where the model does that for this task, "query" or "document"."""
+        """Merge similar vectors of one text, where the model does that for this task.
+
+        Args:
+            encoded: The text's encoding.
+            task: "query" or "document".
+
+        Returns:
+            The encoding with fewer vectors, or the same where nothing is merged.
+        """
         return self._made.pool(encoded, task)
 
     # -- keeping -------------------------------------------------------------------------------------------------------
@@ -216,9 +228,12 @@ class Encoder(StreamingEncoder):
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the model with its options as a sentence-transformers folder.
 
+        Args:
+            folder: Where: a path that is free.
+
         Raises:
-            MissingExtraError: torch is not installed.
             StorageError: Something is in the way, or the folder cannot be written.
+            MissingExtraError: torch is not installed.
         """
         from polyvec.encoder.checkpoints.convert import save_native
 

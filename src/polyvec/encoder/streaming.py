@@ -74,13 +74,13 @@ class StreamingEncoder:
         """Token vectors of queries.
 
         Args:
-            texts: One string, or several in any iterable.
+            texts: One query, or several.
 
         Returns:
-            (t, dim) float32, unit rows: one array for one string, a list of them for several.
+            (t, dim) float32, unit rows, for one string; a list of such, in order, for several.
 
         Raises:
-            InputError: A text is empty, not text, or not valid Unicode; the message names its position.
+            InputError: A text is empty, not text, or not valid Unicode; the message has its position.
         """
         if isinstance(texts, str):
             return next(self.stream_queries([texts])).vectors
@@ -94,20 +94,31 @@ class StreamingEncoder:
         """Token vectors of documents.
 
         Args:
-            texts: One string, or several in any iterable.
+            texts: One document, or several.
 
         Returns:
-            (t, dim) float32, unit rows: one array for one string, a list of them for several.
+            (t, dim) float32, unit rows, for one string; a list of such, in order, for several.
 
         Raises:
-            InputError: A text is empty, not text, or not valid Unicode; the message names its position.
+            InputError: A text is empty, not text, or not valid Unicode; the message has its position.
         """
         if isinstance(texts, str):
             return next(self.stream_documents([texts])).vectors
         return [encoded.vectors for encoded in self.stream_documents(texts)]
 
     def stream_queries(self, texts: Iterable[str], *, progress: Progress | None = None) -> Iterator[Encoded]:
-        """Encode a stream of queries in order; memory does not grow with the stream."""
+        """Encode a stream of queries in order; memory does not grow with the stream.
+
+        Args:
+            texts: The queries.
+            progress: Called with the number of queries just encoded.
+
+        Returns:
+            One encoding a query, as they are made.
+
+        Raises:
+            InputError: A text is empty, not text, or not valid Unicode; the message has its position.
+        """
         function("progress", progress)
         return self._queries(checked(list_of("texts", texts), "query"), progress)
 
@@ -121,8 +132,14 @@ class StreamingEncoder:
         A warning counts the documents that were cut.
 
         Args:
-            texts: Documents.
+            texts: The documents.
             progress: Called with the number of documents just encoded.
+
+        Returns:
+            One encoding a document, as they are made.
+
+        Raises:
+            InputError: A text is empty, not text, or not valid Unicode; the message has its position.
         """
         function("progress", progress)
         return self._counted(self._documents(checked(list_of("texts", texts), "document"), progress))
@@ -130,8 +147,11 @@ class StreamingEncoder:
     def document_tokens(self, text: str) -> TextTokens | None:
         """The tokens of a document that `stream_documents` makes vectors of, found by the tokenizer alone: no forward pass.
 
+        Args:
+            text: The document.
+
         Returns:
-            None where the model merges vectors, so that one stands for several tokens.
+            The tokens; None where the model merges vectors, so that one stands for several tokens.
 
         Raises:
             InputError: The text is empty, not text, or not valid Unicode.
@@ -192,7 +212,15 @@ class StreamingEncoder:
         return False
 
     def pool(self, encoded: Encoded, task: str) -> Encoded:
-        """Merge similar vectors of one text, where the model does that for this task, "query" or "document"."""
+        """Merge similar vectors of one text, where the model does that for this task.
+
+        Args:
+            encoded: The text's encoding.
+            task: "query" or "document".
+
+        Returns:
+            The encoding with fewer vectors, or the same where nothing is merged.
+        """
         return encoded
 
 

@@ -47,11 +47,11 @@ class AddReport:
     """What one call did.
 
     Attributes:
-        added: Documents with a new id.
-        replaced: Documents whose id was stored already, and which took its place.
-        skipped: Documents whose id was stored already, and which were left out.
-        tokens: Token vectors stored.
-        truncated: Documents whose text the model cut at its limit.
+        added: Documents with new ids.
+        replaced: Documents that took the place of others with their ids.
+        skipped: Documents that were left out, as their ids were stored already.
+        tokens: Token vectors that were stored.
+        truncated: Documents that were cut at the model's limit.
         deleted: Documents of an earlier, interrupted build that did not come again.
     """
 
