@@ -87,6 +87,7 @@ STAGES = [
     "serve.static",
     "serve.warming",
     "serve.app",
+    "serve.protocol",
     "serve.lifecycle",
     "__init__",
     "cli",
