@@ -9,14 +9,13 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from polyvec.arguments import function, list_of, local_path, shown
 from polyvec.encoder.batches import checked
 from polyvec.encoder.encoded import Encoded
-from polyvec.encoder.locate import Located
+from polyvec.encoder.installed import need_torch, torch_is_installed
+from polyvec.encoder.locate import portable_name
 from polyvec.encoder.options import (
     Augmentation,
     Backend,
@@ -27,17 +26,16 @@ from polyvec.encoder.options import (
     device_name,
 )
 from polyvec.encoder.streaming import StreamingEncoder
-from polyvec.errors import InputError, MissingExtraError
+from polyvec.errors import InputError
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
 
     from polyvec.encoder.native.encoder import NativeEncoder
     from polyvec.encoder.torch.loaded import Loaded
+    from polyvec.encoder.torch.model import TorchModel
     from polyvec.encoder.torch.precision import Choice
-    from polyvec.encoder.with_torch import TorchModel
 
-_ARITHMETIC = frozenset({"precision", "backend", "device", "threads", "batch_tokens"})  # leave vectors as they are
 _GPU_NODES = ("/dev/nvidiactl", "/dev/kfd")  # of NVIDIA's and AMD's drivers
 _SHARED = frozenset({"precision", "backend", "batch_tokens"})  # arithmetic that every process takes over
 
@@ -107,8 +105,8 @@ class Encoder(StreamingEncoder):
         self.backend = "torch" if native is None else "native"
         self.layout, self.precision, self.dim = made.layout, made.precision, made.dim
         self._tokens, self._forward = made.tokens, made.forward
-        self.name, self.fingerprint = made.name, made.fingerprint
-        self._named = _portable(made.located)
+        self.name, self.fingerprint, self.description = made.name, made.fingerprint, made.description
+        self._named = portable_name(made.located)
         if native is None:
             self.precision_choice = self._torch_model().precision_choice
 
@@ -123,7 +121,7 @@ class Encoder(StreamingEncoder):
         try:
             return NativeEncoder(model, options=options)
         except NotNativeError:
-            if options.backend == "native" or not _torch_is_here():
+            if options.backend == "native" or not torch_is_installed():
                 raise
             return None
 
@@ -131,9 +129,8 @@ class Encoder(StreamingEncoder):
         """The same model in torch, loaded when it is first asked for."""
         with self._lock:
             if self._torch is None:
-                if not _torch_is_here():
-                    raise MissingExtraError("This needs torch, which is not installed: pip install 'polyvec[torch]'.")
-                from polyvec.encoder.with_torch import load_torch
+                need_torch("This")
+                from polyvec.encoder.torch.model import load_torch
 
                 self._torch = load_torch(self._given, self.options)
             return self._torch
@@ -157,8 +154,7 @@ class Encoder(StreamingEncoder):
         """
         if hasattr(self._given, "encode_document"):
             raise InputError("A model in memory cannot be found again. Save it with Encoder.save and load that folder.")
-        given = {name: value for name, value in self.options.given().items() if name not in _ARITHMETIC}
-        return {"model": self._named, **given}
+        return {"model": self._named, **self.options.of_vectors()}
 
     # -- encoding ------------------------------------------------------------------------------------------------------
 
@@ -195,7 +191,12 @@ class Encoder(StreamingEncoder):
                 progress(1)
             yield encoded
 
-    def _pool(self, encoded: Encoded, task: str) -> Encoded:
+    def _pools(self, task: str) -> bool:
+        poolings = [] if self.backend == "native" else self._torch_model().poolings
+        return any(pooling.applies_to(task) for pooling in poolings)
+
+    def pool(self, encoded: Encoded, task: str) -> Encoded:
+        """Merge similar vectors of one text, where the model does that for this task, "query" or "document"."""
         return encoded if self.backend == "native" else self._torch_model().pool(encoded, task)
 
     # -- keeping -------------------------------------------------------------------------------------------------------
@@ -210,19 +211,10 @@ class Encoder(StreamingEncoder):
         save_native(self.loaded, local_path("folder", folder))
 
 
-def _portable(located: Located) -> str:
-    """A hub name as it was given, the default model's with its version; a folder by its full path, to be found from anywhere."""
-    if located.is_default:
-        return located.name
-    return str(located.folder) if Path(located.name).expanduser().is_dir() else located.name
-
-
-def _torch_is_here() -> bool:
-    return all(find_spec(name) is not None for name in ("torch", "transformers", "sentence_transformers"))
-
-
 def _for_torch(options: EncoderOptions) -> bool:
     """Whether torch is what these options ask for: a GPU, half precision, new heads or pooling."""
     device = options.device
-    gpu = any(os.path.exists(node) for node in _GPU_NODES) and _torch_is_here() if device is None else device != "cpu"
+    gpu = (
+        any(os.path.exists(node) for node in _GPU_NODES) and torch_is_installed() if device is None else device != "cpu"
+    )
     return gpu or options.precision in ("bf16", "fp16") or options.heads is not None or options.pool_factor > 1

@@ -1,1 +1,1 @@
-"""The HTTP server: collections, opened once, behind one application."""
+"""Collections served to other programs: over HTTP, in a browser, and as tools for assistants."""
