@@ -65,7 +65,7 @@ class Collection:
 
 
 class Collections(Mapping[str, Collection]):
-    """Collections by name, in the order given. `wiki.polyvec` may be called `wiki`."""
+    """Collections by name, in the order given. `wiki` may be called `wiki.polyvec`, as its folder."""
 
     def __init__(self, collections: Iterable[Collection]) -> None:
         self._named: dict[str, Collection] = {}
@@ -98,8 +98,8 @@ class Collections(Mapping[str, Collection]):
             raise Problem("invalid", f"collection is missing: expected one of {', '.join(self._named)}.")
         if not isinstance(name, str):
             raise Problem("invalid", f"collection={shown(name)}: expected the name of a collection.")
-        if f"{name}{_SUFFIX}" in self._named:
-            name = f"{name}{_SUFFIX}"
+        if name not in self._named and name.removesuffix(_SUFFIX) in self._named:
+            name = name.removesuffix(_SUFFIX)
         if name not in self._named:
             raise Problem("no-collection", f"collection={shown(name)}: expected one of {', '.join(self._named)}.")
         return self._named[name]
