@@ -46,7 +46,10 @@ def serve(paths: list[Path], encoder: Encoder, **settings: Any) -> Iterator[str]
     from polyvec.serve.config import ServeConfig
 
     listening = socket.create_server(("127.0.0.1", 0))
-    app = create_app(open_collections(paths, encoder=encoder), ServeConfig(**settings))
+    collections = open_collections(paths, encoder=encoder)
+    for collection in collections.values():
+        collection.examples = [BEES, "为什么看不到月球的背面？"]
+    app = create_app(collections, ServeConfig(**settings))
     server = uvicorn.Server(uvicorn.Config(app, log_level="error", access_log=False, ws="none"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()
