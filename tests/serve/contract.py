@@ -34,11 +34,10 @@ def check(examples: int) -> str:
         try:
             assert server.stdout is not None
             url = server.stdout.readline().strip()
-            ran = subprocess.run(
-                [sys.executable, "-m", "schemathesis.cli", "run", f"{url}/openapi.json", "--phases", "coverage,fuzzing,stateful", "--max-examples", str(examples),
-                 "--continue-on-failure", "--exclude-checks", "positive_data_acceptance", "--no-color"],
-                check=False, capture_output=True, text=True, cwd=folder,
-            )  # fmt: skip
+            asked = ["--phases", "coverage,fuzzing,stateful", "--max-examples", str(examples), "--continue-on-failure"]
+            asked += ["--exclude-checks", "positive_data_acceptance", "--no-color"]
+            command = [sys.executable, "-m", "schemathesis.cli", "run", f"{url}/openapi.json", *asked]
+            ran = subprocess.run(command, check=False, capture_output=True, text=True, cwd=folder)
             assert server.poll() is None, "the server ended"
             return ran.stdout + ran.stderr
         finally:

@@ -61,8 +61,8 @@ class Opened:
 
     @property
     def name(self) -> str:
-        """The name of the index's folder, such as "wiki.polyvec"."""
-        return self.path.name
+        """What the index is called: its folder's name without `.polyvec`, such as "wiki" for wiki.polyvec."""
+        return self.path.name.removesuffix(".polyvec") or self.path.name
 
     @property
     def dim(self) -> int:

@@ -49,7 +49,7 @@ class Searcher(Protocol):
 
     @property
     def name(self) -> str:
-        """What the collection is called: for an index, the name of its folder."""
+        """What the collection is called: for an index, its folder's name without `.polyvec`."""
 
     @property
     def dim(self) -> int:
