@@ -93,6 +93,7 @@ STAGES = [
     "serve.mcp_tools",
     "serve.mcp",
     "serve.app",
+    "serve.protocol",
     "serve.lifecycle",
     "__init__",
     "cli",
