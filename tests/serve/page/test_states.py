@@ -106,7 +106,10 @@ def test_an_error_is_said_and_can_be_tried_again(visit: Visit) -> None:
 
 def test_what_the_server_refuses_is_said_in_its_words(visit: Visit) -> None:
     page = visit.open("bees")
-    page.route("**/v1/search", lambda route: route.continue_(post_data=json.dumps({"query": "bees", "k": 0, "collection": "demo"})))
+    page.route(
+        "**/v1/search",
+        lambda route: route.continue_(post_data=json.dumps({"query": "bees", "k": 0, "collection": "demo"})),
+    )
     page.fill("#question", "flowers")
     page.wait_for_selector("#notice.failure")
     assert "k=0" in page.locator("#notice").inner_text()
