@@ -65,6 +65,7 @@ STAGES = [
     "index.session",
     "search",
     "collection",
+    "client",
     "building",
     "evaluation",
     "training",
@@ -92,6 +93,7 @@ STAGES = [
     "serve.warming",
     "serve.mcp_tools",
     "serve.mcp",
+    "serve.mcp_route",
     "serve.app",
     "serve.protocol",
     "serve.lifecycle",
@@ -112,9 +114,11 @@ LAZY = [
     ("training.starting", "encoder.torch.heads", "loads torch"),
 ]
 
-# What product documentation promises; Client and Shards are still to come.
+# What product documentation promises; Shards is still to come.
 PROMISED = {
     "AddReport",
+    "AsyncClient",
+    "Client",
     "Document",
     "Encoded",
     "Encoder",

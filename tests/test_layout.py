@@ -24,6 +24,7 @@ OF_NO_FILE = {
     "collection/test_states.py": "every call in every state",
     "crash/test_crash.py": "processes that end while they write",
     "data/test_documents_generated.py": "generated files of every kind",
+    "deploy/test_deploy.py": "deploy/, beside src/",
     "encoder/native/test_architectures.py": "every backbone and layout, compared with torch",
     "encoder/native/test_damaged_models.py": "damaged and hostile model folders",
     "encoder/native/test_native_encoder.py": "the encoder as a whole",
@@ -40,6 +41,7 @@ OF_NO_FILE = {
     "serve/page/test_pointing.py": "serve/page/, in a browser: pointing at words",
     "serve/page/test_searching.py": "serve/page/, in a browser: searching",
     "serve/page/test_states.py": "serve/page/, in a browser: states and texts",
+    "serve/test_docs.py": "docs/serving.md",
     "training/test_commands.py": "train, mine and teach, one after another",
 }
 

@@ -114,7 +114,10 @@ def test_web_pages_of_other_origins_may_not_ask(start: Start) -> None:
         assert ("access-control-allow-origin" in answer.headers) == (origin == "https://app.example")
     preflight = {"access-control-request-method": "PUT"}
     allowed = server.client.options("/v1/documents", headers={"origin": "https://app.example", **preflight})
-    assert (allowed.status_code, allowed.headers["access-control-allow-methods"]) == (204, "GET, POST, PUT, DELETE")
+    assert (allowed.status_code, allowed.headers["access-control-allow-methods"]) == (
+        204,
+        "GET, POST, PUT, PATCH, DELETE",
+    )
     refused = server.client.options("/v1/documents", headers={"origin": "https://evil.example", **preflight})
     assert refused.status_code == 403
     assert "access-control-allow-origin" not in refused.headers

@@ -21,10 +21,11 @@ from polyvec.serve.collections import Collections
 from polyvec.serve.config import ServeConfig
 from polyvec.serve.exchange import Exchange
 from polyvec.serve.guard import Answer, Guard
+from polyvec.serve.mcp_route import McpRoute
 from polyvec.serve.pool import TimedOutError
 from polyvec.serve.problems import KINDS, MEDIA_TYPE, Problem, problem_of
 from polyvec.serve.routes import collections as collection_routes
-from polyvec.serve.routes import docs, documents, health, rerank, search, vectors
+from polyvec.serve.routes import docs, documents, explain, health, metadata, own_vectors, rerank, search, vectors, walk
 from polyvec.serve.serving import Serving
 from polyvec.serve.static import serve_files
 from polyvec.serve.warming import warm
@@ -32,17 +33,13 @@ from polyvec.version import __version__
 
 _BODIES = (
     schemas.SearchRequest, schemas.RerankRequest, schemas.VectorsRequest, schemas.DeleteRequest, schemas.GetRequest,
-    schemas.GivenDocument, schemas.ProblemDetails,
+    schemas.GivenDocument, schemas.ProblemDetails, explain.ExplainRequest, walk.ScanRequest, metadata.ChangeRequest,
+    own_vectors.VectorSearchRequest,
 )  # fmt: skip
 _ROUTERS = (
-    search.router,
-    rerank.router,
-    vectors.router,
-    documents.router,
-    collection_routes.router,
-    health.router,
-    docs.router,
-)
+    search.router, own_vectors.router, explain.router, rerank.router, vectors.router, documents.router, metadata.router,
+    walk.router, collection_routes.router, health.router, docs.router,
+)  # fmt: skip
 
 
 def create_app(collections: Collections, config: ServeConfig | None = None) -> Guard:
@@ -54,11 +51,13 @@ def create_app(collections: Collections, config: ServeConfig | None = None) -> G
     """
     serving = Serving(ServeConfig() if config is None else config, collections)
     serving.metrics.describe(collections)
+    mcp = McpRoute(serving)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         warm(serving)
         yield
+        await mcp.close()
         serving.close()
 
     app = FastAPI(
@@ -68,6 +67,7 @@ def create_app(collections: Collections, config: ServeConfig | None = None) -> G
     app.state.serving = serving
     for router in _ROUTERS:
         app.include_router(router)
+    app.router.routes.append(mcp.route())
     serve_files(app)
     _describe(app)
     answer = _answer_problems(app, serving)

@@ -27,8 +27,13 @@ Answer = Callable[[Request, Exception], Awaitable[Response]]
 
 _OPEN = ("/healthz", "/readyz", "/openapi.json", "/docs")  # and the page: no data of a collection
 _GUARDED = ("/v1/", "/v2/", "/rerank", "/metrics", "/mcp")
-_SEARCHES = frozenset({"/v1/search", "/v1/rerank", "/rerank", "/v2/rerank", "/v1/multi-vector", "/v1/documents/get"})
-_WRITES = frozenset({("PUT", "/v1/documents"), ("DELETE", "/v1/documents")})
+_SEARCHES = frozenset(
+    {
+        "/v1/search", "/v1/search-vectors", "/v1/explain", "/v1/rerank", "/rerank", "/v2/rerank", "/v1/multi-vector",
+        "/v1/documents/get", "/v1/documents/scan",
+    }
+)  # fmt: skip
+_WRITES = frozenset({"PUT", "PATCH", "DELETE"})
 
 _LARGE = 1 << 16  # bytes that the system surely takes at once
 _READ_WITHIN_S = 30.0  # that a client has to read a large answer
@@ -183,7 +188,7 @@ class Guard:
             )  # fmt: skip
         exchange.token = token.name
         exchange.scope["polyvec.may_write"] = token.may_write
-        if (exchange.method, exchange.path.rstrip("/")) in _WRITES and not token.may_write:
+        if exchange.method in _WRITES and not token.may_write:
             raise Problem("not-allowed", "This token may read only. Use one with write rights.")
 
     def _is_preflight(self, exchange: Exchange) -> bool:
@@ -201,7 +206,7 @@ class Guard:
             extra += [
                 (b"access-control-allow-origin", origin),
                 (b"vary", b"Origin"),
-                (b"access-control-allow-methods", b"GET, POST, PUT, DELETE"),
+                (b"access-control-allow-methods", b"GET, POST, PUT, PATCH, DELETE"),
                 (b"access-control-allow-headers", b"authorization, content-type, x-request-id"),
                 (b"access-control-expose-headers", b"retry-after, x-request-id"),
                 (b"access-control-max-age", b"600"),

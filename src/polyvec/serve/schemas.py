@@ -142,6 +142,7 @@ class Reranked(BaseModel):
 
     index: Annotated[int, Field(description="Its place in the request, from 0.")]
     relevance_score: Annotated[float, Field(description="The normalized score, from 0 to 1.")]
+    score: Annotated[float, Field(description="MaxSim.")]
     document: TextObject | None = None
 
 
@@ -226,6 +227,8 @@ class Stored(BaseModel):
     added: int
     replaced: int
     skipped: Annotated[int, Field(description="Stored already, with existing=skip.")]
+    tokens: Annotated[int, Field(description="Token vectors that were stored.")]
+    truncated: Annotated[int, Field(description="Documents that were cut at the model's limit.")]
     took_ms: float
 
 
@@ -261,6 +264,23 @@ class GotDocuments(BaseModel):
     documents: list[StoredDocument | None]
 
 
+class Changed(BaseModel):
+    """Said when it is durable."""
+
+    changed: Annotated[int, Field(description="Documents that are different now.")]
+    took_ms: float
+
+
+class ExplanationAnswer(BaseModel):
+    """The matches of a question's tokens, whose similarities add up to the score; offsets in characters."""
+
+    query: str
+    text: Annotated[str, Field(description="What the model read: the title, if there is one, and the text.")]
+    score: float
+    matches: list[dict[str, Any]]
+    highlights: list[Any]
+
+
 class CollectionAnswer(BaseModel):
     """What a collection holds: counts, sizes in bytes, languages, model, codec and its drift."""
 
@@ -293,6 +313,12 @@ class FieldFacts(BaseModel):
     minimum: float | None = None
     maximum: float | None = None
     estimated: Annotated[bool, Field(description="Whether counts are estimates from a sample.")]
+
+
+class FieldsAnswer(BaseModel):
+    """The fields of a collection's metadata, those of most documents first."""
+
+    fields: list[FieldFacts]
 
 
 class DescribedCollection(CollectionAnswer):

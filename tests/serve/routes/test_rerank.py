@@ -27,7 +27,7 @@ def test_texts_may_be_objects_and_come_back(shared: Running) -> None:
     documents = [{"text": TEXTS[0]}, TEXTS[1]]
     asked = {"query": "oven", "documents": documents, "top_n": 1, "return_documents": True}
     assert shared.post("/v1/rerank", asked).json()["results"] == [
-        {"index": 0, "relevance_score": pytest.approx(1.0), "document": {"text": TEXTS[0]}}
+        {"index": 0, "relevance_score": pytest.approx(1.0), "score": pytest.approx(1.0), "document": {"text": TEXTS[0]}}
     ]
 
 

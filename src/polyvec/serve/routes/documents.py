@@ -12,7 +12,7 @@ from polyvec.arguments import list_of, one_of, shown
 from polyvec.data import Document
 from polyvec.data.document import document_of
 from polyvec.errors import InputError
-from polyvec.index.writing.writer import Existing
+from polyvec.index.writing.writer import AddReport, Existing
 from polyvec.serve.bodies import check_media_type, parse_json, read_body, read_request, spool_body
 from polyvec.serve.calls import COLLECTION_PARAMETER, READ, WRITE, bytes_answer, call, json_bytes
 from polyvec.serve.collections import Collection
@@ -82,14 +82,7 @@ async def put_documents(request: Request) -> Response:
         collection.writes += 1
         yield from ()
         serving.metrics.step("write", time.perf_counter() - task.started)
-        return json_bytes(
-            {
-                "added": report.added,
-                "replaced": report.replaced,
-                "skipped": report.skipped,
-                "took_ms": since_ms(task.started),
-            }
-        )
+        return report_json(report, task)
 
     try:
         return bytes_answer(await write_work(request, collection, work))
@@ -164,6 +157,12 @@ async def get_document(request: Request) -> Response:
     return bytes_answer(await search_work(request, work))
 
 
+def report_json(report: AddReport, task: Task) -> bytes:
+    """What storing did, in JSON."""
+    counted = {name: getattr(report, name) for name in ("added", "replaced", "skipped", "tokens", "truncated")}
+    return json_bytes({**counted, "took_ms": since_ms(task.started)})
+
+
 def _chosen(serving: Serving, request: Request, in_body: object) -> Collection:
     """The collection that the body names, or the address where the body names none."""
     return serving.collections.chosen(request.query_params.get("collection") if in_body is None else in_body)
@@ -185,19 +184,20 @@ def _rows(given: list[Any] | IO[bytes], longest: int) -> Iterator[tuple[str, Any
         for number, row in enumerate(given):
             yield f"document {number}", row
         return
-    for number, line in enumerate(_lines(given, longest), start=1):
-        if line.strip():
-            yield f"line {number}", parse_json(line, f"line {number}")
+    for number, line in numbered_lines(given, longest):
+        yield f"line {number}", parse_json(line, f"line {number}")
 
 
-def _lines(file: IO[bytes], longest: int) -> Iterator[bytes]:
+def numbered_lines(file: IO[bytes], longest: int) -> Iterator[tuple[int, bytes]]:
+    """The lines of a file that are not blank, counted from 1. Raises Problem for one of more bytes than `longest`."""
     lines: Iterable[bytes] = iter(lambda: file.readline(longest + 2), b"")
     for number, line in enumerate(lines, start=1):
         if len(line.rstrip(b"\r\n")) > longest:
             raise Problem(
                 "too-large", f"line {number} has more than {longest:,} bytes, which are the most that are taken."
             )
-        yield line
+        if line.strip():
+            yield number, line
 
 
 def _documents(task: Task, rows: Iterable[tuple[str, Any]], longest: int) -> Iterator[Document]:

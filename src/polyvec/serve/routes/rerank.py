@@ -43,7 +43,7 @@ async def rerank_texts(request: Request) -> Response:
         yield from ()
         results = []
         for hit in hits:
-            one: dict[str, Any] = {"index": int(hit.id), "relevance_score": hit.normalized_score}
+            one: dict[str, Any] = {"index": int(hit.id), "relevance_score": hit.normalized_score, "score": hit.score}
             if repeat:
                 one["document"] = {"text": hit.text}
             results.append(one)
