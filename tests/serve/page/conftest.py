@@ -97,8 +97,9 @@ def address(indexes: list[Path], encoder: Encoder) -> Iterator[str]:
     yield from serve(indexes, encoder)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
+    """One browser for this folder's tests. While it is open, an event loop runs in this thread: others need it closed."""
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: make test-all")
     found = shutil.which("chromium") or shutil.which("chromium-browser")
     if found is None:
