@@ -15,7 +15,8 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed-dev
 	$(PY) -m pytest -q
 
-# What needs more packages or more minutes than `make test`: with it, nothing of the suite is left out.
+# What needs more packages or more minutes than `make test`: frameworks, a pretended S3, a browser (Debian's chromium). With it, and
+# with the Debian packages that .ci/run names, nothing of the suite is left out.
 test-all: $(VENV)/.installed-all
 	$(PY) -m pytest -q -m heavy
 
@@ -28,8 +29,9 @@ check: $(VENV)/.installed-dev
 native: $(VENV)/.installed-dev
 	$(PIP) install -q --no-build-isolation --no-deps -e .
 
-# Links lead somewhere, and the README's code runs as printed.
+# Writes docs/cli.md from the commands' help; links lead somewhere, and the README's code runs as printed.
 docs: $(VENV)/.installed-dev
+	$(PY) -m tests.cli.reference
 	$(PY) -m pytest -q tests/test_readme.py
 
 # Runs the listed results again; DATA is a folder of BEIR datasets, and what needs one that is not there is passed over.
@@ -80,7 +82,7 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	touch $@
 
 $(VENV)/.installed-all: $(VENV)/.installed-dev
-	$(PIP) install -q -c constraints.txt --no-build-isolation -e ".[dev,mteb]"
+	$(PIP) install -q -c constraints.txt --no-build-isolation -e ".[heavy]"
 	touch $@
 
 clean:

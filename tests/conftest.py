@@ -9,9 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from polyvec.encoder import Encoded
 from polyvec.errors import InputError
+
+settings.register_profile("polyvec", deadline=None)  # tests assert behavior, never a time
+settings.load_profile("polyvec")
 
 
 class WordEncoder:

@@ -61,7 +61,7 @@ def write(path: Path, shared: Shared, seed: int) -> dict[str, Any]:
     state: dict[str, int] = {}
     fresh, calls, digest = 0, 0, 0
     with Index.open(path) as index:
-        while not shared.over.value:
+        while not shared.over.value or calls < 4:
             calls += 1
             fresh += 1
             count = min(chooser.choice([1, 3, 10, 40]), max(len(state), 40))
@@ -110,7 +110,7 @@ def read(path: Path, shared: Shared, seed: int, *, auto: bool) -> dict[str, Any]
     memory: list[int] = []
     began = time.monotonic()
     with Index.open(path, auto_refresh=auto) as index:
-        while not shared.over.value and not problems:
+        while not problems and (not shared.over.value or not searches):  # once at least, however slow the machine
             acknowledged = shared.committed.value
             if not auto:
                 index.refresh()

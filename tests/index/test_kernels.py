@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from polyvec import _native
 from polyvec.index import definitions, kernels
+from tests.index import steps
 
 SIZES = st.integers(0, 12)
 SEEDS = st.integers(0, 1 << 30)
@@ -16,7 +18,7 @@ BLOCKS = st.integers(1, 4)
 
 
 def coded(seed: int, q: int, doclens: list[int], nbits: int, blocks: int, k: int = 7, code_dtype: type = np.uint16):
-    """Arguments of refine: everything random, extreme values included."""
+    """Arguments of full_scores: everything random, extreme values included."""
     rng = np.random.default_rng(seed)
     p, tokens = 32 * blocks, sum(doclens)
     offsets = np.concatenate([[0], np.cumsum(doclens)]).astype(np.int64)
@@ -43,20 +45,20 @@ def coded(seed: int, q: int, doclens: list[int], nbits: int, blocks: int, k: int
     SEEDS, st.integers(1, 70), st.lists(st.integers(0, 80), max_size=8), NBITS, BLOCKS, st.booleans(), st.integers(1, 3)
 )
 @settings(max_examples=60)
-def test_refine_is_its_definition(kernel, seed, q, doclens, nbits, blocks, wide, threads):
+def test_full_scores_are_their_definition(kernel, seed, q, doclens, nbits, blocks, wide, threads):
     job = coded(seed, q, doclens, nbits, blocks, code_dtype=np.uint32 if wide else np.uint16)
     expected = definitions.full_scores_definition(**job)
     found = kernels.full_scores(**job, threads=threads, kernel=kernel)
     assert found.tobytes() == expected.tobytes()
 
 
-def looking(job, seed: int):
-    """Arguments of look: those of refine, and some of the centroids."""
+def approximately(job, seed: int):
+    """Arguments of approximate_scores: those of full_scores, and some of the centroids."""
     rng = np.random.default_rng(seed)
     share = rng.choice([0.0, 0.3, 1.0])
     return job | {
         "marked": (rng.random(len(job["centroids"])) < share).astype(np.uint8),
-        "least": rng.normal(size=len(job["query"])).astype(np.float32) * 300,
+        "imputed": rng.normal(size=len(job["query"])).astype(np.float32) * 300,
     }
 
 
@@ -71,19 +73,19 @@ def looking(job, seed: int):
     st.integers(1, 3),
 )
 @settings(max_examples=60)
-def test_look_is_its_definition(kernel, seed, q, doclens, nbits, blocks, wide, threads):
-    job = looking(coded(seed, q, doclens, nbits, blocks, code_dtype=np.uint32 if wide else np.uint16), seed)
+def test_approximate_scores_are_their_definition(kernel, seed, q, doclens, nbits, blocks, wide, threads):
+    job = approximately(coded(seed, q, doclens, nbits, blocks, code_dtype=np.uint32 if wide else np.uint16), seed)
     expected = definitions.approximate_scores_definition(**job)
-    found = kernels.approximate_scores(**job, threads=threads, kernel=kernel)
+    found = steps.approximate_scores(**job, threads=threads, kernel=kernel)
     assert found.tobytes() == expected.tobytes()
 
 
-@pytest.mark.parametrize("name", ["marked", "least"])
-def test_look_refuses_other_shapes(name):
-    job = looking(coded(0, 2, [3, 2], 4, 1), 0)
+@pytest.mark.parametrize("name", ["marked", "imputed"])
+def test_approximate_scores_refuse_other_shapes(name):
+    job = approximately(coded(0, 2, [3, 2], 4, 1), 0)
     job[name] = job[name][1:]
-    with pytest.raises(ValueError, match=f"{name} must have one entry"):
-        kernels.approximate_scores(**job)
+    with pytest.raises(ValueError, match="must have one entry"):
+        steps.approximate_scores(**job)
 
 
 @given(SEEDS, st.integers(0, 20), st.integers(1, 140), st.booleans())
@@ -133,14 +135,14 @@ def test_a_token_of_zeros_scores_zero_and_an_empty_document_too():
     ],
 )
 @pytest.mark.parametrize("kernel", kernels.codes_kernels())
-def test_refine_refuses_what_points_nowhere(name, value, kernel):
+def test_scores_refuse_what_points_nowhere(name, value, kernel):
     job = coded(0, 2, [3, 2], 4, 1)
     job["which"] = np.array([0, 1])
     job[name] = value
     with pytest.raises(ValueError, match=r"range|must|differ"):
         kernels.full_scores(**job, kernel=kernel)
     with pytest.raises(ValueError, match=r"range|must|differ"):
-        kernels.approximate_scores(**looking(job, 1) | {"least": np.zeros(2, np.float32)}, kernel=kernel)
+        steps.approximate_scores(**approximately(job, 1) | {"imputed": np.zeros(2, np.float32)}, kernel=kernel)
 
 
 @pytest.mark.parametrize("kernel", kernels.codes_kernels())
@@ -158,12 +160,12 @@ def test_probe_is_its_definition(kernel, seed, q, sizes, blocks, data):
     nprobe = data.draw(st.integers(1, sum(sizes)))
     coarse_probe = data.draw(st.integers(1, len(sizes) + 2))
     worth = rng.integers(0, data.draw(st.sampled_from([600, 1 << 31])), q).astype(np.int32)  # the second overflows
-    width = kernels.table_width(q) + 32 * data.draw(st.integers(0, 1))
+    width = definitions.table_width(q) + 32 * data.draw(st.integers(0, 1))
     table = rng.integers(0, 256, (sum(sizes), width)).astype(np.uint8)
     job = (query, coarse_centroids, offsets, centroids, nprobe, coarse_probe)
     expected = definitions.probe_definition(*job)
     for filled in ({}, {"worth": worth, "table": table}):
-        found = kernels.probe(*job, **filled, threads=2, kernel=kernel)
+        found = steps.probe(*job, **filled, threads=2, kernel=kernel)
         assert np.array_equal(found[0], expected[0])
         assert np.array_equal(found[1], expected[1])
     assert np.array_equal(table, definitions.table_definition(*job, worth, width))
@@ -176,7 +178,7 @@ def test_probe_is_its_definition(kernel, seed, q, sizes, blocks, data):
 def test_probe_refuses_a_table_of_another_shape(worth, table):
     query, centroids = np.ones((worth if worth == 40 else 3, 32), np.int8), np.ones((4, 32), np.int8)
     with pytest.raises(ValueError, match=r"worth|table"):
-        kernels.probe(
+        steps.probe(
             query,
             centroids[:1],
             np.array([0, 4]),
@@ -189,7 +191,7 @@ def test_probe_refuses_a_table_of_another_shape(worth, table):
 
 
 @given(SEEDS, st.integers(1, 12), st.integers(1, 400), st.integers(1, 20), st.booleans(), st.integers(0, 50))
-def test_gather_is_its_definition(seed, q, documents, centroids, filtered, limit):
+def test_candidate_generation_is_its_definition(seed, q, documents, centroids, filtered, limit):
     rng = np.random.default_rng(seed)
     lists = [np.sort(rng.permutation(documents)[: rng.integers(0, documents + 1)]) for _ in range(centroids)]
     lengths = np.array([len(one) for one in lists], np.int64)
@@ -203,7 +205,7 @@ def test_gather_is_its_definition(seed, q, documents, centroids, filtered, limit
     for _ in range(2):  # nothing is left behind
         expected, found = (
             definitions.generate_candidates_definition(*arguments),
-            kernels.generate_candidates(*arguments),
+            steps.generate_candidates(*arguments),
         )
         assert np.array_equal(found[0], expected[0])
         assert np.array_equal(found[1], expected[1])
@@ -211,8 +213,8 @@ def test_gather_is_its_definition(seed, q, documents, centroids, filtered, limit
 
 @given(SEEDS, st.sampled_from([65_536, 65_537, 131_000, 200_000]), st.sampled_from([3, 100, 5000]), st.booleans())
 @settings(max_examples=25)
-def test_gather_of_many_documents_is_its_definition(seed, documents, limit, filtered):
-    """More documents than are gathered at a time, more candidates than stay, long gaps and lists that end early."""
+def test_candidate_generation_among_many_documents_is_its_definition(seed, documents, limit, filtered):
+    """More documents than are added up at a time, more candidates than stay, long gaps and lists that end early."""
     rng = np.random.default_rng(seed)
     lists = [
         np.unique(rng.integers(0, int(rng.integers(1, documents + 1)), int(rng.integers(0, 4000)))) for _ in range(8)
@@ -226,25 +228,23 @@ def test_gather_of_many_documents_is_its_definition(seed, documents, limit, filt
     gains = -np.sort(-rng.integers(0, int(rng.choice([3, 13_000])), (5, 4)), axis=1)
     allowed = rng.integers(0, 2, documents).astype(np.uint8) if filtered else None
     arguments = (numbers, gains.astype(np.uint16), stream, starts, documents, allowed, limit)
-    expected, found = definitions.generate_candidates_definition(*arguments), kernels.generate_candidates(*arguments)
+    expected, found = definitions.generate_candidates_definition(*arguments), steps.generate_candidates(*arguments)
     assert np.array_equal(found[0], expected[0])
     assert np.array_equal(found[1], expected[1])
     with pytest.raises(ValueError, match=r"damaged|range"):
-        kernels.generate_candidates(*arguments[:4], documents - 1, None, limit)
-    again = kernels.generate_candidates(*arguments)  # what failed left nothing behind
+        steps.generate_candidates(*arguments[:4], documents - 1, None, limit)
+    again = steps.generate_candidates(*arguments)  # what failed left nothing behind
     assert np.array_equal(again[0], expected[0])
 
 
-def test_gather_refuses_gains_that_overflow():
+def test_candidate_generation_refuses_gains_that_overflow():
     gains = np.full((2, 1), 40_000, np.uint16)
     with pytest.raises(ValueError, match="at most"):
-        kernels.generate_candidates(
-            np.zeros((2, 1), np.int32), gains, np.ones(1, np.uint8), np.array([0, 1]), 5, None, 3
-        )
+        steps.generate_candidates(np.zeros((2, 1), np.int32), gains, np.ones(1, np.uint8), np.array([0, 1]), 5, None, 3)
 
 
-def interacting(seed: int, doclens: list[int], columns: int, code_dtype: type = np.uint16):
-    """Arguments of interact."""
+def interaction(seed: int, doclens: list[int], columns: int, code_dtype: type = np.uint16):
+    """Arguments of centroid_interaction."""
     rng = np.random.default_rng(seed)
     return {
         "table": rng.integers(0, 256, (9, 32 * columns)).astype(np.uint8),
@@ -256,10 +256,10 @@ def interacting(seed: int, doclens: list[int], columns: int, code_dtype: type = 
 
 @pytest.mark.parametrize("kernel", kernels.codes_kernels())
 @given(SEEDS, st.lists(st.integers(0, 80), max_size=80), st.integers(1, 3), st.booleans(), st.integers(1, 3))
-def test_interact_is_its_definition(kernel, seed, doclens, columns, wide, threads):
-    job = interacting(seed, doclens, columns, np.uint32 if wide else np.uint16)
+def test_centroid_interaction_is_its_definition(kernel, seed, doclens, columns, wide, threads):
+    job = interaction(seed, doclens, columns, np.uint32 if wide else np.uint16)
     assert np.array_equal(
-        kernels.centroid_interaction(**job, threads=threads, kernel=kernel),
+        steps.centroid_interaction(**job, threads=threads, kernel=kernel),
         definitions.centroid_interaction_definition(**job),
     )
 
@@ -276,11 +276,11 @@ def test_interact_is_its_definition(kernel, seed, doclens, columns, wide, thread
         ("table", np.zeros((9, 31), np.uint8)),
     ],
 )
-def test_interact_refuses_what_points_nowhere(name, value):
-    job = interacting(0, [3, 2], 1) | {"which": np.array([0, 1])}
+def test_centroid_interaction_refuses_what_points_nowhere(name, value):
+    job = interaction(0, [3, 2], 1) | {"which": np.array([0, 1])}
     for kernel in kernels.codes_kernels():
         with pytest.raises(ValueError, match=r"range|must"):
-            kernels.centroid_interaction(**job | {name: value}, kernel=kernel)
+            steps.centroid_interaction(**job | {name: value}, kernel=kernel)
 
 
 @pytest.mark.parametrize("kernel", kernels.codes_kernels())
@@ -288,13 +288,13 @@ def test_interact_refuses_what_points_nowhere(name, value):
 def test_mark_is_its_definition(kernel, seed, centroids, columns):
     rng = np.random.default_rng(seed)
     table = rng.integers(0, 256, (centroids, 32 * columns)).astype(np.uint8)
-    least = rng.integers(240, 256, 32 * columns).astype(np.uint8)
-    assert np.array_equal(kernels.mark(table, least, kernel=kernel), definitions.mark_definition(table, least))
+    threshold = rng.integers(240, 256, 32 * columns).astype(np.uint8)
+    assert np.array_equal(steps.mark(table, threshold, kernel=kernel), definitions.mark_definition(table, threshold))
 
 
 def test_mark_refuses_other_shapes():
-    with pytest.raises(ValueError, match="least must have one entry a column"):
-        kernels.mark(np.zeros((3, 32), np.uint8), np.zeros(31, np.uint8))
+    with pytest.raises(ValueError, match="must have one entry a column"):
+        steps.mark(np.zeros((3, 32), np.uint8), np.zeros(31, np.uint8))
 
 
 @given(SEEDS, st.lists(st.integers(0, 6), max_size=20), st.sampled_from([40, 1 << 20, 1 << 40]))
@@ -326,9 +326,9 @@ def test_damaged_postings_are_noticed(stream, starts, number):
     gains = np.ones((1, 1), np.uint16)
     stream, starts = np.array(stream, np.uint8), np.array(starts)
     with pytest.raises(ValueError, match="out of range"):
-        kernels.generate_candidates(np.array([[number]], np.int32), gains, stream, starts, 5, None, 3)
+        steps.generate_candidates(np.array([[number]], np.int32), gains, stream, starts, 5, None, 3)
     good = (np.array([[0]], np.int32), gains, np.array([1], np.uint8), np.array([0, 1]), 5, None, 3)
-    assert kernels.generate_candidates(*good)[0].tolist() == [1]  # nothing is left behind
+    assert steps.generate_candidates(*good)[0].tolist() == [1]  # nothing is left behind
 
 
 @pytest.mark.parametrize("kernel", kernels.assign_kernels())
@@ -406,11 +406,11 @@ def test_a_window_is_a_code_and_what_follows():
 
 
 def test_peak_is_measured():
-    assert kernels.int8_peak() > 1e8
+    assert _native.int8_peak("") > 1e8
 
 
 def narrowed(seed: int, q: int, documents: list[int], nbits: int, blocks: int, wide: bool, few: bool):
-    """Arguments of find_candidates: a codec, segments with some documents masked, a query, and what the steps are told."""
+    """Arguments of find_candidates: a codec, segments with some documents masked, a query, and the settings of the steps."""
     rng = np.random.default_rng(seed)
     sizes = rng.integers(1, 6, rng.integers(1, 6))
     n_centroids, p, spread = int(sizes.sum()), 32 * blocks, int(rng.choice([1, 127]))  # small values make ties
@@ -442,13 +442,13 @@ def narrowed(seed: int, q: int, documents: list[int], nbits: int, blocks: int, w
         masks.append(rng.integers(0, 2, len(part)).astype(np.uint8) if rng.random() < 0.5 else None)
     k, scored, approximately_scored, generated = np.cumsum(rng.integers(1, 4 if few else 40, 4)).tolist()
     within = [float(rng.choice([np.inf, 0.3, 3.0])) for _ in range(3)]
-    steps = {
+    settled = {
         "k": k, "nprobe": int(rng.integers(1, n_centroids + 1)), "coarse_probe": int(rng.integers(1, len(sizes) + 2)),
-        "missing": 0.95, "near": float(rng.choice([0.9, 1.0])), "least": 0.85, "doubling": float(rng.choice([0.0, 0.01])),
+        "missing": 0.95, "near": float(rng.choice([0.9, 1.0])), "imputed": 0.85, "doubling": float(rng.choice([0.0, 0.01])),
         "generated": generated, "approximately_scored": approximately_scored, "scored": scored,
         "generated_within": within[0], "ordered_within": within[1], "approximately_scored_within": within[2],
     }  # fmt: skip
-    return codec, segments, masks, query, rng.random(q).astype(np.float32), steps
+    return codec, segments, masks, query, rng.random(q).astype(np.float32), settled
 
 
 @pytest.mark.parametrize("kernel", kernels.codes_kernels())
@@ -464,13 +464,13 @@ def narrowed(seed: int, q: int, documents: list[int], nbits: int, blocks: int, w
 )
 @settings(max_examples=60)
 def test_finding_candidates_is_its_definition(kernel, seed, q, documents, nbits, blocks, wide, few, threads):
-    codec, segments, masks, query, scales, steps = narrowed(seed, q, documents, nbits, blocks, wide, few)
+    codec, segments, masks, query, scales, settled = narrowed(seed, q, documents, nbits, blocks, wide, few)
     expected = definitions.find_candidates_definition(
-        **codec, segments=segments, masks=masks, query=query, query_scales=scales, **steps
+        **codec, segments=segments, masks=masks, query=query, query_scales=scales, **settled
     )
     opened = kernels.native_codec(**codec)
     found = kernels.find_candidates(
-        opened, [kernels.native_segment(**one) for one in segments], masks, query, scales, **steps, threads=threads,
+        opened, [kernels.native_segment(**one) for one in segments], masks, query, scales, **settled, threads=threads,
         kernel=kernel,
     )  # fmt: skip
     assert [part.tolist() for part in found] == [part.tolist() for part in expected]
@@ -491,7 +491,7 @@ def test_finding_candidates_is_its_definition(kernel, seed, q, documents, nbits,
     ],
 )
 def test_finding_candidates_refuses_what_does_not_fit(part, change, message):
-    codec, segments, masks, query, scales, steps = narrowed(3, 4, [3], 4, 1, False, True)
+    codec, segments, masks, query, scales, settled = narrowed(3, 4, [3], 4, 1, False, True)
     if part == "mask":
         masks = [np.ones(2, np.uint8)]
     if part == "query":
@@ -500,17 +500,17 @@ def test_finding_candidates_refuses_what_does_not_fit(part, change, message):
         kernels.find_candidates(
             kernels.native_codec(**(codec | change if part == "codec" else codec)),
             [kernels.native_segment(**(segments[0] | change if part == "segment" else segments[0]))],
-            masks, query, scales, **(steps | change if part == "steps" else steps),
+            masks, query, scales, **(settled | change if part == "steps" else settled),
         )  # fmt: skip
 
 
 def test_a_damaged_segment_is_named():
-    codec, segments, _, query, scales, steps = narrowed(3, 4, [3, 5], 4, 1, False, True)
+    codec, segments, _, query, scales, settled = narrowed(3, 4, [3, 5], 4, 1, False, True)
     segments[1]["codes"][:] = 60_000
     with pytest.raises(kernels.DamagedSegmentError, match="out of range") as caught:
         kernels.find_candidates(
             kernels.native_codec(**codec), [kernels.native_segment(**one) for one in segments], [None, None], query,
-            scales, **steps | {"nprobe": len(codec["centroids"])},
+            scales, **settled | {"nprobe": len(codec["centroids"])},
         )  # fmt: skip
     assert caught.value.segment == 1
 

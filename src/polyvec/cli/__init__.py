@@ -30,6 +30,7 @@ _GROUPS = {
         "update": "polyvec.cli.add:update",
         "delete": "polyvec.cli.delete:delete",
         "compact": "polyvec.cli.compact:compact",
+        "scan": "polyvec.cli.scan:scan",
         "info": "polyvec.cli.info:info",
         "verify": "polyvec.cli.verify:verify",
         "repair": "polyvec.cli.repair:repair",

@@ -23,7 +23,7 @@ from polyvec.cli.options import PATH
     help="How long one answer may be, in tokens of the assistant.",
 )
 def mcp(index_paths: tuple[Path, ...], budget: int) -> None:
-    """Offer each INDEX to an assistant as tools: search, get and collections.
+    """Offer each INDEX to an assistant as tools for searching.
 
     An assistant starts this command itself and speaks the Model Context Protocol with it over stdin and stdout.
     """

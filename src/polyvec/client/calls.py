@@ -27,8 +27,9 @@ from polyvec.index.catalog.filters import compile_filter
 from polyvec.index.engine.options import SearchOptions
 from polyvec.index.writing.vectors import checked_vectors, query_arrays
 from polyvec.index.writing.writer import AddReport, Existing
-from polyvec.search.explain import Explanation, TokenMatch
+from polyvec.search.explain import Explanation
 from polyvec.search.hits import Hit
+from polyvec.search.matches import TokenMatch
 
 T = TypeVar("T")
 
@@ -448,6 +449,7 @@ def _explanation(answer: Any) -> Explanation:
             document_token=match["document_token"],
             document_span=_span(match["document_span"]),
             similarity=match["similarity"],
+            prominence=match["prominence"],
         )
         for match in answer["matches"]
     )

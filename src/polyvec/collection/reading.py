@@ -95,7 +95,7 @@ class Reading(Opened):
     def fields(self, *, limit: int = 20) -> dict[str, FieldSummary]:
         """What the metadata holds, by field: types, how many documents have it, and its most frequent values.
 
-        Reads the metadata of at most 100,000 documents, drawn evenly from a larger index: counts are estimates then.
+        Reads the metadata of at most 50,000 documents, drawn evenly from a larger index: counts are estimates then.
 
         Args:
             limit: Values to name of each field, at most.

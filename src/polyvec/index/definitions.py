@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from polyvec.index.kernels import Bytes, Float, Int8, Int32, Int64, decode_postings, expand, table_width
+from polyvec.index.kernels import Bytes, Float, Int8, Int32, Int64, decode_postings, expand
 
 Double = npt.NDArray[np.float64]
+
+_TABLE_LANES = 32
 
 
 def full_scores_definition(
@@ -52,7 +54,7 @@ def approximate_scores_definition(
     query: Int8,
     query_scales: Float,
     marked: Bytes,
-    least: Float,
+    imputed: Float,
     centroids: Int8,
     levels: Int8,
     codes: npt.NDArray[np.uint32],
@@ -64,17 +66,17 @@ def approximate_scores_definition(
 ) -> Float:
     """(m,) float32: what `full_scores_definition` would give if documents had the tokens of marked centroids alone.
 
-    marked: (K,), 0 for a centroid whose tokens are passed over · least: (q,), what each query row's maximum begins with. A
-    document without such tokens scores the sum of query_scale * least.
+    marked: (K,), 0 for a centroid whose tokens are passed over · imputed: (q,), what each query row's maximum begins with. A
+    document without such tokens scores the sum of query_scale * imputed.
     """
     scores = np.zeros(len(which), np.float32)
     for i, document in enumerate(which.tolist()):
         rows = np.arange(int(offsets[document]), int(offsets[document + 1]))
         rows = rows[marked[codes[rows]] != 0]
-        best = least
+        best = imputed
         if len(rows):
             v = expand(centroids, levels, codes[rows], scales[rows], packed[rows], nbits).astype(np.int32)
-            best = np.maximum(_over_lengths(query, v).max(axis=1), least)
+            best = np.maximum(_over_lengths(query, v).max(axis=1), imputed)
         for scale, value in zip(query_scales, best, strict=True):
             scores[i] += scale * value
     return scores
@@ -93,9 +95,9 @@ def probe_definition(
 ) -> tuple[Int32, Int32]:
     """The best centroids of each query row, best first, ties by number: (q, nprobe) int32 numbers, and their int32 dots.
 
-    parents: (P, p); parent i has the centroids coarse_offsets[i] to coarse_offsets[i + 1], at least one. Each query row looks
-    into its `coarse_probe` best parents (ties by number), and then into the next ones as long as it has seen fewer than
-    nprobe centroids there; and every row takes from the centroids that any of them looks at. nprobe <= K.
+    coarse_centroids: (P, p); coarse centroid i has the centroids coarse_offsets[i] to coarse_offsets[i + 1], at least one. Each
+    query row chooses its `coarse_probe` best coarse centroids (ties by number), and then the next ones as long as those chosen
+    have fewer than nprobe centroids. Every row takes the best of the centroids of all that any row has chosen. nprobe <= K.
     """
     numbers = np.empty((len(query), nprobe), np.int32)
     dots = np.empty((len(query), nprobe), np.int32)
@@ -111,7 +113,7 @@ def probe_definition(
 def _coarse_centroids_probed(
     query: Int8, coarse_centroids: Int8, coarse_offsets: Int64, nprobe: int, coarse_probe: int
 ) -> npt.NDArray[np.bool_]:
-    """(K,) bool: the centroids whose parent some query row looks into."""
+    """(K,) bool: the centroids whose coarse centroid some query row has chosen."""
     coarse_dots = query.astype(np.int32) @ coarse_centroids.astype(np.int32).T
     wanted = np.zeros(len(coarse_centroids), bool)
     for row in coarse_dots:
@@ -134,7 +136,8 @@ def table_definition(
     """(K, width) uint8: what probing keeps of every centroid, zeros beyond the query's rows.
 
     worth: (q,) what a unit of a dot product is worth, in 65,536ths of a byte's unit; the rest as `probe_definition`. A byte is
-    (dot * worth + 2^15) >> 16, cut to [0, 255], in int32 that wraps around. A centroid that no row looks at has its parent's.
+    (dot * worth + 2^15) >> 16, cut to [0, 255], in int32 that wraps around. A centroid that was not compared has the row of its
+    coarse centroid.
     """
     near = np.repeat(coarse_centroids, np.diff(coarse_offsets), axis=0)
     approximately_scored = _coarse_centroids_probed(query, coarse_centroids, coarse_offsets, nprobe, coarse_probe)
@@ -144,9 +147,9 @@ def table_definition(
     return table
 
 
-def mark_definition(table: Bytes, least: Bytes) -> Bytes:
-    """(K,) uint8: 1 for the rows of the table that reach `least`, (width,), in some column."""
-    return np.asarray((table >= least).any(axis=1), np.uint8)
+def mark_definition(table: Bytes, threshold: Bytes) -> Bytes:
+    """(K,) uint8: 1 for the rows of the table that reach `threshold`, (width,), in some column."""
+    return np.asarray((table >= threshold).any(axis=1), np.uint8)
 
 
 def centroid_interaction_definition(table: Bytes, codes: npt.NDArray[np.uint32], offsets: Int64, which: Int64) -> Int32:
@@ -243,7 +246,7 @@ def cluster_sums_definition(vectors: Float, nearest: Int64, clusters: int) -> Do
 def quantize_definition(residuals: Float, steps: Float, codebook: Float, nbits: int) -> tuple[Bytes, Bytes]:
     """Residuals -> (n, p) uint8 codes below 2**nbits and (n,) uint8 scales. nbits: 1, 2 or 4.
 
-    residuals: (n, p) fp32, zeros in the padding · steps: (256,) ascending, the scales there are · points: (16,), the values of
+    residuals: (n, p) fp32, zeros in the padding · steps: (256,) ascending, the scales there are · codebook: (16,), the values of
     the windows at scale 1 (what a window is: kernels.py). Begins with the root mean square as scale; twice: the windows nearest to
     the residuals at this scale, then the least-squares scale for these; the nearest step below the geometric middle is
     taken, and the codes of the nearest windows at that step.
@@ -314,7 +317,7 @@ def find_candidates_definition(
     coarse_probe: int,
     missing: float,
     near: float,
-    least: float,
+    imputed: float,
     doubling: float,
     generated: int,
     approximately_scored: int,
@@ -323,19 +326,18 @@ def find_candidates_definition(
     ordered_within: float,
     approximately_scored_within: float,
 ) -> list[Int64]:
-    """The ascending positions of each segment that are left after probing, gathering, interacting and looking.
+    """The ascending positions of each segment that get a full score.
 
-    directions: (K, p) centroids as unit vectors in int8, whose unit is worth `step`; parents are of them · segments: arguments of
-    `kernels.native_segment` · masks: for each (documents,), 0 for a document to pass over, or None. All in fp64 but for what
+    directions: (K, p) centroids as unit vectors in int8, whose unit is worth `step`; so are coarse_centroids · segments: arguments
+    of `kernels.native_segment` · masks: for each (documents,), 0 for a document to pass over, or None. All in fp64 but for what
     the kernels take and give; sums run in order. After each step the best stay (`generated`, `approximately_scored`, `scored`
-    of all segments
-    together, ties to those that come first), as far as they are within a distance of the k-th best. Distances are of the root
-    of the summed squares of the query's rows, at 128 dimensions; infinity for none.
+    of all segments together, ties to those that come first), as far as they are within a distance of the k-th best. Distances are
+    of the root of the summed squares of the query's rows, at 128 dimensions; infinity for none.
 
-    Gathering: a centroid that a row probes gives its score, less what documents without one are taken to have: `missing` of the
-    row's last. Interacting: every token in the place of its centroid, less `doubling` of the highest possible score for each
-    doubling of a document's length. Looking: over tokens whose centroid's score comes to `near` of some row's last; a row
-    without any counts `least` of that.
+    Candidate generation: a centroid that a row probes gives its score, less what is imputed to documents without one, `missing` of
+    the row's last. Centroid interaction: every token in the place of its centroid, less `doubling` of the highest possible score
+    for each doubling of a document's length. Approximate scores: over tokens whose centroid's score comes to `near` of some row's
+    last; a row without any counts `imputed` of that.
     """
     worth = query_scales.astype(np.float64)
     norms = [math.sqrt(square) * scale for square, scale in zip(_squares(query), worth.tolist(), strict=True)]
@@ -351,7 +353,7 @@ def find_candidates_definition(
     reach = np.full(width, 255, np.uint8)
     reach[: len(query)] = np.clip(np.ceil(last * worth * (near / unit)), 1, 255)
     marked = mark_definition(table, reach)
-    floor = (last * (near * least)).astype(np.float32)
+    floor = (last * (near * imputed)).astype(np.float32)
 
     values = dots * step * worth[:, None]
     over = values - (values[:, -1:] - (1 - missing) * np.abs(values[:, -1:]))
@@ -413,3 +415,8 @@ def _best(rows: list[Int64], scores: list[Double], count: int, k: int, within: f
         keep &= flat >= flat[order[k - 1]] - within
     cuts = np.cumsum([len(part) for part in rows])[:-1]
     return [part[kept] for part, kept in zip(rows, np.split(keep, cuts), strict=True)]
+
+
+def table_width(query_rows: int) -> int:
+    """Bytes that a centroid has in a table that probing fills for so many query rows."""
+    return -(-query_rows // _TABLE_LANES) * _TABLE_LANES

@@ -5,7 +5,7 @@ int32, so all kernels agree with it bit for bit. Knows nothing about files.
 
 A token vector in codes (nbits 1, 2 or 4) is v = clip(centroid + levels[scale][window], -127, 127) in int8, divided by its own
 length; with nbits 8 the code bytes are v itself. Rows are padded with zeros to a multiple of 32 dimensions. In each
-block of 32 dimensions, 8/nbits codes share a byte: byte j holds dimensions j, j + w, j + 2w ... from its low bits up, with
+block of 32 dimensions, 8 / nbits codes share a byte: byte j holds dimensions j, j + w, j + 2w ... from its low bits up, with
 w = 4 * nbits bytes a block. The window of a dimension is four bits of the block, read as one little-endian number: its own code,
 and above it the codes that follow, zeros beyond the block. With 4 bits it is the code alone.
 """
@@ -21,7 +21,6 @@ import numpy.typing as npt
 from polyvec import _native
 
 BLOCK = 32  # dimensions that are packed together
-_TABLE_LANES = 32
 
 Int8 = npt.NDArray[np.int8]
 Bytes = npt.NDArray[np.uint8]
@@ -147,103 +146,6 @@ def full_scores(
     return scores
 
 
-def approximate_scores(
-    query: Int8,
-    query_scales: Float,
-    marked: Bytes,
-    least: Float,
-    centroids: Int8,
-    levels: Int8,
-    codes: npt.NDArray[np.generic],
-    scales: Bytes,
-    packed: Bytes,
-    offsets: Int64,
-    which: Int64,
-    nbits: int,
-    *,
-    threads: int = 1,
-    kernel: str = "",
-) -> Float:
-    """(m,) float32: as `approximate_scores_definition`; the rest as `full_scores`."""
-    scores = np.empty(len(which), np.float32)
-    _native.full_scores(
-        query, query_scales, centroids, levels, codes, scales, packed, offsets, which, nbits, scores, threads, kernel,
-        marked, least,
-    )  # fmt: skip
-    return scores
-
-
-def probe(
-    query: Int8,
-    coarse_centroids: Int8,
-    coarse_offsets: Int64,
-    centroids: Int8,
-    nprobe: int,
-    coarse_probe: int,
-    *,
-    worth: Int32 | None = None,
-    table: Bytes | None = None,
-    threads: int = 1,
-    kernel: str = "",
-) -> tuple[Int32, Int32]:
-    """As `probe_definition`. Raises ValueError for shapes that do not fit.
-
-    worth: (q,) and table: (K, table_width(q)), given together: the table is filled as `table_definition` has it.
-    """
-    numbers = np.empty((len(query), nprobe), np.int32)
-    dots = np.empty((len(query), nprobe), np.int32)
-    _native.probe(
-        query, coarse_centroids, coarse_offsets, centroids, numbers, dots, coarse_probe, worth, table, threads, kernel
-    )
-    return numbers, dots
-
-
-def table_width(query_rows: int) -> int:
-    """Bytes a centroid has in a table that probing fills for so many query rows."""
-    return -(-query_rows // _TABLE_LANES) * _TABLE_LANES
-
-
-def mark(table: Bytes, least: Bytes, *, kernel: str = "") -> Bytes:
-    """(K,) uint8: as `mark_definition`. Raises ValueError for shapes that do not fit."""
-    marked = np.empty(len(table), np.uint8)
-    _native.mark(table, least, marked, kernel)
-    return marked
-
-
-def centroid_interaction(
-    table: Bytes,
-    codes: npt.NDArray[np.generic],
-    offsets: Int64,
-    which: Int64,
-    *,
-    threads: int = 1,
-    kernel: str = "",
-) -> Int32:
-    """(m,) int32: as `centroid_interaction_definition`. Raises ValueError for shapes that do not fit and numbers that point
-    nowhere."""
-    sums = np.empty(len(which), np.int32)
-    _native.centroid_interaction(table, codes, offsets, which, sums, threads, kernel)
-    return sums
-
-
-def generate_candidates(
-    numbers: Int32,
-    gains: npt.NDArray[np.uint16],
-    stream: Bytes,
-    offsets: Int64,
-    documents: int,
-    allowed: Bytes | None,
-    limit: int,
-) -> tuple[Int64, Int32]:
-    """As `generate_candidates_definition`. Raises ValueError for shapes that do not fit and postings that are damaged."""
-    room = min(limit, documents)
-    rows, scores = np.empty(room, np.int64), np.empty(room, np.int32)
-    if not room:
-        return rows, scores
-    found = _native.generate_candidates(numbers, gains, stream, offsets, documents, allowed, rows, scores)
-    return rows[:found], scores[:found]
-
-
 class DamagedSegmentError(ValueError):
     """A segment whose numbers point nowhere. segment: its place among those that were given."""
 
@@ -282,6 +184,7 @@ def find_candidates(
     query_scales: Float,
     *,
     scored: int,
+    imputed: float,
     threads: int = 1,
     kernel: str = "",
     **narrowing: float,
@@ -293,7 +196,7 @@ def find_candidates(
     positions, counts = np.empty(scored, np.int64), np.empty(len(segments), np.int64)
     damaged = _native.candidates(
         codec, list(segments), list(masks), query, query_scales, scored=scored, positions=positions, counts=counts,
-        threads=threads, kernel=kernel, **narrowing,
+        threads=threads, kernel=kernel, least=imputed, **narrowing,
     )  # fmt: skip
     if damaged >= 0:
         raise DamagedSegmentError(damaged)
@@ -341,7 +244,7 @@ def rotate(rows: Float, signs: Float, *, forward: bool, threads: int = 1) -> Non
 
 
 def codes_kernels() -> list[str]:
-    """Names of the kernels for `full_scores`, `approximate_scores` and `probe` that this machine can run, best first."""
+    """Names of the kernels for `full_scores` and `find_candidates` that this machine can run, best first."""
     return list(_native.codes_kernels())
 
 
@@ -353,8 +256,3 @@ def assign_kernels() -> list[str]:
 def quantize_kernels() -> list[str]:
     """Names of the kernels for `quantize` that this machine can run, best first."""
     return list(_native.quantize_kernels())
-
-
-def int8_peak(kernel: str = "") -> float:
-    """int8 multiply-adds a second that a kernel's instructions reach from registers alone, on one thread."""
-    return float(_native.int8_peak(kernel))

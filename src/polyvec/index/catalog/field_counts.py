@@ -6,7 +6,7 @@ Counts in bounded memory: at most so many fields, and so many distinct values a 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -16,6 +16,10 @@ from polyvec.index.catalog.folding import normalized
 MOST_FIELDS = 200  # names that are counted; what comes later is left out
 MOST_VALUES = 1_000  # distinct values of one field that are counted
 _LONGEST_VALUE = 200  # characters of a string that is still a value to choose from
+
+_TYPES = {
+    str: "string", int: "number", float: "number", bool: "boolean", type(None): "null", dict: "object", list: "list",
+}  # fmt: skip
 
 Scalar = str | int | float | bool | None
 
@@ -62,61 +66,55 @@ def summarized(
     """What the fields of these documents are.
 
     Args:
-        metadata: Of each document that is counted.
+        metadata: Of each document that is counted, in plain JSON values.
         limit: Values to name of each field, at most.
         total: Documents that these stand for, where they are a sample; None where they are all there are.
 
     Returns:
         A summary for each field by name, those of most documents first, then by name.
     """
-    counted: dict[str, _Counted] = {}
-    read = 0
+    counting = _Counting()
     for fields in metadata:
-        read += 1
-        seen: set[tuple[str, str, Any]] = set()
-        for name, kind, value in _entries("", fields):
-            if (name, kind, value) in seen:
-                continue
-            seen.add((name, kind, value))
-            one = counted.get(name)
-            if one is None:
-                if len(counted) >= MOST_FIELDS:
-                    continue
-                one = counted[name] = _Counted()
-            one.add(kind, value, read)
-    scale = 1.0 if total is None or not read else total / read
-    summaries = [one.summary(name, limit, scale, total is not None) for name, one in counted.items()]
+        counting.read += 1
+        counting.count("", fields)
+    scale = 1.0 if total is None or not counting.read else total / counting.read
+    summaries = [one.summary(name, limit, scale, total is not None) for name, one in counting.fields.items()]
     summaries.sort(key=lambda one: (-one.documents, one.name))
     return {one.name: one for one in summaries}
 
 
-def _entries(prefix: str, fields: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
-    """Name, type and value of every field, elements of lists too; the value of objects and lists is None."""
-    for key, value in fields.items():
-        name = prefix + normalized(key)
-        kind = _kind(value)
-        if kind == "object":
-            yield name, kind, None
-            yield from _entries(f"{name}.", value)
-        elif kind == "list":
-            yield name, kind, None
-            for one in value:
-                inner = _kind(one)
-                yield name, inner, None if inner in ("object", "list") else field_value(one)
-        else:
-            yield name, kind, field_value(value)
+class _Counting:
+    """All fields while documents come in."""
 
+    def __init__(self) -> None:
+        self.read = 0  # documents
+        self.fields: dict[str, _Counted] = {}
+        self._by_key: dict[str, _Counted] = {}  # by the name as it is written, which may be one of several for a field
 
-def _kind(value: Any) -> str:
-    if isinstance(value, str):
-        return "string"
-    if isinstance(value, bool):
-        return "boolean"
-    if isinstance(value, (int, float)):
-        return "number"
-    if value is None:
-        return "null"
-    return "object" if isinstance(value, Mapping) else "list"
+    def count(self, prefix: str, fields: Mapping[str, Any]) -> None:
+        """Count every field of an object, and of the objects in it."""
+        for key, value in fields.items():
+            one = self._by_key.get(prefix + key) or self._field(prefix + key)
+            if one is None:
+                continue
+            kind = _TYPES[type(value)]
+            if kind == "object":
+                one.add(kind, None, self.read)
+                self.count(f"{prefix}{key}.", value)
+            elif kind == "list":
+                one.add(kind, None, self.read)
+                for element in value:
+                    inner = _TYPES[type(element)]
+                    one.add(inner, None if inner in ("object", "list") else field_value(element), self.read)
+            else:
+                one.add(kind, field_value(value), self.read)
+
+    def _field(self, key: str) -> _Counted | None:
+        name = normalized(key)
+        if name not in self.fields and len(self.fields) >= MOST_FIELDS:
+            return None
+        one = self._by_key[key] = self.fields.setdefault(name, _Counted())
+        return one
 
 
 @dataclass
@@ -125,6 +123,7 @@ class _Counted:
 
     documents: int = 0
     last: int = 0  # number of the document that was counted last
+    seen: set[tuple[str, Any]] = field(default_factory=set)  # its types and values
     types: set[str] = field(default_factory=set)
     values: Counter[tuple[str, Any]] = field(default_factory=Counter)
     too_many: bool = False
@@ -133,9 +132,14 @@ class _Counted:
 
     def add(self, kind: str, value: Any, number: int) -> None:
         """Count one value of a document; the document counts once, however many values it has."""
+        entry = kind, value
         if number != self.last:
             self.documents += 1
-            self.last = number
+            self.last, self.seen = number, {entry}
+        elif entry in self.seen:
+            return
+        else:
+            self.seen.add(entry)
         self.types.add(kind)
         if kind in ("object", "list"):
             return
@@ -144,7 +148,7 @@ class _Counted:
             self.maximum = value if self.maximum is None else max(self.maximum, value)
         if self.too_many:
             return
-        self.values[kind, value] += 1
+        self.values[entry] += 1
         if len(self.values) > MOST_VALUES or (kind == "string" and len(value) > _LONGEST_VALUE):
             self.too_many = True
             self.values.clear()

@@ -18,7 +18,7 @@ from polyvec.index.catalog.filters import compile_filter
 _PAGE = 200  # documents read at once
 _ROWS = 2_000  # whose metadata is read at once
 _MOST_PARAMETERS = 500  # of a filter that is asked together with the page
-MOST_SAMPLED = 100_000  # documents whose metadata is read for a summary
+MOST_SAMPLED = 50_000  # documents whose metadata is read for a summary
 
 
 class Listing(DocumentsTable):
@@ -48,7 +48,7 @@ class Listing(DocumentsTable):
         if condition is None:
             return "1", [], lambda row: True
         sql, parameters = compile_filter(condition)
-        if len(parameters) <= _MOST_PARAMETERS and not self.has_former_keywords():
+        if len(parameters) <= _MOST_PARAMETERS:
             return sql, parameters, lambda row: True
         return "1", [], set(self.rows_where(condition).tolist()).__contains__
 

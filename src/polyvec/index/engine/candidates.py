@@ -1,7 +1,8 @@
-"""A query in codes -> the documents of coded segments that are worth a full score: probe, gather, interact, look.
+"""A query in codes -> the documents of coded segments that are worth a full score.
 
-Each step keeps fewer documents and looks at them more closely; docs/engine.md has what each costs and finds, definitions.py what
-it computes. The settings of the steps are here; they run in one native call. Knows nothing about rows, files or hits.
+Four steps, each of which keeps fewer documents: probing, candidate generation, centroid interaction, approximate scores.
+docs/engine.md has what each costs and finds, definitions.py what it computes. The settings of the steps are here; they run in
+one native call. Knows nothing about rows, files or hits.
 """
 
 from __future__ import annotations
@@ -13,16 +14,20 @@ from dataclasses import dataclass
 from polyvec.errors import IndexCorruptError
 from polyvec.index import kernels
 from polyvec.index.codec.codec import Codec, CodedQuery
-from polyvec.index.coded_segment import CodedSegment
+from polyvec.index.coded_segment import CodesSegment
 from polyvec.index.engine.options import SearchOptions
 from polyvec.index.kernels import Bytes, Int64
 
-_COARSE_PER_PROBED = 1  # parents a query row looks into for each centroid probed
-_MISSING = 0.95  # of the score of a row's last probed centroid: what a document is taken to have where it met none
-_DOUBLING = 0.005  # of the highest possible score: what twice the length takes from a document's order when interacting
-_NEAR = 0.98  # of the score of a row's last probed centroid: tokens of centroids from there on are looked at
+_COARSE_PER_PROBED = 1  # coarse centroids whose centroids a query row is compared with, for each centroid probed
+_MISSING = (
+    0.95  # of the score of a row's last probed centroid: imputed to a document that has none of the probed centroids
+)
+_DOUBLING = 0.005  # of the highest possible score: what twice the length takes from a document's centroid interaction
+_NEAR = (
+    0.98  # of the score of a row's last probed centroid: tokens of centroids from there on count in approximate scores
+)
 _MANY, _NEAR_OF_MANY = 50, 0.93  # the same where so many hits are wanted
-_LEAST = 0.85  # of that: what a document is taken to have where it has no such token
+_IMPUTED = 0.85  # of that: imputed to a document that has no such token
 # How far below the k-th best a document may be after each step and stay, where the number of candidates is left open. At 128
 # dimensions, and of the root of the summed squares of the query's rows: that is how errors of rows add up.
 _GENERATED_WITHIN, _ORDERED_WITHIN, _APPROXIMATELY_SCORED_WITHIN = 0.3, 0.36, 0.2
@@ -37,7 +42,7 @@ class Narrowing:
     coarse_probe: int
     missing: float
     near: float
-    least: float
+    imputed: float
     doubling: float
     generated: int
     approximately_scored: int
@@ -62,7 +67,7 @@ def narrowing(options: SearchOptions, n_centroids: int) -> Narrowing:
         _COARSE_PER_PROBED * nprobe,
         _MISSING,
         near,
-        _LEAST,
+        _IMPUTED,
         _DOUBLING,
         options.generated,
         options.approximately_scored,
@@ -75,14 +80,26 @@ def find_candidates(
     codec: Codec,
     query: CodedQuery,
     options: SearchOptions,
-    segments: Sequence[CodedSegment],
+    segments: Sequence[CodesSegment],
     masks: Sequence[Bytes | None],
     threads: int,
 ) -> list[Int64]:
-    """The ascending positions of each segment to score in full, options.scored of all at most.
+    """The documents of each segment that get a full score.
 
-    segments: with postings · masks: for each (n_documents,) 0 for a document to pass over, or None. Deterministic, whatever the
-    number of threads; ties go to the lower position. Raises IndexCorruptError where a segment's numbers point nowhere.
+    Args:
+        codec: Of all segments.
+        query: Of that codec.
+        options: How far to narrow down.
+        segments: With postings.
+        masks: For each segment, (n_documents,) uint8 with 0 for a document that may not be returned; None for all.
+        threads: At most this many.
+
+    Returns:
+        For each segment, ascending int64 positions; of all segments together, options.scored at most. The same whatever the
+        number of threads; ties go to the lower position.
+
+    Raises:
+        IndexCorruptError: A segment's numbers point nowhere.
     """
     steps = narrowing(options, len(codec.centroids))
     try:

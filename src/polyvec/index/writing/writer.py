@@ -32,7 +32,7 @@ from polyvec.index.upkeep.leftovers import leftovers_of, put_aside
 from polyvec.index.upkeep.merging import Source
 from polyvec.index.upkeep.policy import absorbed, expected_tokens, merge_due, training_due
 from polyvec.index.upkeep.tuning import measured_curve
-from polyvec.index.writing.arrivals import Arrival, D, Encode, as_stored, in_batches, token_ids_of, tokens_of
+from polyvec.index.writing.arrivals import Arrival, D, Encode, as_stored, in_batches, tokens_of
 from polyvec.index.writing.new_segment import NewSegment, unused_file
 
 log = logging.getLogger(__name__)
@@ -214,8 +214,8 @@ class Writer:
         """Add a batch to a segment; what coding loses of it, as polyvec.index.upkeep.drift counts."""
         vectors = np.concatenate([arrival.vectors for arrival in batch])
         doclens = np.array([len(arrival.vectors) for arrival in batch], dtype=np.int64)
-        new.append(vectors, doclens, token_ids_of(batch), row)
-        return np.zeros(2) if new.codec is None else sampled_coding_error(new.codec, vectors, token_ids_of(batch))
+        new.append(vectors, doclens, row)
+        return np.zeros(2) if new.codec is None else sampled_coding_error(new.codec, vectors)
 
     def delete(self, ids: Iterable[str]) -> int:
         """Delete documents by id and commit; ids that are not stored are passed over. Returns how many were deleted."""
@@ -305,7 +305,7 @@ class Writer:
                 source = Source(self._opened(records, dim, settings))
                 described, codec = settings.codec, self._codec(settings.codec)
                 if train is not None and source.tokens:
-                    codec = source.train(train, source.tokens if expected is None else expected)
+                    codec, error = source.train(train, source.tokens if expected is None else expected)
                     self._check()
                     _, trained = unused_file(self.folder, settings.next_segment, "codec")
                     size, checksum = codec.save(trained)
@@ -313,11 +313,11 @@ class Writer:
                         file=trained.name,
                         checksum=checksum,
                         size_bytes=size,
-                        error=codec.error,
+                        error=error,
                         tokens=source.tokens,
                     )
                 new = NewSegment(self.folder, self.catalog, dim, described, codec)
-                new.take(records, source, keep_codes=trained is None)
+                new.take(records, source)
                 self._check()
                 new.list()
                 if trained is not None:

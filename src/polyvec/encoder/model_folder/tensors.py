@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import mmap
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,10 +40,11 @@ _FLOATS = frozenset({"F64", "F32", "F16", "BF16"})
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """An array as it lies in a file. dtype: the file's name for its type; BF16 values are uint16 bits."""
+    """An array as it lies in a file. dtype: the file's name for its type; BF16 values are uint16 bits · mapping: of the file."""
 
     values: Array
     dtype: str
+    mapping: mmap.mmap
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -60,6 +62,11 @@ class Tensor:
             return (self.values.astype(np.uint32) << 16).view(np.float32)
         return np.ascontiguousarray(self.values, dtype=np.float32)
 
+    def release(self) -> None:
+        """Let go of the memory that reading the file took; values that are asked for again are read again."""
+        if hasattr(mmap, "MADV_DONTNEED"):
+            self.mapping.madvise(mmap.MADV_DONTNEED)
+
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """Every tensor of a safetensors file, mapped and not yet read.
@@ -71,9 +78,13 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         size = path.stat().st_size
         if size < 8:
             raise _bad(path, f"it has {size} bytes, too few for a header")
-        data = np.memmap(path, dtype=np.uint8, mode="r")
+        with path.open("rb") as file:
+            mapping = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ)
     except OSError as error:
         raise ModelError(f"Cannot read {path} ({error.strerror}).") from error
+    except ValueError as error:  # it became shorter
+        raise _bad(path, "it changed while it was read") from error
+    data = np.frombuffer(mapping, dtype=np.uint8)
     length = int(data[:8].view("<u8")[0])
     if length > min(size - 8, _MOST_HEADER):
         raise _bad(path, f"its header claims {length:,} bytes of a file of {size:,}; it may be cut off")
@@ -81,7 +92,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     begin = 8 + length
     places = {name: _place(path, name, entry, size - begin) for name, entry in header.items()}
     _check_layout(path, places.values(), size - begin)
-    return {name: Tensor(_values(data, begin, *place), place[0]) for name, place in places.items()}
+    return {name: Tensor(_values(data, begin, *place), place[0], mapping) for name, place in places.items()}
 
 
 def _bad(path: Path, what: str) -> ModelError:
@@ -140,7 +151,7 @@ def _check_layout(path: Path, places: Iterable[_Place], size: int) -> None:
 
 def _values(data: npt.NDArray[np.uint8], begin: int, dtype: str, shape: tuple[int, ...], first: int, end: int) -> Array:
     kind = np.dtype(_TYPES[dtype]).newbyteorder("<")
-    raw = np.asarray(data)[begin + first : begin + end]
+    raw = data[begin + first : begin + end]
     if (begin + first) % kind.itemsize:
         raw = raw.copy()  # values that do not lie on their own boundary cannot be handed to the kernels
     values: Array = raw.view(kind).reshape(shape)
