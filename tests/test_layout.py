@@ -36,6 +36,11 @@ OF_NO_FILE = {
     "native/test_sanitized.py": "kernels under the sanitizers",
     "recipes/test_multilingual_e5.py": "recipes/multilingual_e5.py",
     "recipes/test_recipes.py": "recipes/*.toml and their page",
+    "serve/page/test_access.py": "serve/page/, looked at by axe-core",
+    "serve/page/test_files.py": "serve/page/, as files",
+    "serve/page/test_pointing.py": "serve/page/, in a browser: pointing at words",
+    "serve/page/test_searching.py": "serve/page/, in a browser: searching",
+    "serve/page/test_states.py": "serve/page/, in a browser: states and texts",
     "serve/test_docs.py": "docs/serving.md",
     "training/test_commands.py": "train, mine and teach, one after another",
 }

@@ -136,7 +136,7 @@ def _judged(
     if not against:
         return do(job, data, progress), {}
     comparisons = {system: comparison_run(job, system) for system in against}
-    with Workshop([job, *comparisons.values()], progress=progress) as workshop:
+    with Workshop(progress=progress) as workshop:
         return workshop.do(job), {system: workshop.do(one).per_query for system, one in comparisons.items()}
 
 

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import click
 
+from polyvec.cli.command import command
 from polyvec.cli.options import PATH
 
 
-@click.command()
+@command(examples=["polyvec mcp wiki.polyvec"])
 @click.argument("index_paths", metavar="INDEX...", type=PATH, nargs=-1, required=True)
 @click.option(
     "--budget",

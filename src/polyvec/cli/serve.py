@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from polyvec.cli.command import command
 from polyvec.cli.options import COUNT, EXISTING_PATH, NAME, PATH
 from polyvec.cli.render import console, line
 from polyvec.errors import MissingExtraError
@@ -15,7 +16,7 @@ from polyvec.errors import MissingExtraError
 _PACKAGES = ("fastapi", "uvicorn", "prometheus_client")
 
 
-@click.command()
+@command(examples=["polyvec serve wiki.polyvec", "polyvec serve wiki.polyvec --port 8080"])
 @click.argument("index_paths", metavar="INDEX...", type=PATH, nargs=-1, required=True)
 @click.option("--host", metavar="ADDRESS", type=NAME, help="Address to listen at.  [default: 127.0.0.1]")
 @click.option("--port", metavar="N", type=click.IntRange(0, 65535), help="0: any free one.  [default: 8000]")

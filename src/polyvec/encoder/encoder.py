@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from polyvec.arguments import function, list_of, local_path, shown
 from polyvec.encoder.batches import checked
 from polyvec.encoder.encoded import Encoded
+from polyvec.encoder.installed import need_torch, torch_is_installed
 from polyvec.encoder.locate import portable_name
 from polyvec.encoder.options import (
     Augmentation,
@@ -26,7 +26,7 @@ from polyvec.encoder.options import (
     device_name,
 )
 from polyvec.encoder.streaming import StreamingEncoder
-from polyvec.errors import InputError, MissingExtraError
+from polyvec.errors import InputError
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
@@ -105,7 +105,7 @@ class Encoder(StreamingEncoder):
         self.backend = "torch" if native is None else "native"
         self.layout, self.precision, self.dim = made.layout, made.precision, made.dim
         self._tokens, self._forward = made.tokens, made.forward
-        self.name, self.fingerprint = made.name, made.fingerprint
+        self.name, self.fingerprint, self.description = made.name, made.fingerprint, made.description
         self._named = portable_name(made.located)
         if native is None:
             self.precision_choice = self._torch_model().precision_choice
@@ -121,7 +121,7 @@ class Encoder(StreamingEncoder):
         try:
             return NativeEncoder(model, options=options)
         except NotNativeError:
-            if options.backend == "native" or not _torch_is_here():
+            if options.backend == "native" or not torch_is_installed():
                 raise
             return None
 
@@ -129,8 +129,7 @@ class Encoder(StreamingEncoder):
         """The same model in torch, loaded when it is first asked for."""
         with self._lock:
             if self._torch is None:
-                if not _torch_is_here():
-                    raise MissingExtraError("This needs torch, which is not installed: pip install 'polyvec[torch]'.")
+                need_torch("This")
                 from polyvec.encoder.torch.model import load_torch
 
                 self._torch = load_torch(self._given, self.options)
@@ -196,7 +195,8 @@ class Encoder(StreamingEncoder):
         poolings = [] if self.backend == "native" else self._torch_model().poolings
         return any(pooling.applies_to(task) for pooling in poolings)
 
-    def _pool(self, encoded: Encoded, task: str) -> Encoded:
+    def pool(self, encoded: Encoded, task: str) -> Encoded:
+        """Merge similar vectors of one text, where the model does that for this task, "query" or "document"."""
         return encoded if self.backend == "native" else self._torch_model().pool(encoded, task)
 
     # -- keeping -------------------------------------------------------------------------------------------------------
@@ -211,12 +211,10 @@ class Encoder(StreamingEncoder):
         save_native(self.loaded, local_path("folder", folder))
 
 
-def _torch_is_here() -> bool:
-    return all(find_spec(name) is not None for name in ("torch", "transformers", "sentence_transformers"))
-
-
 def _for_torch(options: EncoderOptions) -> bool:
     """Whether torch is what these options ask for: a GPU, half precision, new heads or pooling."""
     device = options.device
-    gpu = any(os.path.exists(node) for node in _GPU_NODES) and _torch_is_here() if device is None else device != "cpu"
+    gpu = (
+        any(os.path.exists(node) for node in _GPU_NODES) and torch_is_installed() if device is None else device != "cpu"
+    )
     return gpu or options.precision in ("bf16", "fp16") or options.heads is not None or options.pool_factor > 1

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Protocol, overload
+from typing import Any, Protocol, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +41,11 @@ class StreamingEncoder:
     layout: Layout
     _tokens: TextTokenizer
     _forward: ForwardPass
+
+    @property
+    def tokenizer(self) -> Any:
+        """The model's tokenizer, which answers by the names that transformers' tokenizers have."""
+        return self._tokens.tokenizer
 
     @property
     def packed(self) -> bool:
@@ -153,7 +158,7 @@ class StreamingEncoder:
                 progress(finished)
         for i, pieces in enumerate(texts):
             parts = vectors[first_piece[i] : first_piece[i + 1]]
-            yield self._pool(self._assemble(pieces, parts), task)  # type: ignore[arg-type]
+            yield self.pool(self._assemble(pieces, parts), task)  # type: ignore[arg-type]
 
     def _assemble(self, pieces: list[Piece], vectors: list[Vectors]) -> Encoded:
         tokens = _kept_tokens(pieces)
@@ -164,8 +169,8 @@ class StreamingEncoder:
         """Whether the model merges vectors of a text."""
         return False
 
-    def _pool(self, encoded: Encoded, task: str) -> Encoded:
-        """Merge similar vectors of one text, where the model does that."""
+    def pool(self, encoded: Encoded, task: str) -> Encoded:
+        """Merge similar vectors of one text, where the model does that for this task, "query" or "document"."""
         return encoded
 
 

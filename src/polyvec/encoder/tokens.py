@@ -68,7 +68,7 @@ class TextTokenizer:
                 f"The tokenizer {type(tokenizer).__name__} gives no character offsets. Convert it to a fast tokenizer "
                 "(tokenizer.json) first."
             )
-        self.layout = layout
+        self.tokenizer, self.layout = tokenizer, layout
         self._backend = _own_backend(tokenizer)
         self._backend.no_truncation()
         self._backend.no_padding()

@@ -97,13 +97,13 @@ class Snapshot:
             IndexCorruptError: A file that the catalog lists is missing or damaged.
             StorageError: A file needs another version of polyvec.
         """
-        described = (catalog.settings() if settings is None else settings).codec
-        checksum = "" if described is None else described.checksum
+        codec_record = (catalog.settings() if settings is None else settings).codec
+        checksum = "" if codec_record is None else codec_record.checksum
         codec: Codec | None = None
         if engines is None and before is not None and before.engines and before.codec_checksum == checksum:
             codec, engines = before.codec, before.engines
         elif engines is None:
-            codec = _loaded(folder, described)
+            codec = _loaded(folder, codec_record)
             engines = choose_engines(dim, codec, checksum)
         opened: dict[tuple[str, str], LiveSegment] = {}
         if before is not None and before.engines is engines:
@@ -112,7 +112,7 @@ class Snapshot:
             _live(folder, catalog, record, opened.get((record.file, record.checksum)), engines)
             for record in (catalog.segments() if records is None else records)
         ]
-        return cls(folder, live, codec, checksum, engines, () if described is None else described.curve or ())
+        return cls(folder, live, codec, checksum, engines, () if codec_record is None else codec_record.curve or ())
 
     def search(
         self,
@@ -176,8 +176,8 @@ class Snapshot:
         return [problem for live in self.segments for problem in live.segment.verify()]
 
 
-def _loaded(folder: Path, described: CodecRecord | None) -> Codec | None:
-    return None if described is None else Codec.load(_existing(folder / SEGMENT_FOLDER / described.file))
+def _loaded(folder: Path, codec_record: CodecRecord | None) -> Codec | None:
+    return None if codec_record is None else Codec.load(_existing(folder / SEGMENT_FOLDER / codec_record.file))
 
 
 def _live(

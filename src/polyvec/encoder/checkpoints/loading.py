@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from polyvec.encoder.checkpoints.packed import is_packed, unpacked_backbone
+from polyvec.encoder.checkpoints.packed import unpacked_backbone
 from polyvec.encoder.checkpoints.published import load_published, weight_names
 from polyvec.encoder.locate import Located
 from polyvec.encoder.model_folder.kind import kind_of
+from polyvec.encoder.model_folder.packing import is_packed
 from polyvec.encoder.torch.loaded import Loaded
 from polyvec.encoder.torch.strict import assemble, build_encoder, build_transformer, one_line_errors, quiet
 from polyvec.errors import InputError, ModelError

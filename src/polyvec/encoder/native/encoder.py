@@ -6,12 +6,15 @@ Joins a folder's spec, its tokenizer, batching and the native forward pass. Vect
 
 from __future__ import annotations
 
+import math
 import os
 from typing import Any
 
 from polyvec import _native
+from polyvec.encoder.description import ModelDescription, bigrams_in_words, heads_in_words, layer_in_words
 from polyvec.encoder.fingerprint import PROBE, fingerprint_of
 from polyvec.encoder.locate import locate, portable_name
+from polyvec.encoder.model_folder.weight_names import is_unused
 from polyvec.encoder.native.forward import NativeForward
 from polyvec.encoder.native.layout import apply_options, layout_of
 from polyvec.encoder.native.spec import Spec, read_spec
@@ -58,7 +61,7 @@ class NativeEncoder(StreamingEncoder):
         self.dim: int = spec.dim
         self.fingerprint: str = native_fingerprint(spec, self)
         self._named = portable_name(located)
-        self.unusual = spec.unusual
+        self.description = describe(spec)
 
     @property
     def tokens(self) -> TextTokenizer:
@@ -100,6 +103,36 @@ def native_forward(spec: Spec, options: EncoderOptions, *, int8: bool, kernel: s
     backbone = build_backbone(spec.architecture, spec.weights, projections, name, int8=int8, kernel=kernel)
     threads = options.threads or default_threads()
     return NativeForward(backbone, spec.architecture, spec.bigrams_of(spec.dim), threads, name)
+
+
+def describe(spec: Spec) -> ModelDescription:
+    """The model of a spec in words."""
+    architecture, width, steps = spec.architecture, spec.architecture.hidden, []
+    for head in spec.heads:
+        used = head.sizes[head.active]
+        if head.kind == "MatryoshkaHeads":
+            steps.append(heads_in_words(list(head.sizes), head.active))
+        else:
+            residual = used.identity or used.residual is not None
+            steps.append(layer_in_words(width, head.active, residual=residual))
+        width = head.active
+    bigrams = spec.bigrams_of(spec.dim)
+    steps += [] if bigrams is None else [bigrams_in_words(bigrams.weight)]
+    projections = [one for head in spec.heads for one in head.sizes.values()]
+    arrays = [array for one in projections for array in (one.weight, one.bias, one.residual) if array is not None]
+    stored = sum(math.prod(weight.shape) for name, weight in spec.weights.items() if not is_unused(name))
+    return ModelDescription(
+        kind=spec.kind,
+        folder=spec.located.folder,
+        architecture="jina_embeddings_v3" if spec.kind == "jina" else str(spec.config.get("model_type")),
+        layers=architecture.layers,
+        hidden=architecture.hidden,
+        parameters=stored + sum(array.size for array in arrays),
+        rotary_bases=architecture.rotary_bases,
+        vocabulary=len(spec.tokenizer),
+        projection=tuple(steps),
+        unusual=tuple(spec.unusual),
+    )
 
 
 def native_fingerprint(spec: Spec, encoder: NativeEncoder) -> str:

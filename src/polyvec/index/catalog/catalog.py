@@ -131,7 +131,7 @@ class Catalog(Listing, SegmentsTable):
     def vacuum(self) -> None:
         """Give free pages back to the disk and empty SQLite's log, so that deleted text is gone from both.
 
-        Where another reader still looks at the log, it is emptied when the last such reader has gone on.
+        Where another reader still reads from the log, it is emptied when the last such reader has refreshed or closed.
         """
         with self._lock:
             self._connection.execute("INSERT INTO keywords (keywords) VALUES ('optimize')")  # drops deleted terms

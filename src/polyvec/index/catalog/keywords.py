@@ -85,7 +85,7 @@ def indexed_tokens(text: str) -> list[str]:
 
 
 def query_terms(query: str) -> list[Term]:
-    """The distinct tokens that a query looks for, in order, at most 512."""
+    """The distinct tokens of a query, in order, at most 512."""
     terms: dict[Term, None] = {}
     for run, unspaced in _runs(query):
         alone = unspaced and len(run) == 1
