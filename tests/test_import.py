@@ -95,6 +95,7 @@ STAGES = [
     "serve.mcp",
     "serve.mcp_route",
     "serve.app",
+    "serve.protocol",
     "serve.lifecycle",
     "__init__",
     "cli",

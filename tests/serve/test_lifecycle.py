@@ -105,7 +105,7 @@ def test_kill_9_loses_nothing_that_was_acknowledged(tmp_path: Path, streamed: bo
 
 
 def test_a_head_that_does_not_come_is_cut_off(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("polyvec.serve.lifecycle._HEADERS_WITHIN_S", 0.3)
+    monkeypatch.setattr("polyvec.serve.protocol._HEADERS_WITHIN_S", 0.3)
     server = start()
     for opening in (b"", b"GET / HT", b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Slow: "):
         with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:

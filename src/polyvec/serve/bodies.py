@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import tempfile
+from collections.abc import AsyncIterator
 from typing import IO, Any, TypeVar
 
 from fastapi import Request
@@ -96,24 +97,53 @@ def check_media_type(request: Request, allowed: tuple[str, ...]) -> str:
     return kind
 
 
-async def _parts(request: Request, within_s: float, *, for_all: bool) -> Any:
+async def _parts(request: Request, within_s: float, *, for_all: bool) -> AsyncIterator[bytes]:
     """The parts of a body. within_s: for all of it, or between two parts."""
-    loop = asyncio.get_running_loop()
-    end = loop.time() + within_s
-    while True:
-        try:
-            left = end - loop.time() if for_all else within_s
-            message = await asyncio.wait_for(request.receive(), left)
-        except asyncio.TimeoutError:
-            raise Problem(
-                "slow-body", f"The body did not arrive within {within_s:g} s.", headers=[("connection", "close")]
-            ) from None
-        if message["type"] == "http.disconnect":
-            raise ClientGoneError
-        if part := message.get("body", b""):
-            yield part
-        if not message.get("more_body", False):
-            return
+    clock = _Clock(within_s)
+    try:
+        while True:
+            message = await request.receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGoneError
+            if part := message.get("body", b""):
+                yield part
+            if not message.get("more_body", False):
+                return
+            if not for_all:
+                clock.stop()
+                clock = _Clock(within_s)
+    except asyncio.CancelledError:
+        if not clock.rang:
+            raise
+        clock.forget()
+        raise Problem(
+            "slow-body", f"The body did not arrive within {within_s:g} s.", headers=[("connection", "close")]
+        ) from None
+    finally:
+        clock.stop()
+
+
+class _Clock:
+    """Cancels the task that made it when its time is up; `asyncio.wait_for` makes one more task for each wait."""
+
+    def __init__(self, seconds: float) -> None:
+        self.rang = False
+        self._task = asyncio.current_task()
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._ring)
+
+    def _ring(self) -> None:
+        self.rang = True
+        if self._task is not None:
+            self._task.cancel()
+
+    def stop(self) -> None:
+        """No longer ring."""
+        self._timer.cancel()
+
+    def forget(self) -> None:
+        """Take the cancellation back, which has been handled."""
+        if self._task is not None and hasattr(self._task, "uncancel"):  # from Python 3.11
+            self._task.uncancel()
 
 
 async def _check_length(request: Request, most: int) -> None:

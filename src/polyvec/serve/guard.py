@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
+from fastapi import FastAPI, Request, Response
+from fastapi.routing import APIRoute
+
+from polyvec.serve.bodies import ClientGoneError
 from polyvec.serve.exchange import Exchange
 from polyvec.serve.logs import RequestLog
 from polyvec.serve.problems import MEDIA_TYPE, Problem
@@ -19,7 +23,7 @@ Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
+Answer = Callable[[Request, Exception], Awaitable[Response]]
 
 _OPEN = ("/healthz", "/readyz", "/openapi.json", "/docs")  # and the page: no data of a collection
 _GUARDED = ("/v1/", "/v2/", "/rerank", "/metrics", "/mcp")
@@ -50,8 +54,10 @@ _HEADERS = (
 class Guard:
     """The application as the network sees it."""
 
-    def __init__(self, app: App, serving: Serving) -> None:
-        self._app, self.serving = app, serving
+    def __init__(
+        self, app: FastAPI, serving: Serving, *, direct: Mapping[tuple[str, str], APIRoute], answer: Answer
+    ) -> None:
+        self._app, self.serving, self._direct, self._answer_error = app, serving, direct, answer
         config = serving.config
         self._hosts = _host_names(config.host, config.allowed_host, loopback=config.on_loopback)
         self._origins = frozenset(one.rstrip("/").encode() for one in config.cors_origin)
@@ -88,10 +94,28 @@ class Guard:
             headers.append((b"content-type", MEDIA_TYPE.encode()))
             await _respond(send, problem.kind.status, problem.body(exchange.request_id), headers)
             return
+        route = self._direct.get((exchange.method, exchange.path))
         try:
-            await self._app(scope, receive, send)
+            if route is None:
+                await self._app(scope, receive, send)
+            else:
+                await self._call(route, scope, receive, send)
         except Exception as error:  # it has been answered as a fault, or the answer broke off
             exchange.error = exchange.error or error
+
+    async def _call(self, route: APIRoute, scope: Scope, receive: Receive, send: Send) -> None:
+        """One handler, as the framework would call it."""
+        scope["app"], scope["route"] = self._app, route
+        request = Request(scope, receive)
+        response: Response
+        try:
+            response = await route.endpoint(request)
+        except ClientGoneError:
+            scope["polyvec.exchange"].gone = True
+            return
+        except Exception as error:
+            response = await self._answer_error(request, error)
+        await response(scope, receive, send)
 
     def _note(self, exchange: Exchange) -> None:
         """Count and log what became of a request."""

@@ -5,27 +5,23 @@ The first SIGTERM or SIGINT ends the taking of new work, which is refused with 5
 
 from __future__ import annotations
 
-import asyncio
-import importlib.util
 import signal
 import socket
 import sys
 import time
 from collections.abc import Callable
 from types import FrameType
-from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from polyvec.errors import InputError
 from polyvec.serve.app import create_app
 from polyvec.serve.collections import Collections
 from polyvec.serve.config import ServeConfig
 from polyvec.serve.guard import Guard
+from polyvec.serve.protocol import http_protocol
 from polyvec.serve.serving import Serving
 
-_HEADERS_WITHIN_S = 10.0  # for the request line and all headers
 _IDLE_S = 65.0  # that a connection stays open between requests; proxies close theirs after 60
 _SWITCH_S = 0.0005  # that a thread keeps the interpreter while others wait for it
 
@@ -95,7 +91,7 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                http=_protocol(),
+                http=http_protocol(),
                 ws="none",
                 lifespan="on",
                 log_config=None,
@@ -123,43 +119,3 @@ class Server(uvicorn.Server):
         if self.serving.stopping and (not self.serving.in_flight or time.monotonic() > self._stop_by):
             self.should_exit = True
         return await super().on_tick(counter)
-
-
-def _protocol() -> type[asyncio.Protocol]:
-    """uvicorn's faster HTTP parser where it is installed, with a limit on how long headers may take."""
-    base: Any = H11Protocol
-    if importlib.util.find_spec("httptools") is not None:
-        from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-
-        base = HttpToolsProtocol
-
-    class PromptHeaders(base):  # type: ignore[misc]
-        """Closes a connection that does not send a whole request head in time; uvicorn waits for ever."""
-
-        _headers_timer: asyncio.TimerHandle | None = None
-
-        def connection_made(self, transport: Any) -> None:
-            super().connection_made(transport)
-            self._await_headers()
-
-        def data_received(self, data: bytes) -> None:
-            super().data_received(data)
-            if self.cycle is None or self.cycle.response_complete:
-                self._await_headers()
-            else:
-                self._stop_timer()
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            self._stop_timer()
-            super().connection_lost(exc)
-
-        def _await_headers(self) -> None:
-            if self._headers_timer is None:
-                self._headers_timer = self.loop.call_later(_HEADERS_WITHIN_S, self.transport.close)
-
-        def _stop_timer(self) -> None:
-            if self._headers_timer is not None:
-                self._headers_timer.cancel()
-                self._headers_timer = None
-
-    return PromptHeaders
