@@ -278,6 +278,7 @@ class ExplanationAnswer(BaseModel):
     text: Annotated[str, Field(description="What the model read: the title, if there is one, and the text.")]
     score: float
     matches: list[dict[str, Any]]
+    words: Annotated[list[dict[str, Any]], Field(description="Which words met, weighed against each other.")]
     highlights: list[Any]
 
 
