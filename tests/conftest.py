@@ -9,9 +9,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from polyvec.encoder import Encoded
 from polyvec.errors import InputError
+
+
+settings.register_profile(
+    "polyvec", deadline=None
+)  # how long a test takes says more about the machine than about polyvec
+settings.load_profile("polyvec")
 
 
 class WordEncoder:

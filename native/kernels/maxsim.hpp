@@ -32,8 +32,6 @@ struct MaxsimKernel {
   void (*pack)(const float* query, std::size_t q, std::size_t d, float* packed);
   // Scores number `begin` to `end` of the job. An empty document scores 0; where a dot product is not finite, NaN.
   void (*score)(const MaxsimJob& job, std::size_t begin, std::size_t end, float* scratch);
-  // Runs about `rounds` * 1000 independent fused multiply-adds a lane; returns how many were done in all.
-  double (*run_multiply_adds)(std::size_t rounds);
 };
 
 const MaxsimKernel& maxsim_scalar();

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,14 +11,23 @@ from hypothesis import strategies as st
 
 from polyvec.index import definitions, kernels
 
+from . import steps
+
 SIZES = st.integers(0, 12)
 SEEDS = st.integers(0, 1 << 30)
 NBITS = st.sampled_from([1, 2, 4, 8])
 BLOCKS = st.integers(1, 4)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def compiled() -> None:
+    """Before hypothesis measures how long a test takes."""
+    with contextlib.suppress(pytest.skip.Exception):  # the tests that need it skip themselves
+        steps.library()
+
+
 def coded(seed: int, q: int, doclens: list[int], nbits: int, blocks: int, k: int = 7, code_dtype: type = np.uint16):
-    """Arguments of refine: everything random, extreme values included."""
+    """Arguments of `full_scores_definition`: everything random, extreme values included."""
     rng = np.random.default_rng(seed)
     p, tokens = 32 * blocks, sum(doclens)
     offsets = np.concatenate([[0], np.cumsum(doclens)]).astype(np.int64)
@@ -38,52 +49,47 @@ def coded(seed: int, q: int, doclens: list[int], nbits: int, blocks: int, k: int
     }
 
 
+def full_scores(job, **options):
+    """`kernels.full_scores` with the arguments of its definition."""
+    centroids = job["centroids"]
+    codec = kernels.native_codec(
+        centroids=centroids, directions=centroids, coarse_centroids=centroids[:1],
+        coarse_offsets=np.array([0, len(centroids)], np.int64), levels=job["levels"], step=1 / 127,
+        dim=centroids.shape[1], nbits=job["nbits"],
+    )  # fmt: skip
+    segment = kernels.native_segment(**{name: job[name] for name in ("codes", "scales", "packed", "offsets")})
+    return kernels.full_scores(codec, segment, job["query"], job["query_scales"], job["which"], **options)
+
+
 @pytest.mark.parametrize("kernel", kernels.codes_kernels())
 @given(
     SEEDS, st.integers(1, 70), st.lists(st.integers(0, 80), max_size=8), NBITS, BLOCKS, st.booleans(), st.integers(1, 3)
 )
 @settings(max_examples=60)
-def test_refine_is_its_definition(kernel, seed, q, doclens, nbits, blocks, wide, threads):
+def test_full_scores_are_their_definition(kernel, seed, q, doclens, nbits, blocks, wide, threads):
     job = coded(seed, q, doclens, nbits, blocks, code_dtype=np.uint32 if wide else np.uint16)
     expected = definitions.full_scores_definition(**job)
-    found = kernels.full_scores(**job, threads=threads, kernel=kernel)
+    found = full_scores(job, threads=threads, kernel=kernel)
     assert found.tobytes() == expected.tobytes()
 
 
-def looking(job, seed: int):
-    """Arguments of look: those of refine, and some of the centroids."""
+def approximated(job, seed: int):
+    """Arguments of `approximate_scores_definition`: those of full scores, and some of the centroids."""
     rng = np.random.default_rng(seed)
     share = rng.choice([0.0, 0.3, 1.0])
     return job | {
-        "marked": (rng.random(len(job["centroids"])) < share).astype(np.uint8),
-        "least": rng.normal(size=len(job["query"])).astype(np.float32) * 300,
+        "near": (rng.random(len(job["centroids"])) < share).astype(np.uint8),
+        "imputed": rng.normal(size=len(job["query"])).astype(np.float32) * 300,
     }
 
 
 @pytest.mark.parametrize("kernel", kernels.codes_kernels())
-@given(
-    SEEDS,
-    st.integers(1, 70),
-    st.lists(st.integers(0, 80), max_size=80),
-    NBITS,
-    BLOCKS,
-    st.booleans(),
-    st.integers(1, 3),
-)
+@given(SEEDS, st.integers(1, 70), st.lists(st.integers(0, 80), max_size=80), NBITS, BLOCKS, st.booleans())
 @settings(max_examples=60)
-def test_look_is_its_definition(kernel, seed, q, doclens, nbits, blocks, wide, threads):
-    job = looking(coded(seed, q, doclens, nbits, blocks, code_dtype=np.uint32 if wide else np.uint16), seed)
+def test_approximate_scores_are_their_definition(kernel, seed, q, doclens, nbits, blocks, wide):
+    job = approximated(coded(seed, q, doclens, nbits, blocks, code_dtype=np.uint32 if wide else np.uint16), seed)
     expected = definitions.approximate_scores_definition(**job)
-    found = kernels.approximate_scores(**job, threads=threads, kernel=kernel)
-    assert found.tobytes() == expected.tobytes()
-
-
-@pytest.mark.parametrize("name", ["marked", "least"])
-def test_look_refuses_other_shapes(name):
-    job = looking(coded(0, 2, [3, 2], 4, 1), 0)
-    job[name] = job[name][1:]
-    with pytest.raises(ValueError, match=f"{name} must have one entry"):
-        kernels.approximate_scores(**job)
+    assert steps.approximate_scores(**job, kernel=kernel).tobytes() == expected.tobytes()
 
 
 @given(SEEDS, st.integers(0, 20), st.integers(1, 140), st.booleans())
@@ -112,35 +118,52 @@ def test_packing_can_be_undone(seed, n, nbits):
 def test_a_token_of_zeros_scores_zero_and_an_empty_document_too():
     job = coded(0, 3, [2, 0], 8, 1)
     job["packed"][:] = 0
-    assert kernels.full_scores(**job).tolist() == [0, 0]
+    assert full_scores(job).tolist() == [0, 0]
+
+
+OUT_OF_RANGE = [
+    ("which", np.array([2])),
+    ("which", np.array([-1])),
+    ("codes", np.full(5, 7, np.uint16)),
+    ("offsets", np.array([0, 3, 9])),
+    ("offsets", np.array([0, -3, 5])),
+    ("offsets", np.array([4, 3, 5])),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), OUT_OF_RANGE)
+@pytest.mark.parametrize("kernel", kernels.codes_kernels())
+def test_scoring_refuses_numbers_that_are_out_of_range(name, value, kernel):
+    job = coded(0, 2, [3, 2], 4, 1) | {"which": np.array([0, 1])} | {name: value}
+    with pytest.raises(ValueError, match="range"):
+        full_scores(job, kernel=kernel)
+    with pytest.raises(ValueError, match="range"):
+        steps.approximate_scores(**approximated(job, 1), kernel=kernel)
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("which", np.array([2])),
-        ("which", np.array([-1])),
-        ("codes", np.full(5, 7, np.uint16)),
-        ("offsets", np.array([0, 3, 9])),
-        ("offsets", np.array([0, -3, 5])),
-        ("offsets", np.array([4, 3, 5])),
         ("nbits", 3),
         ("query", np.zeros((2, 31), np.int8)),
         ("levels", np.zeros((256, 4), np.int8)),
         ("scales", np.zeros(4, np.uint8)),
-        ("codes", np.zeros(5, np.int64)),
+        ("packed", np.zeros((5, 8), np.uint8)),
         ("query_scales", np.zeros(1, np.float32)),
     ],
 )
-@pytest.mark.parametrize("kernel", kernels.codes_kernels())
-def test_refine_refuses_what_points_nowhere(name, value, kernel):
-    job = coded(0, 2, [3, 2], 4, 1)
-    job["which"] = np.array([0, 1])
-    job[name] = value
-    with pytest.raises(ValueError, match=r"range|must|differ"):
-        kernels.full_scores(**job, kernel=kernel)
-    with pytest.raises(ValueError, match=r"range|must|differ"):
-        kernels.approximate_scores(**looking(job, 1) | {"least": np.zeros(2, np.float32)}, kernel=kernel)
+def test_scoring_refuses_shapes_that_do_not_fit(name, value):
+    with pytest.raises(ValueError, match=r"must|differ"):
+        full_scores(coded(0, 2, [3, 2], 4, 1) | {name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("codes", np.zeros(5, np.int64)), ("query", np.zeros((2, 32))), ("which", np.zeros(1, np.int32))],
+)
+def test_arrays_of_another_dtype_are_refused_not_converted(name, value):
+    with pytest.raises(TypeError, match="incompatible function arguments"):
+        full_scores(coded(0, 2, [3, 2], 4, 1) | {name: value})
 
 
 @pytest.mark.parametrize("kernel", kernels.codes_kernels())
@@ -156,40 +179,21 @@ def test_probe_is_its_definition(kernel, seed, q, sizes, blocks, data):
 
     query, coarse_centroids, centroids = rows(q), rows(len(sizes)), rows(sum(sizes))
     nprobe = data.draw(st.integers(1, sum(sizes)))
-    coarse_probe = data.draw(st.integers(1, len(sizes) + 2))
-    worth = rng.integers(0, data.draw(st.sampled_from([600, 1 << 31])), q).astype(np.int32)  # the second overflows
-    width = kernels.table_width(q) + 32 * data.draw(st.integers(0, 1))
+    coarse_nprobe = data.draw(st.integers(1, len(sizes) + 2))
+    weights = rng.integers(0, data.draw(st.sampled_from([600, 1 << 31])), q).astype(np.int32)  # the second overflows
+    width = definitions.table_width(q) + 32 * data.draw(st.integers(0, 1))
     table = rng.integers(0, 256, (sum(sizes), width)).astype(np.uint8)
-    job = (query, coarse_centroids, offsets, centroids, nprobe, coarse_probe)
+    job = (query, coarse_centroids, offsets, centroids, nprobe, coarse_nprobe)
     expected = definitions.probe_definition(*job)
-    for filled in ({}, {"worth": worth, "table": table}):
-        found = kernels.probe(*job, **filled, threads=2, kernel=kernel)
+    for filled in ({}, {"weights": weights, "table": table}):
+        found = steps.probe(*job, **filled, kernel=kernel)
         assert np.array_equal(found[0], expected[0])
         assert np.array_equal(found[1], expected[1])
-    assert np.array_equal(table, definitions.table_definition(*job, worth, width))
-
-
-@pytest.mark.parametrize(
-    ("worth", "table"),
-    [(3, None), (None, (4, 32)), (2, (4, 32)), (3, (5, 32)), (3, (4, 31)), (40, (4, 32))],
-)
-def test_probe_refuses_a_table_of_another_shape(worth, table):
-    query, centroids = np.ones((worth if worth == 40 else 3, 32), np.int8), np.ones((4, 32), np.int8)
-    with pytest.raises(ValueError, match=r"worth|table"):
-        kernels.probe(
-            query,
-            centroids[:1],
-            np.array([0, 4]),
-            centroids,
-            1,
-            1,
-            worth=None if worth is None else np.ones(worth, np.int32),
-            table=None if table is None else np.zeros(table, np.uint8),
-        )
+    assert np.array_equal(table, definitions.table_definition(*job, weights, width))
 
 
 @given(SEEDS, st.integers(1, 12), st.integers(1, 400), st.integers(1, 20), st.booleans(), st.integers(0, 50))
-def test_gather_is_its_definition(seed, q, documents, centroids, filtered, limit):
+def test_candidate_generation_is_its_definition(seed, q, documents, centroids, filtered, limit):
     rng = np.random.default_rng(seed)
     lists = [np.sort(rng.permutation(documents)[: rng.integers(0, documents + 1)]) for _ in range(centroids)]
     lengths = np.array([len(one) for one in lists], np.int64)
@@ -203,7 +207,7 @@ def test_gather_is_its_definition(seed, q, documents, centroids, filtered, limit
     for _ in range(2):  # nothing is left behind
         expected, found = (
             definitions.generate_candidates_definition(*arguments),
-            kernels.generate_candidates(*arguments),
+            steps.generate_candidates(*arguments),
         )
         assert np.array_equal(found[0], expected[0])
         assert np.array_equal(found[1], expected[1])
@@ -211,8 +215,8 @@ def test_gather_is_its_definition(seed, q, documents, centroids, filtered, limit
 
 @given(SEEDS, st.sampled_from([65_536, 65_537, 131_000, 200_000]), st.sampled_from([3, 100, 5000]), st.booleans())
 @settings(max_examples=25)
-def test_gather_of_many_documents_is_its_definition(seed, documents, limit, filtered):
-    """More documents than are gathered at a time, more candidates than stay, long gaps and lists that end early."""
+def test_candidate_generation_among_many_documents_is_its_definition(seed, documents, limit, filtered):
+    """More documents than a tile has, more candidates than stay, long gaps and lists that end early."""
     rng = np.random.default_rng(seed)
     lists = [
         np.unique(rng.integers(0, int(rng.integers(1, documents + 1)), int(rng.integers(0, 4000)))) for _ in range(8)
@@ -226,25 +230,17 @@ def test_gather_of_many_documents_is_its_definition(seed, documents, limit, filt
     gains = -np.sort(-rng.integers(0, int(rng.choice([3, 13_000])), (5, 4)), axis=1)
     allowed = rng.integers(0, 2, documents).astype(np.uint8) if filtered else None
     arguments = (numbers, gains.astype(np.uint16), stream, starts, documents, allowed, limit)
-    expected, found = definitions.generate_candidates_definition(*arguments), kernels.generate_candidates(*arguments)
+    expected, found = definitions.generate_candidates_definition(*arguments), steps.generate_candidates(*arguments)
     assert np.array_equal(found[0], expected[0])
     assert np.array_equal(found[1], expected[1])
     with pytest.raises(ValueError, match=r"damaged|range"):
-        kernels.generate_candidates(*arguments[:4], documents - 1, None, limit)
-    again = kernels.generate_candidates(*arguments)  # what failed left nothing behind
+        steps.generate_candidates(*arguments[:4], documents - 1, None, limit)
+    again = steps.generate_candidates(*arguments)  # what failed left nothing behind
     assert np.array_equal(again[0], expected[0])
 
 
-def test_gather_refuses_gains_that_overflow():
-    gains = np.full((2, 1), 40_000, np.uint16)
-    with pytest.raises(ValueError, match="at most"):
-        kernels.generate_candidates(
-            np.zeros((2, 1), np.int32), gains, np.ones(1, np.uint8), np.array([0, 1]), 5, None, 3
-        )
-
-
 def interacting(seed: int, doclens: list[int], columns: int, code_dtype: type = np.uint16):
-    """Arguments of interact."""
+    """Arguments of `centroid_interaction_definition`."""
     rng = np.random.default_rng(seed)
     return {
         "table": rng.integers(0, 256, (9, 32 * columns)).astype(np.uint8),
@@ -255,11 +251,11 @@ def interacting(seed: int, doclens: list[int], columns: int, code_dtype: type = 
 
 
 @pytest.mark.parametrize("kernel", kernels.codes_kernels())
-@given(SEEDS, st.lists(st.integers(0, 80), max_size=80), st.integers(1, 3), st.booleans(), st.integers(1, 3))
-def test_interact_is_its_definition(kernel, seed, doclens, columns, wide, threads):
+@given(SEEDS, st.lists(st.integers(0, 80), max_size=80), st.integers(1, 3), st.booleans())
+def test_centroid_interaction_is_its_definition(kernel, seed, doclens, columns, wide):
     job = interacting(seed, doclens, columns, np.uint32 if wide else np.uint16)
     assert np.array_equal(
-        kernels.centroid_interaction(**job, threads=threads, kernel=kernel),
+        steps.centroid_interaction(**job, kernel=kernel),
         definitions.centroid_interaction_definition(**job),
     )
 
@@ -270,31 +266,25 @@ def test_interact_is_its_definition(kernel, seed, doclens, columns, wide, thread
         ("which", np.array([2])),
         ("which", np.array([-1])),
         ("codes", np.full(5, 9, np.uint16)),
-        ("codes", np.zeros(5, np.int64)),
         ("offsets", np.array([0, 3, 9])),
         ("offsets", np.array([0, -3, 5])),
-        ("table", np.zeros((9, 31), np.uint8)),
     ],
 )
-def test_interact_refuses_what_points_nowhere(name, value):
+def test_centroid_interaction_refuses_numbers_that_are_out_of_range(name, value):
     job = interacting(0, [3, 2], 1) | {"which": np.array([0, 1])}
     for kernel in kernels.codes_kernels():
-        with pytest.raises(ValueError, match=r"range|must"):
-            kernels.centroid_interaction(**job | {name: value}, kernel=kernel)
+        with pytest.raises(ValueError, match="range"):
+            steps.centroid_interaction(**job | {name: value}, kernel=kernel)
 
 
 @pytest.mark.parametrize("kernel", kernels.codes_kernels())
 @given(SEEDS, st.integers(0, 40), st.integers(1, 3))
-def test_mark_is_its_definition(kernel, seed, centroids, columns):
+def test_marking_near_centroids_is_its_definition(kernel, seed, centroids, columns):
     rng = np.random.default_rng(seed)
     table = rng.integers(0, 256, (centroids, 32 * columns)).astype(np.uint8)
-    least = rng.integers(240, 256, 32 * columns).astype(np.uint8)
-    assert np.array_equal(kernels.mark(table, least, kernel=kernel), definitions.mark_definition(table, least))
-
-
-def test_mark_refuses_other_shapes():
-    with pytest.raises(ValueError, match="least must have one entry a column"):
-        kernels.mark(np.zeros((3, 32), np.uint8), np.zeros(31, np.uint8))
+    thresholds = rng.integers(240, 256, 32 * columns).astype(np.uint8)
+    found = steps.mark_near(table, thresholds, kernel=kernel)
+    assert np.array_equal(found, definitions.mark_near_definition(table, thresholds))
 
 
 @given(SEEDS, st.lists(st.integers(0, 6), max_size=20), st.sampled_from([40, 1 << 20, 1 << 40]))
@@ -306,7 +296,7 @@ def test_postings_can_be_read_back(seed, lengths, largest):
         np.array([len(one) for one in lists], np.int64),
     )
     for i, one in enumerate(lists):
-        assert np.array_equal(kernels.decode_postings(stream, starts, i), one)
+        assert np.array_equal(definitions.decode_postings(stream, starts, i), one)
 
 
 @pytest.mark.parametrize(
@@ -326,9 +316,9 @@ def test_damaged_postings_are_noticed(stream, starts, number):
     gains = np.ones((1, 1), np.uint16)
     stream, starts = np.array(stream, np.uint8), np.array(starts)
     with pytest.raises(ValueError, match="out of range"):
-        kernels.generate_candidates(np.array([[number]], np.int32), gains, stream, starts, 5, None, 3)
+        steps.generate_candidates(np.array([[number]], np.int32), gains, stream, starts, 5, None, 3)
     good = (np.array([[0]], np.int32), gains, np.array([1], np.uint8), np.array([0, 1]), 5, None, 3)
-    assert kernels.generate_candidates(*good)[0].tolist() == [1]  # nothing is left behind
+    assert steps.generate_candidates(*good)[0].tolist() == [1]  # nothing is left behind
 
 
 @pytest.mark.parametrize("kernel", kernels.assign_kernels())
@@ -405,12 +395,8 @@ def test_a_window_is_a_code_and_what_follows():
     assert np.array_equal(kernels.unpack_windows(np.tile(packed, 2), 4)[:, :8], packed & 15)
 
 
-def test_peak_is_measured():
-    assert kernels.int8_peak() > 1e8
-
-
 def narrowed(seed: int, q: int, documents: list[int], nbits: int, blocks: int, wide: bool, few: bool):
-    """Arguments of find_candidates: a codec, segments with some documents masked, a query, and what the steps are told."""
+    """Arguments of find_candidates: a codec, segments with some documents masked, a query, and the fields of Narrowing."""
     rng = np.random.default_rng(seed)
     sizes = rng.integers(1, 6, rng.integers(1, 6))
     n_centroids, p, spread = int(sizes.sum()), 32 * blocks, int(rng.choice([1, 127]))  # small values make ties
@@ -440,15 +426,16 @@ def narrowed(seed: int, q: int, documents: list[int], nbits: int, blocks: int, w
         named = {name: job[name] for name in ("codes", "scales", "packed", "offsets")}
         segments.append({**named, "stream": stream, "starts": starts})
         masks.append(rng.integers(0, 2, len(part)).astype(np.uint8) if rng.random() < 0.5 else None)
-    k, scored, approximately_scored, generated = np.cumsum(rng.integers(1, 4 if few else 40, 4)).tolist()
-    within = [float(rng.choice([np.inf, 0.3, 3.0])) for _ in range(3)]
-    steps = {
-        "k": k, "nprobe": int(rng.integers(1, n_centroids + 1)), "coarse_probe": int(rng.integers(1, len(sizes) + 2)),
-        "missing": 0.95, "near": float(rng.choice([0.9, 1.0])), "least": 0.85, "doubling": float(rng.choice([0.0, 0.01])),
-        "generated": generated, "approximately_scored": approximately_scored, "scored": scored,
-        "generated_within": within[0], "ordered_within": within[1], "approximately_scored_within": within[2],
+    k, fully_scored, approximately_scored, generated = np.cumsum(rng.integers(1, 4 if few else 40, 4)).tolist()
+    margins = [float(rng.choice([np.inf, 0.3, 3.0])) for _ in range(3)]
+    fields = {
+        "k": k, "nprobe": int(rng.integers(1, n_centroids + 1)), "coarse_nprobe": int(rng.integers(1, len(sizes) + 2)),
+        "generation_imputed": 0.95, "near": float(rng.choice([0.9, 1.0])), "approximate_imputed": 0.85,
+        "length_penalty": float(rng.choice([0.0, 0.01])), "generated": generated,
+        "approximately_scored": approximately_scored, "fully_scored": fully_scored, "generation_margin": margins[0],
+        "interaction_margin": margins[1], "approximate_margin": margins[2],
     }  # fmt: skip
-    return codec, segments, masks, query, rng.random(q).astype(np.float32), steps
+    return codec, segments, masks, query, rng.random(q).astype(np.float32), fields
 
 
 @pytest.mark.parametrize("kernel", kernels.codes_kernels())
@@ -464,13 +451,14 @@ def narrowed(seed: int, q: int, documents: list[int], nbits: int, blocks: int, w
 )
 @settings(max_examples=60)
 def test_finding_candidates_is_its_definition(kernel, seed, q, documents, nbits, blocks, wide, few, threads):
-    codec, segments, masks, query, scales, steps = narrowed(seed, q, documents, nbits, blocks, wide, few)
+    codec, segments, masks, query, scales, fields = narrowed(seed, q, documents, nbits, blocks, wide, few)
+    narrowing = kernels.Narrowing(**fields)
     expected = definitions.find_candidates_definition(
-        **codec, segments=segments, masks=masks, query=query, query_scales=scales, **steps
+        **codec, segments=segments, masks=masks, query=query, query_scales=scales, narrowing=narrowing
     )
     opened = kernels.native_codec(**codec)
     found = kernels.find_candidates(
-        opened, [kernels.native_segment(**one) for one in segments], masks, query, scales, **steps, threads=threads,
+        opened, [kernels.native_segment(**one) for one in segments], masks, query, scales, narrowing, threads=threads,
         kernel=kernel,
     )  # fmt: skip
     assert [part.tolist() for part in found] == [part.tolist() for part in expected]
@@ -479,19 +467,22 @@ def test_finding_candidates_is_its_definition(kernel, seed, q, documents, nbits,
 @pytest.mark.parametrize(
     ("part", "change", "message"),
     [
-        ("codec", {"dim": 33}, "multiple of 32"),
+        ("codec", {"dim": 33}, "dim must be from 1"),
         ("codec", {"coarse_offsets": np.array([0, 1])}, "coarse_offsets|offsets"),
         ("codec", {"step": 0.0}, "step"),
         ("segment", {"starts": np.array([0, 0])}, "starts"),
         ("segment", {"scales": np.zeros(1, np.uint8)}, "one entry a token"),
+        ("segment", {"starts": None}, "stream and starts"),
+        ("segment", {"starts": None, "stream": None}, "scored whole"),
         ("mask", {}, "mask"),
-        ("steps", {"nprobe": 1000}, "nprobe"),
-        ("steps", {"approximately_scored": 1, "scored": 2}, "approximately_scored"),
+        ("narrowing", {"nprobe": 1000}, "nprobe"),
+        ("narrowing", {"approximately_scored": 1, "fully_scored": 2}, "approximately_scored"),
+        ("narrowing", {"near": 0.0}, "near"),
         ("query", {}, "dim"),
     ],
 )
 def test_finding_candidates_refuses_what_does_not_fit(part, change, message):
-    codec, segments, masks, query, scales, steps = narrowed(3, 4, [3], 4, 1, False, True)
+    codec, segments, masks, query, scales, fields = narrowed(3, 4, [3], 4, 1, False, True)
     if part == "mask":
         masks = [np.ones(2, np.uint8)]
     if part == "query":
@@ -500,17 +491,17 @@ def test_finding_candidates_refuses_what_does_not_fit(part, change, message):
         kernels.find_candidates(
             kernels.native_codec(**(codec | change if part == "codec" else codec)),
             [kernels.native_segment(**(segments[0] | change if part == "segment" else segments[0]))],
-            masks, query, scales, **(steps | change if part == "steps" else steps),
+            masks, query, scales, kernels.Narrowing(**(fields | change if part == "narrowing" else fields)),
         )  # fmt: skip
 
 
 def test_a_damaged_segment_is_named():
-    codec, segments, _, query, scales, steps = narrowed(3, 4, [3, 5], 4, 1, False, True)
+    codec, segments, _, query, scales, fields = narrowed(3, 4, [3, 5], 4, 1, False, True)
     segments[1]["codes"][:] = 60_000
     with pytest.raises(kernels.DamagedSegmentError, match="out of range") as caught:
         kernels.find_candidates(
             kernels.native_codec(**codec), [kernels.native_segment(**one) for one in segments], [None, None], query,
-            scales, **steps | {"nprobe": len(codec["centroids"])},
+            scales, kernels.Narrowing(**fields | {"nprobe": len(codec["centroids"])}),
         )  # fmt: skip
     assert caught.value.segment == 1
 

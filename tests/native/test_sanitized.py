@@ -16,7 +16,7 @@ import pytest
 
 NATIVE = Path(__file__).parents[2] / "native"
 CHECKS = Path(__file__).parent
-SANITIZE = ["-std=c++17", "-O1", "-g", "-ffp-contract=off", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+SANITIZE = ["-std=c++20", "-O1", "-g", "-ffp-contract=off", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 X86 = platform.machine() in ("x86_64", "AMD64")
 
 

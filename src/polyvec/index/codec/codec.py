@@ -100,8 +100,8 @@ class Codec:
         return values
 
     @cached_property
-    def searched(self) -> Any:
-        """What `kernels.find_candidates` takes."""
+    def searched(self) -> kernels.NativeCodec:
+        """What `kernels.find_candidates` and `kernels.full_scores` take."""
         return kernels.native_codec(**self.for_search())
 
     def for_search(self) -> dict[str, Any]:
