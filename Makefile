@@ -7,7 +7,7 @@ NATIVE := $(wildcard native/*.cpp native/*.hpp native/*.h native/kernels/*) CMak
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test test-all check bench docs native fuzz reproduce results crash clean
+.PHONY: demo test test-all check bench docs native stubs fuzz tsan reproduce results crash clean
 
 demo: $(VENV)/.installed
 	$(VENV)/bin/polyvec demo
@@ -15,7 +15,8 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed-dev
 	$(PY) -m pytest -q
 
-# What needs more packages or more minutes than `make test`: with it, nothing of the suite is left out.
+# What needs more packages or more minutes than `make test`: frameworks, a pretended S3, a browser (Debian's chromium). With it, and
+# with the Debian packages that .ci/run names, nothing of the suite is left out.
 test-all: $(VENV)/.installed-all
 	$(PY) -m pytest -q -m heavy
 
@@ -28,8 +29,9 @@ check: $(VENV)/.installed-dev
 native: $(VENV)/.installed-dev
 	$(PIP) install -q --no-build-isolation --no-deps -e .
 
-# Links lead somewhere, and the README's code runs as printed.
+# Writes docs/cli.md from the commands' help; links lead somewhere, and the README's code runs as printed.
 docs: $(VENV)/.installed-dev
+	$(PY) -m tests.cli.reference
 	$(PY) -m pytest -q tests/test_readme.py
 
 # Runs the listed results again; DATA is a folder of BEIR datasets, and what needs one that is not there is passed over.
@@ -49,6 +51,14 @@ fuzz: $(VENV)/.installed-dev
 	LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libubsan.so)" ASAN_OPTIONS=detect_leaks=0 \
 	  PYTHONPATH=$(SANITIZED):$$($(PY) -c "import sysconfig; print(sysconfig.get_path('purelib'))"):. \
 	  $(PY) -S -m tests.index.fuzz_files
+
+# Eight callers of the thread pool and of the candidate search, under the thread sanitizer.
+tsan: $(VENV)/.installed-dev
+	$(PY) -m pytest -q tests/native/test_sanitized.py -k threads
+
+# The type stub of the extension, from its bindings.
+stubs: native
+	$(PY) native/stubs.py
 
 # Writes the values found into the list and the tables from the list; after a new default model.
 results: $(VENV)/.installed
@@ -71,7 +81,7 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	touch $@
 
 $(VENV)/.installed-all: $(VENV)/.installed-dev
-	$(PIP) install -q -c constraints.txt --no-build-isolation -e ".[dev,mteb]"
+	$(PIP) install -q -c constraints.txt --no-build-isolation -e ".[heavy]"
 	touch $@
 
 clean:

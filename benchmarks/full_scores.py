@@ -17,7 +17,8 @@ import numpy as np
 from vectors import load_queries
 
 import polyvec
-from polyvec.index.kernels import codes_kernels, int8_peak
+from polyvec import _native
+from polyvec.index.kernels import codes_kernels
 
 DOCUMENTS, ROUNDS = 1_000, 200
 
@@ -40,7 +41,7 @@ def report(cache: Path, folder: Path) -> dict[str, object]:
             segment.score(coded, positions, 1)
             seconds = time.perf_counter() - started
             times.append(seconds / tokens)
-            peaks.append(int8_peak())
+            peaks.append(_native.int8_peak(""))
         return {
             "nanoseconds_per_token": round(1e9 * float(np.median(times)), 2),
             "share_of_peak": round(coded.rows.size / float(np.median(times)) / max(peaks), 3),

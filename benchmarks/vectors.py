@@ -114,11 +114,11 @@ def texts_in_order(data: Path, documents: int) -> list[tuple[str, str]]:
 
 
 def _unique(folder: Path, field: str) -> list[str]:
-    import zstandard  # the environments of peers read vectors only
+    from polyvec.data.files import zstandard  # the environments of peers read vectors only
 
     found: dict[str, None] = {}
     for path in sorted(folder.glob("*.jsonl.zst")):
-        with zstandard.open(path, "rt", encoding="utf-8") as stream:
+        with zstandard().open(path, "rt", encoding="utf-8") as stream:
             for line in stream:
                 text = json.loads(line)[field].strip()
                 if text:

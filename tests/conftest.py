@@ -14,6 +14,9 @@ from hypothesis import settings
 from polyvec.encoder import Encoded
 from polyvec.errors import InputError
 
+settings.register_profile("polyvec", deadline=None)  # tests assert behavior, never a time
+settings.load_profile("polyvec")
+
 
 settings.register_profile(
     "polyvec", deadline=None

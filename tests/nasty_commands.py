@@ -47,6 +47,7 @@ WORDS = [
 
 RIGHT = {  # values for arguments and required options; what is not named here gets a file that is not there
     "index index_path": "new.polyvec",
+    "demo index_path": "demo.polyvec",
     "ablate dataset": "nowhere",  # the stand-in for the model has no weights to sweep over
     "docs": "docs.jsonl",
     "index_path": "index.polyvec",
@@ -103,6 +104,8 @@ def command_lines(rng: random.Random, per_option: int, combinations: int) -> Ite
 def _command_line(name: str, parameters: list[click.Parameter], nasty: dict[Any, str]) -> list[str]:
     line, arguments = list(EXTRA.get(name, [])), list(FIRST.get(name, []))  # of an option given twice, the last counts
     for parameter in parameters:
+        if name == "delete" and parameter.name == "ids" and "condition" in nasty and "ids" not in nasty:
+            continue  # ids and a filter together are refused
         if isinstance(parameter, click.Argument):
             default = RIGHT.get(f"{name} {parameter.name}", RIGHT.get(str(parameter.name), "nowhere"))
             arguments.append(nasty.get(parameter.name, default))

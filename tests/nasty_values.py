@@ -58,6 +58,15 @@ from tests.nasty_report import (
     where,
 )
 
+_APART = (
+    "create",
+    "open",
+    "open_or_create",
+    "create_resumable",
+    "close",
+    "finish",
+)  # methods of Index with calls of their own
+
 
 def _consumed(call: Callable[..., Any]) -> Callable[..., Any]:
     """A call whose iterator is read to its end, since that is when it checks."""
@@ -78,6 +87,7 @@ def python_calls(index: Index, files: Path) -> dict[str, tuple[Callable[..., Any
         "add": {"documents": []},
         "update": {"documents": []},
         "add_vectors": {"ids": ["v"], "vectors": [one], "existing": "replace"},
+        "update_metadata": {"changes": {"tea": {"n": 1}}},
         "delete": {"ids": ["v"]},
         "get": {"ids": ["tea"]},
         "search": {"query": "tea"},
@@ -111,12 +121,13 @@ def python_calls(index: Index, files: Path) -> dict[str, tuple[Callable[..., Any
         ),
         "repair_index": (polyvec.repair_index, {"path": index.path, "encoder": encoder, "dry_run": True}),
         "Index.create": (_create, {"path": "new.polyvec", "dim": DIM}),
+        "Index.open_or_create": (_open_or_create, {"path": "opened.polyvec", "dim": DIM}),
         "Index.open": (_open, {"path": index.path, "encoder": encoder}),
         "Index.__contains__": (lambda document_id: document_id in index, {"document_id": "tea"}),
     }
     for name, method in inspect.getmembers(index, callable):
-        if not name.startswith("_") and name not in ("create", "open", "create_resumable", "close", "finish"):
-            call = {"documents": _consumed, "copy": _removed}.get(name, _same)(method)
+        if not name.startswith("_") and name not in _APART:
+            call = {"documents": _consumed, "scan": _consumed, "copy": _removed}.get(name, _same)(method)
             calls[f"Index.{name}"] = (call, right.get(name, {}))
     results = {"AddReport", "Encoded", "Explanation", "Hit"}  # what calls return; they check nothing themselves
     covered = {name.split(".")[0] for name in calls} | results | {"PolyvecError", "Encoder", "__version__"}
@@ -238,6 +249,14 @@ def _create(**given: Any) -> None:
 
 
 _create.__signature__ = inspect.signature(Index.create)  # type: ignore[attr-defined]
+
+
+def _open_or_create(**given: Any) -> None:
+    Index.open_or_create(**given).close()
+    shutil.rmtree(Path(given["path"]))
+
+
+_open_or_create.__signature__ = inspect.signature(Index.open_or_create)  # type: ignore[attr-defined]
 
 
 def _build(**given: Any) -> None:

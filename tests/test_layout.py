@@ -12,10 +12,13 @@ TESTS = Path(__file__).parent
 # Tests of no single file, and what they are about.
 OF_NO_FILE = {
     "test_import.py": "imports of the whole package",
+    "test_install.py": "extras and exact versions",
     "test_layout.py": "this",
+    "test_startup.py": "what each way to start loads",
     "test_nasty_values.py": "every public call and every option",
     "test_readme.py": "the README's code and links",
     "bench/test_bench.py": "machine and audit, through the command too",
+    "cli/test_reference.py": "docs/cli.md and the examples of every command",
     "collection/test_random_calls.py": "an index against a dictionary",
     "collection/test_repair_damage.py": "any damage to any file",
     "collection/test_states.py": "every call in every state",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +9,7 @@ import numpy as np
 from vectors import Collection
 
 import polyvec
-from polyvec.data import Document
 from polyvec.index.engine.options import SearchOptions
-from polyvec.index.writing.arrivals import Arrival
-
-TOKEN_IDS = True  # as when texts are added; False: vectors alone, as add_vectors takes them
 
 
 def version() -> str:
@@ -22,21 +17,10 @@ def version() -> str:
 
 
 def build(folder: Path, collection: Collection, nbits: int, threads: int) -> None:
-    tokens, ids, offsets = collection.tokens, collection.token_ids, collection.offsets
+    tokens, offsets = collection.tokens, collection.offsets
     spans = list(zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True))
     with polyvec.Index.create(folder, dim=tokens.shape[1], nbits=nbits) as index:
-        if TOKEN_IDS:
-
-            def encode(documents: Iterator[Document]) -> Iterator[Arrival]:
-                for document, (a, b) in zip(documents, spans, strict=True):
-                    vectors = tokens[a:b].astype(np.float32)
-                    yield Arrival(document=document, vectors=vectors, token_ids=ids[a:b], has_text=False)
-
-            with index._session.writing() as writer:
-                writer.add((Document(str(i), "", {}) for i in range(len(spans))), encode, "error")
-            index.refresh()
-        else:
-            index.add_vectors(map(str, range(len(spans))), (tokens[a:b].astype(np.float32) for a, b in spans))
+        index.add_vectors(map(str, range(len(spans))), (tokens[a:b].astype(np.float32) for a, b in spans))
         index.compact()
 
 

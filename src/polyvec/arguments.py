@@ -11,6 +11,7 @@ import math
 import operator
 import os
 import reprlib
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -155,7 +156,9 @@ def real_array(name: str, value: Any) -> npt.NDArray[Any]:
     """Numbers as a NumPy array: lists, arrays of any real dtype and order, torch tensors on any device."""
     try:
         array = np.asarray(_host(value))
-        if np.ma.is_masked(value):
+        if "numpy.ma" in sys.modules and np.ma.is_masked(
+            value
+        ):  # loading it takes time, and nobody had masked arrays so far
             raise ValueError("some of its values are masked")
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:  # ragged lists; tensors without data
         reason = (str(error).splitlines() or [type(error).__name__])[0]

@@ -110,7 +110,11 @@ def written(path: str | os.PathLike[str]) -> Iterator[TextIO]:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write a whole text file. Raises StorageError where it cannot be written."""
+    """Write a whole text file.
+
+    Raises:
+        StorageError: It cannot be written.
+    """
     with written(path) as stream:
         stream.write(text)
 

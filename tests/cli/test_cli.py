@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import zstandard
 
 from polyvec.cli import main
+from polyvec.data.files import zstandard
 
 ROWS = [
     {"_id": "tea", "title": "Tea", "text": "Green and black tea come from the leaves of the same plant.", "lang": "en"},
@@ -120,7 +120,9 @@ def test_queries_from_stdin_and_a_trec_run(run: Any, indexed: Path, tmp_path: Pa
     ran = run("search", indexed, "--json", "-k", 1, stdin="leaves of a plant\nthe side of the Mond\n")
     assert [json.loads(line)["hits"][0]["id"] for line in ran.out.splitlines()] == ["tea", "moon"]
     (tmp_path / "q.tsv").write_text("q7\tleaves of a plant\nq8\tyeast\n", encoding="utf-8")
-    assert run("search", indexed, "--queries", tmp_path / "q.tsv", "--run", tmp_path / "out.trec", "-k", 2).code == 0
+    assert (
+        run("search", indexed, "--queries", tmp_path / "q.tsv", "--run-out", tmp_path / "out.trec", "-k", 2).code == 0
+    )
     rows = [line.split() for line in (tmp_path / "out.trec").read_text(encoding="utf-8").splitlines()]
     assert [(row[0], row[1], row[3], row[5]) for row in rows][::2] == [
         ("q7", "Q0", "1", "polyvec"),
@@ -136,7 +138,7 @@ def test_every_kind_of_input_is_indexed(run: Any, tmp_path: Path, kind: str) -> 
     if kind == "jsonl.gz":
         docs.write_bytes(gzip.compress(lines(ROWS)))
     elif kind == "jsonl.zst":
-        docs.write_bytes(zstandard.ZstdCompressor().compress(lines(ROWS)))
+        docs.write_bytes(zstandard().compress(lines(ROWS)))
     elif kind in ("csv", "tsv"):
         mark = "," if kind == "csv" else "\t"
         docs.write_text(f"id{mark}text\n" + "".join(f"{r['_id']}{mark}{r['text']}\n" for r in ROWS), encoding="utf-8")
@@ -158,16 +160,51 @@ def test_every_kind_of_input_is_indexed(run: Any, tmp_path: Path, kind: str) -> 
 
 def test_add_update_delete_info_verify_compact(run: Any, indexed: Path, tmp_path: Path) -> None:
     more = tmp_path / "more.jsonl"
-    more.write_bytes(lines([{"id": "snow", "text": "Snow is made of ice crystals."}]))
-    assert run("add", indexed, more, "--json").json["added"] == 1
+    more.write_bytes(
+        lines([{"id": "snow", "text": "Snow is made of ice crystals."}, {"id": "n", "text": "One.", "n": 1}])
+    )
+    assert run("add", indexed, more, "--json").json["added"] == 2
     assert "snow" in run("add", indexed, more).one_line_error(2)
-    assert run("update", indexed, more, "--json").json["replaced"] == 1
+    assert run("update", indexed, more, "--json").json["replaced"] == 2
     assert run("delete", indexed, "snow", "nothing", "--json").json == {"deleted": 1, "unknown": 1}
+    assert "1 deleted" in run("delete", indexed, "--filter", '{"n": 1}').out
+    assert "either ids or --filter" in run("delete", indexed).one_line_error(2)
+    assert "either ids or --filter" in run("delete", indexed, "tea", "--filter", '{"n": 1}').one_line_error(2)
+    assert "every document" in run("delete", indexed, "--filter", "{}").one_line_error(2)
+    assert "JSON" in run("delete", indexed, "--filter", "{").one_line_error(2)
     assert run("compact", indexed, "--json").json["size_bytes"] > 0
     assert run("verify", indexed, "--json").json == {"ok": True, "problems": []}
     facts = run("info", indexed, "--json").json
     assert (facts["documents"], facts["languages"]) == (3, {"en": 2, "de": 1})
     assert "documents" in run("info", indexed).out
+
+
+def test_metadata_alone_and_a_scan(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "d.jsonl").write_bytes(lines(ROWS))
+    index = tmp_path / "i.polyvec"
+    run("index", tmp_path / "d.jsonl", index)
+    (tmp_path / "m.jsonl").write_bytes(lines([{"id": "tea", "year": 1999, "lang": None}, {"id": "moon", "lang": "de"}]))
+    assert run("update", index, tmp_path / "m.jsonl", "--metadata-only", "--json").json == {
+        "changed": 1,
+        "unchanged": 1,
+    }
+    (tmp_path / "m.csv").write_text("id,year\nmoon,1969\nbread,\n", encoding="utf-8")
+    assert "1 changed, 1 had" in run("update", index, tmp_path / "m.csv", "--metadata-only").out
+    rows = [json.loads(line) for line in run("scan", index).out.splitlines()]
+    assert [row["id"] for row in rows] == ["bread", "moon", "tea"]
+    assert rows[2] == {"id": "tea", "text": ROWS[0]["text"], "metadata": {"title": "Tea", "year": 1999}}
+    assert rows[1]["metadata"]["year"] == 1969
+    few = run("scan", index, "--after", "bread", "--limit", 1, "--filter", '{"year": {"$exists": true}}').out
+    assert json.loads(few)["id"] == "moon"
+    again = run("index", "-", tmp_path / "again.polyvec", "--json", stdin=run("scan", index).out)
+    assert again.json["documents"] == 3
+    assert run("scan", tmp_path / "again.polyvec").out == run("scan", index).out
+    fields = run("info", index, "--fields", "--json").json["fields"]
+    assert fields["lang"]["values"] == [{"value": "de", "documents": 1}, {"value": "en", "documents": 1}]
+    assert "year" in run("info", index, "--fields").out
+    (tmp_path / "m.jsonl").write_bytes(lines([{"id": "nowhere", "year": 1}]))
+    assert "'nowhere'" in run("update", index, tmp_path / "m.jsonl", "--metadata-only").one_line_error(2)
+    assert "$x" in run("scan", index, "--filter", '{"$x": 1}').one_line_error(2)
 
 
 @pytest.mark.parametrize("number", [0, 1])  # the codec, the codes
@@ -196,13 +233,15 @@ def test_rerank_a_run(run: Any, tmp_path: Path) -> None:
     (tmp_path / "in.trec").write_text(
         "q1 Q0 tea 1 9 bm25\nq1 Q0 bread 2 8 bm25\nq2 Q0 moon 1 2 bm25\nq2 Q0 tea 2 1 bm25\n", encoding="utf-8"
     )
-    arguments = ["--run", tmp_path / "in.trec", "--queries", tmp_path / "q.tsv", "--run-out", "-"]
+    arguments = ["--run-in", tmp_path / "in.trec", "--queries", tmp_path / "q.tsv", "--run-out", "-"]
     ran = run("rerank", *arguments, tmp_path / "d.jsonl", "-k", 1)
     assert ran.code == 0, ran.err
     assert [line.split()[:3] for line in ran.out.splitlines()] == [["q1", "Q0", "bread"], ["q2", "Q0", "tea"]]
     (tmp_path / "in.trec").write_text("q1 Q0 nowhere 1 9 bm25\n", encoding="utf-8")
     assert "'nowhere'" in run("rerank", *arguments, tmp_path / "d.jsonl").one_line_error(2)
-    assert "with --run" in run("rerank", "a", tmp_path / "d.jsonl", "--run", tmp_path / "in.trec").one_line_error(2)
+    assert "with --run-in" in run("rerank", "a", tmp_path / "d.jsonl", "--run-in", tmp_path / "in.trec").one_line_error(
+        2
+    )
 
 
 @pytest.mark.parametrize(

@@ -170,7 +170,7 @@ def test_marks_have_a_form_in_ascii(index: Path) -> None:
 def test_runs_are_utf8_whatever_the_locale(tmp_path: Path) -> None:
     with Index.create(tmp_path / "i", encoder=WordEncoder()) as index:
         index.add([{"id": "水", "text": "red"}])
-    _, out, _ = run(f"{SEARCH} --run -", tmp_path / "i", PYTHONIOENCODING="cp1252")
+    _, out, _ = run(f"{SEARCH} --run-out -", tmp_path / "i", PYTHONIOENCODING="cp1252")
     assert out.encode("latin-1").decode("utf-8").startswith("1 Q0 水 1 ")
 
 
@@ -184,7 +184,7 @@ def test_runs_are_utf8_whatever_the_locale(tmp_path: Path) -> None:
         ("$P delete $I nothing >&-", 0, ""),
         (f"{SEARCH} > /dev/full", 1, "stdout: No space left"),
         (f"{SEARCH} --json > /dev/full", 1, "stdout: No space left"),
-        (f"{SEARCH} --run - > /dev/full", 1, "stdout: No space left"),
+        (f"{SEARCH} --run-out - > /dev/full", 1, "stdout: No space left"),
         ("$P verify $I > /dev/full", 1, "stdout: No space left"),
         ("$P search $I --mode keyword <&-", 2, "stdin is closed"),
         ("$P delete $I - <&-", 2, "stdin is closed"),
@@ -216,7 +216,7 @@ def test_bytes_that_are_not_utf8(index: Path, tmp_path: Path) -> None:
     code, _, err = run("printf 'd0\\ncaf\\xe9\\n' | $P delete $I -", index)
     assert code == 2
     assert "stdin:2: broken UTF-8 at byte 3" in err
-    for command in (f'{SEARCH} --filter "$1"', f'{SEARCH} --tag "$1" --run -', '$P search $I "$1" --mode keyword'):
+    for command in (f'{SEARCH} --filter "$1"', f'{SEARCH} --tag "$1" --run-out -', '$P search $I "$1" --mode keyword'):
         code, _, err = run(command, index, b"\xff")
         assert (code, len(err.splitlines())) == (2, 1), (command, err)
     folder = os.fsencode(tmp_path) + b"/caf\xe9"
@@ -270,9 +270,9 @@ def test_an_empty_path_is_not_the_current_folder(bad: str, tmp_path: Path, monke
     monkeypatch.chdir(tmp_path / "i")
     for words in (
         ["search", bad, "q"], ["index", "docs", bad], ["index", bad, "new"], ["info", bad], ["verify", bad], ["add", ".", bad],
-        ["search", ".", "q", "--queries", bad], ["search", ".", "q", "--run", bad], ["rerank", "q", bad], ["evaluate", bad],
+        ["search", ".", "q", "--queries", bad], ["search", ".", "q", "--run-out", bad], ["rerank", "q", bad], ["evaluate", bad],
         ["encode", bad, "x.npz"], ["convert", bad, "x"], ["doctor", bad], ["train", bad], ["mine", bad, "x"],
-        ["demo", "--index", bad],
+        ["demo", bad],
         ["index", "docs", "new", "--model", bad], ["reproduce", bad], ["bench", "--audit", bad],
         ["teach", "x", bad, "--late", "y"],
     ):  # fmt: skip

@@ -370,3 +370,53 @@ def test_a_copied_index_opens_elsewhere(index: Index, encoder: WordEncoder, tmp_
     shutil.copytree(index.path, tmp_path / "copy")
     with Index.open(tmp_path / "copy", encoder=encoder) as copy:
         assert ids(copy.search("Ringe", k=1)) == ["saturn"]
+
+
+class TestOpenOrCreate:
+    """Made once, opened from then on; what is there has to fit what is asked for."""
+
+    def test_makes_it_and_then_opens_it(self, tmp_path: Path, encoder: WordEncoder) -> None:
+        path = tmp_path / "o.polyvec"
+        with Index.open_or_create(path, encoder=encoder, nbits=8) as index:
+            index.add(DOCUMENTS)
+        with Index.open_or_create(path, encoder=encoder) as index:
+            assert (len(index), index.name, index.info()["nbits"]) == (3, "o.polyvec", 8)
+        with Index.open_or_create(path, dim=16, nbits=8) as index:
+            assert len(index) == 3
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"), [({"dim": 5}, "dim=5, but .* has dim=4"), ({"nbits": 2}, "nbits=2")]
+    )
+    def test_another_one_is_refused(self, tmp_path: Path, arguments: dict[str, Any], message: str) -> None:
+        Index.open_or_create(tmp_path / "o.polyvec", dim=4, nbits=16).close()
+        with pytest.raises(InputError, match=message):
+            Index.open_or_create(tmp_path / "o.polyvec", **arguments)
+        with Index.open_or_create(tmp_path / "o.polyvec") as index:
+            assert index.add_vectors(["a"], [np.ones((1, 4))]).added == 1, "the refused call left the index open"
+
+    def test_nothing_to_make_it_from(self, tmp_path: Path) -> None:
+        with pytest.raises(InputError, match="needs an encoder, or dim="):
+            Index.open_or_create(tmp_path / "o.polyvec")
+        (tmp_path / "full").mkdir()
+        (tmp_path / "full" / "letter.txt").write_text("mine")
+        with pytest.raises(StorageError, match="full"):
+            Index.open_or_create(tmp_path / "full", dim=4)
+
+    def test_another_model_is_refused(self, tmp_path: Path, encoder: WordEncoder) -> None:
+        Index.open_or_create(tmp_path / "o.polyvec", encoder=encoder).close()
+        with pytest.raises(ModelMismatchError, match="made by model words"):
+            Index.open_or_create(tmp_path / "o.polyvec", encoder=WordEncoder(name="other"))
+
+    def test_another_process_may_be_quicker(
+        self, tmp_path: Path, encoder: WordEncoder, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = tmp_path / "o.polyvec"
+        create = Index.create
+
+        def slower(*arguments: Any, **options: Any) -> Index:
+            create(path, encoder=encoder).close()
+            return create(*arguments, **options)
+
+        monkeypatch.setattr(Index, "create", slower)
+        with Index.open_or_create(path, encoder=encoder) as index:
+            assert index.add(DOCUMENTS).added == 3

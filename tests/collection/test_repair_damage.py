@@ -15,8 +15,9 @@ from polyvec import Index
 from polyvec.collection.repair import repair_index
 from polyvec.errors import IndexCorruptError, PolyvecError
 from polyvec.index import coded_segment
-from polyvec.index.format import PAGE, BlockFile
+from polyvec.index.format import PAGE
 from tests.conftest import WordEncoder
+from tests.index.files import blocks_of
 
 DOCUMENTS, DIM = 90, 16
 CHANCES = 14  # of each kind of damage, for each kind of index
@@ -96,7 +97,7 @@ def differs(path: Path, content: bytes) -> bool:
     old = path.read_bytes()
     if len(old) != len(content) or old[:PAGE] != content[:PAGE]:
         return True
-    blocks = BlockFile(path).blocks.values()
+    blocks = blocks_of(path).values()
     return any(old[b.offset : b.offset + b.size] != content[b.offset : b.offset + b.size] for b in blocks)
 
 
@@ -112,12 +113,12 @@ def touched(path: Path, whole: Path, name: str, where: tuple[int, int]) -> set[s
                 continue
             if live.record.file != name:
                 continue
-            blocks = BlockFile(whole / "segments" / name).blocks
+            blocks = blocks_of(whole / "segments" / name)
             ends = np.cumsum(live.segment.doclens)
             for block in ("vectors", "residuals", "codes", "scales"):
                 if block not in blocks:
                     continue
-                width = blocks[block].size // blocks[block].rows
+                width = blocks[block].size // len(blocks[block].array)
                 for row, begin, end in zip(live.rows.tolist(), ends - live.segment.doclens, ends, strict=True):
                     first, last = blocks[block].offset + begin * width, blocks[block].offset + end * width
                     if row in ids and first < where[1] and where[0] < last:

@@ -28,6 +28,8 @@ CALLS: dict[str, Callable[[Index], Any]] = {
     "in": lambda index: "d0" in index,
     "get": lambda index: [document.id for document in index.get(["d0"]) if document],
     "documents": lambda index: [document.id for document in index.documents()],
+    "scan": lambda index: [document.id for document in index.scan(after="d2", limit=2)],
+    "fields": lambda index: list(index.fields()),
     "search": lambda index: [hit.id for hit in index.search("word0", k=1)],
     "search_vectors": lambda index: len(index.search_vectors(VECTORS, k=1)),
     "verify": lambda index: index.verify(),
@@ -35,6 +37,7 @@ CALLS: dict[str, Callable[[Index], Any]] = {
     "refresh": lambda index: index.refresh(),
     "add": lambda index: index.add([{"id": "new", "text": "more words"}]).added,
     "update": lambda index: index.update([{"id": "d0", "text": "other words"}]).replaced,
+    "update_metadata": lambda index: index.update_metadata({"d0": {"n": 7}}),
     "add_vectors": lambda index: index.add_vectors(["new"], [VECTORS]).added,
     "delete": lambda index: index.delete(["d0"]),
     "compact": lambda index: index.compact(),
@@ -42,9 +45,10 @@ CALLS: dict[str, Callable[[Index], Any]] = {
 }
 RESULTS = {
     "len": LENGTH, "in": True, "get": ["d0"], "documents": [f"d{i}" for i in range(LENGTH)],
+    "scan": ["d3", "d4"], "fields": ["n"],
     "search": ["d0"], "search_vectors": 1,
     "verify": [], "info": LENGTH, "refresh": None, "add": 1, "update": 1,
-    "add_vectors": 1, "delete": 1, "compact": None, "close": None,
+    "update_metadata": 1, "add_vectors": 1, "delete": 1, "compact": None, "close": None,
 }  # fmt: skip
 
 
@@ -60,7 +64,7 @@ def table() -> Iterator[tuple[str, str, str]]:
 
 def make(path: Path) -> Index:
     index = Index.create(path, encoder=ENCODER)
-    index.add([{"id": f"d{i}", "text": f"word{i} and some more"} for i in range(LENGTH)])
+    index.add([{"id": f"d{i}", "text": f"word{i} and some more", "n": i} for i in range(LENGTH)])
     return index
 
 

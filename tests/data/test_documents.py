@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
 from polyvec.data import Document, as_documents, read_documents
+from polyvec.data.files import zstandard
 from polyvec.errors import InputError
 
 ROWS = [{"id": "a", "text": "één", "title": "T", "year": 2021}, {"id": "b", "text": "字\u2028字 \N{GRINNING FACE}"}]
@@ -35,7 +35,7 @@ def dumped(rows: list[dict[str, Any]]) -> bytes:
         ("d.jsonl", b"\xef\xbb\xbf" + dumped(ROWS)),
         ("d.jsonl", dumped(ROWS).replace(b"\n", b"\r\n\r\n")),
         ("d.jsonl.gz", gzip.compress(dumped(ROWS))),
-        ("d.jsonl.zst", zstandard.compress(dumped(ROWS[:1])) + zstandard.compress(dumped(ROWS[1:]))),
+        ("d.jsonl.zst", zstandard().compress(dumped(ROWS[:1])) + zstandard().compress(dumped(ROWS[1:]))),
     ],
     ids=["plain", "byte order mark", "CRLF and blank lines", "gzip", "zstandard in two frames"],
 )
@@ -100,7 +100,7 @@ def test_stdin(monkeypatch: pytest.MonkeyPatch) -> None:
         ("d.jsonl", b"[1]", "got a JSON list"),
         ("d.jsonl", b"\n", "no documents in it"),
         ("d.jsonl.gz", gzip.compress(dumped(ROWS))[:-9], "cannot be decompressed"),
-        ("d.jsonl.zst", zstandard.compress(dumped(ROWS))[:-3], "cannot be decompressed"),
+        ("d.jsonl.zst", zstandard().compress(dumped(ROWS))[:-3], "cannot be decompressed"),
         ("d.jsonl.zst", b"not zstandard", "cannot be decompressed"),
         ("d.csv", b"name,text\na,b\n", r"d\.csv:1: columns name, text; expected a header with id and text"),
         ("d.csv", b"id,text\na,b,c\n", r"d\.csv:2: another number of fields"),

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from polyvec.data import Document, Query, read_documents, read_qrels, read_queries, read_run
+from polyvec.data.files import zstandard
 from polyvec.errors import InputError
 from polyvec.evaluation.reproduce import read_expected
 from polyvec.training.recipe import read_recipe
@@ -27,7 +27,7 @@ LESS = settings(
 )
 WORDS = st.text(st.characters(exclude_categories=("Cs", "Cc", "Zl", "Zp")), min_size=1, max_size=12)
 FILLED = WORDS.filter(lambda text: bool(text.strip()))
-PACKINGS: dict[str, Callable[[bytes], bytes]] = {"": bytes, ".gz": gzip.compress, ".zst": zstandard.compress}
+PACKINGS: dict[str, Callable[[bytes], bytes]] = {"": bytes, ".gz": gzip.compress, ".zst": zstandard().compress}
 TYPED = st.one_of(st.integers(-(10**14), 10**14), st.booleans(), st.sampled_from([0.5, -2.25, 1999.0, 0.0]))
 
 

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from polyvec.encoder import Encoder, with_torch
+from polyvec.encoder import Encoder
+from polyvec.encoder.torch import model as torch_model
 from polyvec.errors import InputError, ModelError, PolyvecError
 
 TEXTS = [
@@ -80,6 +81,27 @@ def test_punctuation_of_any_script_is_not_kept(encoder: Encoder) -> None:
     (encoded,) = encoder.stream_documents(["one, two。 three!"])
     pieces = encoder.model.tokenizer.convert_ids_to_tokens(encoded.token_ids.tolist())
     assert pieces == ["<s>", "[DocumentMarker]", "▁one", "▁two", "▁three", "</s>"]
+
+
+@pytest.mark.parametrize("options", [{}, {"long_documents": "window", "document_length": 24}, {"skiplist": "none"}])
+def test_the_tokens_of_a_document_are_told_without_its_vectors(options: dict[str, Any]) -> None:
+    encoder = Encoder(backend="native", **options)
+    for text in (*TEXTS, "?!", "a <mask> in the text"):
+        (encoded,) = encoder.stream_documents([text])
+        told = encoder.document_tokens(text)
+        assert told is not None
+        np.testing.assert_array_equal(told.token_ids, encoded.token_ids)
+        np.testing.assert_array_equal(told.offsets, encoded.offsets)
+        assert told.truncated == encoded.truncated
+    with pytest.raises(InputError, match="document 0 is empty"):
+        encoder.document_tokens(" ")
+
+
+def test_the_tokens_of_merged_vectors_cannot_be_told() -> None:
+    encoder = Encoder(pool_factor=2.0)
+    assert encoder.document_tokens(TEXTS[0]) is None
+    (encoded,) = encoder.stream_documents([TEXTS[0]])
+    assert encoded.offsets is None
 
 
 def test_a_text_of_punctuation_still_has_vectors(encoder: Encoder) -> None:
@@ -208,8 +230,8 @@ def test_the_fingerprint_does_not_follow_live_objects(encoder: Encoder, monkeypa
         loaded.model[0].config.update({"added_by_an_upgrade": [1, 2], "initializer_range": 0.5, "use_cache": True})
         return loaded
 
-    load = with_torch.load
-    monkeypatch.setattr(with_torch, "load", upgraded)
+    load = torch_model.load
+    monkeypatch.setattr(torch_model, "load", upgraded)
     later = Encoder(backend="torch")
     assert later.model[0].config.added_by_an_upgrade == [1, 2]
     assert later.fingerprint == encoder.fingerprint

@@ -116,9 +116,9 @@ def test_runs_of_search_are_checked_before_the_work(
     os.link(queries, tmp_path / "same")
     words = ["search", index_path, "--queries", queries, "--mode", "keyword"]
     for tag in ("my tag", "", " ", "a\tb", "a\u00a0b"):
-        assert "tag" in failed(capsys, *words, "--run", out, "--tag", tag)
-    assert "is an input" in failed(capsys, *words, "--run", tmp_path / "same")
-    assert "'2 x': a TREC run cannot hold ids with white space" in failed(capsys, *words, "--run", out)
+        assert "tag" in failed(capsys, *words, "--run-out", out, "--tag", tag)
+    assert "is an input" in failed(capsys, *words, "--run-out", tmp_path / "same")
+    assert "'2 x': a TREC run cannot hold ids with white space" in failed(capsys, *words, "--run-out", out)
     assert out.read_text(encoding="utf-8") == "before"
     assert "nested more than" in failed(capsys, "search", index_path, "x", "--mode", "keyword", "--filter", "[" * 5000)
     assert "comes twice" in failed(

@@ -9,7 +9,6 @@ the bounds behind them are tried too. Those may score otherwise, but must not cr
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import struct
 import tempfile
@@ -24,14 +23,13 @@ from polyvec.errors import PolyvecError
 from polyvec.index import coded_segment
 from polyvec.index.codec.codec import Codec
 from polyvec.index.codec.training import train_codec
-from polyvec.index.coded_segment import CodedSegment, CodedSegmentWriter
+from polyvec.index.coded_segment import CodesSegment, CodesWriter
 from polyvec.index.engine.candidates import find_candidates
 from polyvec.index.engine.options import SearchOptions
-from polyvec.index.segment import Segment, SegmentWriter
+from polyvec.index.segment import VectorsSegment, VectorsWriter
 
 DIM, DOCUMENTS = 24, 30
 _PAGE, _ENTRIES, _ENTRY = 4096, 64, 64
-_GOLDEN = Path(__file__).parent / "golden"
 
 
 @dataclass(frozen=True)
@@ -45,56 +43,50 @@ class Target:
 
 
 def targets(folder: Path) -> list[Target]:
-    """A plain segment, and a codec and a segment with postings of every width."""
+    """A segment of vectors, and a codec and a segment with postings of every width."""
     rng = np.random.default_rng(0)
     doclens = rng.integers(1, 9, DOCUMENTS).astype(np.int64)
     rows = rng.standard_normal((int(doclens.sum()), DIM)).astype(np.float32)
     vectors = rows / np.linalg.norm(rows, axis=1, keepdims=True)
-    ids = rng.integers(0, 50, len(vectors)).astype(np.int32)
     query = np.ascontiguousarray(vectors[:3])
-    found = [_plain(folder, vectors, doclens, ids, query)]
+    found = [_vectors(folder, vectors, doclens, query)]
     for nbits in (1, 2, 4, 8):
-        found += _coded(folder, nbits, vectors, doclens, ids, query)
-        found += _of_version_1(nbits, query)
+        found += _coded(folder, nbits, vectors, doclens, query)
     return found
 
 
-def _plain(folder: Path, vectors: np.ndarray, doclens: np.ndarray, ids: np.ndarray, query: np.ndarray) -> Target:
-    path = folder / "plain.seg"
-    writer = SegmentWriter(path, DIM)
-    writer.append(vectors, doclens, ids)
+def _vectors(folder: Path, vectors: np.ndarray, doclens: np.ndarray, query: np.ndarray) -> Target:
+    path = folder / "vectors.seg"
+    writer = VectorsWriter(path, DIM)
+    writer.append(vectors, doclens)
     writer.finish()
 
     def read(damaged: Path) -> list[float]:
-        segment = Segment(damaged, DIM)
+        segment = VectorsSegment(damaged, DIM)
         for position in range(segment.n_documents):
             segment.decode(position)
-            segment.token_ids(position)
         return [float(score) for score in segment.score(query, None, 1)]
 
-    return Target("plain segment", path.read_bytes(), read, read(path))
+    return Target("segment of vectors", path.read_bytes(), read, read(path))
 
 
-def _coded(
-    folder: Path, nbits: int, vectors: np.ndarray, doclens: np.ndarray, ids: np.ndarray, query: np.ndarray
-) -> list[Target]:
+def _coded(folder: Path, nbits: int, vectors: np.ndarray, doclens: np.ndarray, query: np.ndarray) -> list[Target]:
     path, codec_path = folder / f"{nbits}.seg", folder / f"{nbits}.codec"
-    codec = train_codec(vectors.copy(), nbits=nbits, total_tokens=len(vectors) * 8, threads=1)
+    codec, _ = train_codec(vectors.copy(), nbits=nbits, total_tokens=len(vectors) * 8, threads=1)
     _, checksum = codec.save(codec_path)
     postings, coded_segment.POSTINGS_FROM = coded_segment.POSTINGS_FROM, 0
     try:
-        writer = CodedSegmentWriter(path, codec, checksum, 1)
-        writer.append(vectors, doclens, ids)
+        writer = CodesWriter(path, codec, checksum, 1)
+        writer.append(vectors, doclens)
         writer.finish()
     finally:
         coded_segment.POSTINGS_FROM = postings
 
     def with_codec(opened: Codec, damaged: Path) -> list[float]:
-        segment, asked = CodedSegment(damaged, opened, checksum), opened.query(query)
+        segment, asked = CodesSegment(damaged, opened, checksum), opened.query(query)
         for position in range(segment.n_documents):
             segment.decode(position)
-            segment.token_ids(position)
-        if not segment.has_postings:  # their block lost its name
+        if not segment.generates_candidates:  # their block lost its name
             return [float(score) for score in segment.score(asked, None, 1)]
         options = SearchOptions(k=2, nprobe=4, candidates=6)
         (positions,) = find_candidates(opened, asked, options, [segment], [None], 1)
@@ -110,36 +102,6 @@ def _coded(
     return [
         Target(f"segment of {nbits} bits", path.read_bytes(), read_segment, read_segment(path)),
         Target(f"codec of {nbits} bits", codec_path.read_bytes(), read_codec, read_codec(codec_path)),
-    ]
-
-
-def _of_version_1(nbits: int, query: np.ndarray) -> list[Target]:
-    """A codec and a segment as they were written before, without postings."""
-    checksum = json.loads((_GOLDEN / "v1-codes.json").read_text(encoding="utf-8"))[str(nbits)]["codec"]
-    codec_path, path = _GOLDEN / f"v1-{nbits}.codec", _GOLDEN / f"v1-{nbits}.seg"
-
-    def read(codec_file: Path, segment_file: Path) -> list[float]:
-        codec = Codec.load(codec_file)
-        segment = CodedSegment(segment_file, codec, checksum)
-        for position in range(segment.n_documents):
-            segment.decode(position)
-            segment.token_ids(position)
-        codec.encode(query, None, threads=1)
-        return [float(score) for score in segment.score(codec.query(query), None, 1)]
-
-    return [
-        Target(
-            f"segment of {nbits} bits, version 1",
-            path.read_bytes(),
-            lambda one: read(codec_path, one),
-            read(codec_path, path),
-        ),
-        Target(
-            f"codec of {nbits} bits, version 1",
-            codec_path.read_bytes(),
-            lambda one: read(one, path),
-            read(codec_path, path),
-        ),
     ]
 
 

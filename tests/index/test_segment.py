@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,36 +12,34 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from polyvec.errors import IndexCorruptError, StorageError
-from polyvec.index.format import FORMAT_VERSION, PAGE, BlockWriter
-from polyvec.index.segment import Segment, SegmentWriter, top_k
+from polyvec.index.format import PAGE, BlockWriter
+from polyvec.index.segment import VectorsSegment, VectorsWriter, top_k
 from polyvec.scoring import maxsim_definition
+from tests.index import golden_files
+from tests.index.files import blocks_of
+from tests.index.golden_files import GOLDEN
 
-GOLDEN = Path(__file__).parent / "golden"
 DIM = 6
 
 
-def documents() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def documents() -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(11)
     doclens = np.array([3, 1, 7, 2], np.int64)
-    return (
-        rng.standard_normal((13, DIM)).astype(np.float16).astype(np.float32),
-        doclens,
-        np.arange(13, dtype=np.int32) * 7,
-    )
+    return rng.standard_normal((13, DIM)).astype(np.float16).astype(np.float32), doclens
 
 
 def write(path: Path) -> Path:
-    vectors, doclens, token_ids = documents()
-    writer = SegmentWriter(path, DIM)
-    writer.append(vectors[:4], doclens[:2], token_ids[:4])
-    writer.append(vectors[4:], doclens[2:], token_ids[4:])
+    vectors, doclens = documents()
+    writer = VectorsWriter(path, DIM)
+    writer.append(vectors[:4], doclens[:2])
+    writer.append(vectors[4:], doclens[2:])
     info = writer.finish()
     assert (info.n_documents, info.n_tokens, info.size_bytes) == (4, 13, path.stat().st_size)
     return path
 
 
-def check(segment: Segment) -> None:
-    vectors, doclens, token_ids = documents()
+def check(segment: VectorsSegment) -> None:
+    vectors, doclens = documents()
     starts = np.concatenate([[0], np.cumsum(doclens)])
     query = np.random.default_rng(3).standard_normal((5, DIM)).astype(np.float32)
     expected = np.array([maxsim_definition(query, vectors[a:b]) for a, b in pairwise(starts)])
@@ -48,21 +47,28 @@ def check(segment: Segment) -> None:
     some = np.array([0, 2])
     assert segment.score(query, some, 1) == pytest.approx(expected[some], abs=1e-4)
     assert np.array_equal(segment.decode(2), vectors[4:11])
-    assert np.array_equal(segment.token_ids(2), token_ids[4:11])
     assert segment.doclens.tolist() == doclens.tolist()
     assert segment.verify() == []
 
 
 def test_round_trip(tmp_path: Path) -> None:
-    check(Segment(write(tmp_path / "a.seg"), DIM))
+    check(VectorsSegment(write(tmp_path / "a.seg"), DIM))
 
 
-def test_the_golden_file_of_version_1_is_read_for_ever() -> None:
-    check(Segment(GOLDEN / "v1-plain.seg", DIM))
+def test_the_golden_file_is_read_for_ever() -> None:
+    segment = VectorsSegment(GOLDEN / "v1.seg", golden_files.DIM)
+    recorded = json.loads((GOLDEN / "v1.json").read_text(encoding="utf-8"))["vectors"]
+    assert segment.score(golden_files.query(), None, 2) == pytest.approx(np.array(recorded), abs=1e-5)
+    decoded = np.concatenate([segment.decode(i) for i in range(segment.n_documents)])
+    assert np.array_equal(decoded, golden_files.documents().astype(np.float16).astype(np.float32))
+    assert segment.doclens.tolist() == golden_files.DOCLENS.tolist()
+    assert not segment.generates_candidates
+    assert segment.verify() == []
 
 
-def test_version_1_is_still_written_the_same(tmp_path: Path) -> None:
-    assert write(tmp_path / "a.seg").read_bytes() == (GOLDEN / "v1-plain.seg").read_bytes()
+def test_the_same_documents_give_the_same_file(tmp_path: Path) -> None:
+    golden_files.write_vectors(tmp_path / "a.seg")
+    assert (tmp_path / "a.seg").read_bytes() == (GOLDEN / "v1.seg").read_bytes()
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +80,7 @@ def believed(path: Path, data: bytes) -> bool:
     """Whether a file passes opening and verify."""
     path.write_bytes(data)
     try:
-        return Segment(path, DIM).verify() == []
+        return VectorsSegment(path, DIM).verify() == []
     except StorageError as error:
         return str(path) not in str(error)
 
@@ -82,17 +88,13 @@ def believed(path: Path, data: bytes) -> bool:
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_flipped_bit_is_noticed(tmp_path: Path, whole: bytes, data: st.DataObject) -> None:
-    used = [range(PAGE), *(range(at, at + size) for at, size in blocks(whole))]
+    (tmp_path / "whole.seg").write_bytes(whole)
+    blocks = blocks_of(tmp_path / "whole.seg").values()
+    used = [range(PAGE), *(range(block.offset, block.offset + block.size) for block in blocks)]
     place = data.draw(st.sampled_from(used).flatmap(st.sampled_from))
     changed = bytearray(whole)
     changed[place] ^= 1 << data.draw(st.integers(0, 7))
     assert not believed(tmp_path / "b.seg", bytes(changed))
-
-
-def blocks(whole: bytes) -> list[tuple[int, int]]:
-    count = int.from_bytes(whole[12:16], "little")
-    entries = [whole[64 + 64 * i : 128 + 64 * i] for i in range(count)]
-    return [(int.from_bytes(e[24:32], "little"), int.from_bytes(e[48:56], "little")) for e in entries]
 
 
 def test_any_truncation_is_noticed(tmp_path: Path, whole: bytes) -> None:
@@ -102,31 +104,24 @@ def test_any_truncation_is_noticed(tmp_path: Path, whole: bytes) -> None:
     assert believed(tmp_path / "b.seg", whole)
 
 
-def test_other_files_and_newer_versions_are_refused(tmp_path: Path, whole: bytes) -> None:
-    path = tmp_path / "b.seg"
-    path.write_bytes(b"SQLite format 3\0" + whole[16:])
-    with pytest.raises(IndexCorruptError, match="not a polyvec file"):
-        Segment(path, DIM)
-    path.write_bytes(whole[:8] + (FORMAT_VERSION + 1).to_bytes(4, "little") + whole[12:])
-    with pytest.raises(StorageError, match="newer polyvec"):
-        Segment(path, DIM)
-    path.write_bytes(whole)
+def test_vectors_of_another_dim_are_refused(tmp_path: Path, whole: bytes) -> None:
+    (tmp_path / "b.seg").write_bytes(whole)
     with pytest.raises(IndexCorruptError, match="'vectors' is missing or not what it should be"):
-        Segment(path, DIM + 1)
+        VectorsSegment(tmp_path / "b.seg", DIM + 1)
 
 
 def test_abort_leaves_nothing(tmp_path: Path) -> None:
-    writer = SegmentWriter(tmp_path / "a.seg", DIM)
+    writer = VectorsWriter(tmp_path / "a.seg", DIM)
     writer.append(np.ones((2, DIM), np.float32), np.array([2]))
     writer.abort()
     writer.abort()
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(StorageError, match="Cannot write"):
-        BlockWriter(tmp_path / "nowhere" / "a.seg")
+        BlockWriter(tmp_path / "nowhere" / "a.seg", "vectors")
 
 
 def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
-    writer = SegmentWriter(tmp_path / "a.seg", DIM)
+    writer = VectorsWriter(tmp_path / "a.seg", DIM)
     with pytest.raises(ValueError, match="doclens add up to 3"):
         writer.append(np.ones((2, DIM), np.float32), np.array([3]))
     with pytest.raises(ValueError, match="do not fit"):

@@ -14,6 +14,7 @@ import pytest
 
 import polyvec
 from polyvec import Hit, Index
+from polyvec.encoder.encoded import TextTokens
 from polyvec.errors import InputError, StorageError
 from tests.conftest import WordEncoder
 
@@ -119,6 +120,30 @@ def test_a_reader_explains_what_it_sees(index: Index, encoder: WordEncoder) -> N
     reader.refresh()
     with pytest.raises(InputError, match="any more"):
         hit.explain()
+
+
+class TellingEncoder(WordEncoder):
+    """Can say where a document's tokens stand without encoding it."""
+
+    def document_tokens(self, text: str) -> TextTokens | None:
+        (encoded,) = WordEncoder(self.dim).stream_documents([text])
+        assert encoded.offsets is not None
+        kept = slice(1, None) if self.wrong else slice(None)
+        return TextTokens(encoded.token_ids[kept], encoded.offsets[kept], encoded.truncated)
+
+    wrong = False
+
+
+def test_no_document_is_encoded_to_explain_a_hit_where_its_tokens_can_be_told(tmp_path: Path) -> None:
+    encoder = TellingEncoder()
+    with Index.create(tmp_path / "told.polyvec", encoder=encoder) as index:
+        index.add(ROWS)
+        hits, encoded = index.search(QUERY, k=3), encoder.encoded
+        explanations = [hit.explain() for hit in hits]
+        assert encoder.encoded == encoded
+        encoder.wrong = True  # it tells another number of tokens than are stored
+        assert [hit.explain() for hit in hits] == explanations
+        assert encoder.encoded == encoded + len(hits)
 
 
 def test_wrong_arguments_of_explain(index: Index) -> None:

@@ -25,7 +25,12 @@ _RECALLS = (0.9, 0.95, 0.99)
 
 @dataclass(frozen=True)
 class AuditQuery:
-    """vectors: (q, dim) float32 · own: id of the document that the query was cut from, which is not counted as a hit."""
+    """Token vectors to search with.
+
+    Attributes:
+        vectors: (q, dim) float32.
+        own: Id of the document that the query was cut from, which does not count as a hit; None for a real query.
+    """
 
     vectors: Float
     own: str | None = None
@@ -37,7 +42,9 @@ def audit(
     """Compare searching the index with scoring every document of it, in overlap@k and time.
 
     The first result is the exact search, then the defaults, recall targets, and a curve of settings, cheapest first.
-    Raises InputError where there are no queries or documents.
+
+    Raises:
+        InputError: There are no queries or documents.
     """
     instance("index", index, Index)
     queries = [instance(f"queries[{i}]", one, AuditQuery) for i, one in enumerate(list_of("queries", queries))]
@@ -72,7 +79,7 @@ def _audited(
 
     def one(query: AuditQuery) -> None:
         hits = index.search_vectors(query.vectors, options=options, threads=threads)
-        found.append(set([hit.id for hit in hits if hit.id != query.own][:k]))  # type: ignore[union-attr]
+        found.append(set([hit.id for hit in hits if hit.id != query.own][:k]))
 
     return found, time_calls(one, queries)
 

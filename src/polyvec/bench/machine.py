@@ -25,7 +25,11 @@ _DIM, _WORDS, _DOCUMENT_TOKENS = 128, 2_000, 40  # of the clustered vectors
 
 
 def bench(folder: Path, *, encoder: TokenEncoder, documents: int = 5_000, seed: int = 0) -> Iterator[dict[str, Any]]:
-    """The model on the demo corpus, then the engine at 4 and 2 bits on clustered vectors. folder: an empty one to build in."""
+    """The model on the demo corpus, then the engine at 4 and 2 bits on clustered vectors.
+
+    Args:
+        folder: An empty one to build in.
+    """
     yield {"benchmark": "machine", "threads": default_threads(), "maxsim_kernel": available_kernels()[0]}
     yield from _bench_model(folder, encoder)
     for nbits in (4, 2):
@@ -79,7 +83,7 @@ def _bench_engine(folder: Path, nbits: int, documents: int, seed: int) -> Iterat
             found: list[list[str]] = []
 
             def one(query: Float, threads: int = threads, found: list[list[str]] = found) -> None:
-                found.append([hit.id for hit in index.search_vectors(query, threads=threads)])  # type: ignore[union-attr]
+                found.append([hit.id for hit in index.search_vectors(query, threads=threads)])
 
             timed = time_calls(one, queries)
             shares = [len(set(hits) & wanted) / len(wanted) for hits, wanted in zip(found, exact, strict=True)]
@@ -99,7 +103,8 @@ def _bench_engine(folder: Path, nbits: int, documents: int, seed: int) -> Iterat
 def clustered_vectors(documents: int, seed: int) -> tuple[Float, npt.NDArray[np.int64], list[Float]]:
     """Unit rows around the centers of made-up words, drawn by a power law; and queries near the words of one document each.
 
-    Returns (T, 128) float32, (documents + 1,) offsets, and 100 arrays (32, 128).
+    Returns:
+        (T, 128) float32, (documents + 1,) offsets, and 100 arrays (32, 128).
     """
     rng = np.random.default_rng(seed)
     centers = rng.standard_normal((_WORDS, _DIM), dtype=np.float32)

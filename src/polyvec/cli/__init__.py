@@ -30,6 +30,7 @@ _GROUPS = {
         "update": "polyvec.cli.add:update",
         "delete": "polyvec.cli.delete:delete",
         "compact": "polyvec.cli.compact:compact",
+        "scan": "polyvec.cli.scan:scan",
         "info": "polyvec.cli.info:info",
         "verify": "polyvec.cli.verify:verify",
         "repair": "polyvec.cli.repair:repair",
@@ -39,6 +40,10 @@ _GROUPS = {
         "search": "polyvec.cli.search:search",
         "rerank": "polyvec.cli.rerank:rerank",
         "demo": "polyvec.cli.demo:demo",
+    },
+    "Serve": {
+        "serve": "polyvec.cli.serve:serve",
+        "mcp": "polyvec.cli.mcp:mcp",
     },
     "Judge": {
         "evaluate": "polyvec.cli.evaluate:evaluate",

@@ -8,19 +8,23 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.table import Table
 
+from polyvec.cli.command import command
 from polyvec.cli.evaluate import counting
 from polyvec.cli.lines import printable
-from polyvec.cli.options import COUNT, NAME, PATH, TEXT, json_option, model_option
+from polyvec.cli.options import NAME, PATH, TEXT, json_option, k_option, model_option, split_option, threads_option
 from polyvec.cli.render import console, print_json
 from polyvec.errors import InputError
 
 
-@click.command()
+@command(
+    examples=[
+        'polyvec ablate my-beir-folder --dims "32 64" --nbits "2 4" --out ablation',
+    ]
+)
 @click.argument("dataset", metavar="DATASET", type=NAME)
 @model_option
-@click.option("--split", type=TEXT, help="Which qrels of a BEIR folder.  [default: test, or the only one]")
+@split_option
 @click.option("--dims", type=TEXT, default="", help='Heads to try, "32 64 128".  [default: the model\'s own dim]')
 @click.option("--nbits", type=TEXT, default="", help='Bits a dimension to try, "1 2 4 8 16".  [default: 4]')
 @click.option(
@@ -34,8 +38,8 @@ from polyvec.errors import InputError
     help='Ways to search to try: exact, nprobe as in "8 32", nprobe:candidates as in "32:512", recall as in "0.99".',
 )
 @click.option("--measure", type=TEXT, default="nDCG@10", show_default=True, help="The measure to draw.")
-@click.option("-k", type=COUNT, default=100, show_default=True, help="Depth of the run.")
-@click.option("--threads", type=COUNT, default=None, help="Queries searched at a time.  [default: all cores]")
+@k_option(100, "Depth of the run.")
+@threads_option
 @click.option("--out", type=PATH, required=True, help="Folder for the table and the plots.")
 @json_option
 def ablate(
@@ -57,6 +61,8 @@ def ablate(
     Draws quality against bytes a token and against search time. Writes ablation.jsonl, ablation.md, quality-token.png,
     quality-bytes.png and quality-time.png.
     """
+    from rich.table import Table
+
     from polyvec.atomic import check_destination_folder
     from polyvec.evaluation.ablation import sweep, write_ablation
     from polyvec.evaluation.report import pyplot

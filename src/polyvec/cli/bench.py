@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from polyvec.cli.options import COUNT, PATH, PATH_OR_DASH, model_option
+from polyvec.cli.command import command
+from polyvec.cli.options import PATH, k_option, model_option, queries_option, threads_option
 from polyvec.cli.render import messages, print_json
 
 if TYPE_CHECKING:
@@ -16,15 +17,16 @@ if TYPE_CHECKING:
     from polyvec.collection.index import Index
 
 
-@click.command()
-@click.option("--audit", "index_path", metavar="INDEX", type=PATH, help="Audit this index instead.")
-@click.option(
-    "--queries",
-    type=PATH_OR_DASH,
-    help="Questions to audit with: .jsonl, .tsv or .txt, one a line. Default: stretches of stored documents.",
+@command(
+    examples=[
+        "polyvec bench",
+        "polyvec bench --audit wiki.polyvec --queries questions.txt",
+    ]
 )
-@click.option("-k", type=COUNT, default=10, show_default=True, help="Hits that an audit compares.")
-@click.option("--threads", type=COUNT, default=None, help="Threads an audit searches with.  [default: all cores]")
+@click.option("--audit", "index_path", metavar="INDEX", type=PATH, help="Audit this index instead.")
+@queries_option
+@k_option(10, "Hits that an audit compares.")
+@threads_option
 @click.option(
     "--documents",
     type=click.IntRange(100, 10**9),
@@ -41,7 +43,8 @@ def bench(
     Prints one JSON line a result.
 
     With --audit INDEX: compare searching INDEX with scoring every document of it, at the defaults, at recall targets and over
-    a curve of settings: overlap@k and milliseconds a query. Ask with --queries in your users' own words where you can.
+    a curve of settings: overlap@k and milliseconds a query. --queries has the questions to ask, in your users'
+    own words where you can; without it, stretches of stored documents are asked.
     """
     from polyvec.bench.audit import audit
     from polyvec.bench.machine import bench as run_bench

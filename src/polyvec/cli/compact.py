@@ -6,11 +6,17 @@ from pathlib import Path
 
 import click
 
+from polyvec.cli.command import command
 from polyvec.cli.options import index_argument, json_option
 from polyvec.cli.render import human_bytes, print_done, print_json
 
 
-@click.command()
+@command(
+    examples=[
+        "polyvec compact wiki.polyvec",
+        "polyvec compact wiki.polyvec --retrain",
+    ]
+)
 @index_argument
 @click.option("--retrain", is_flag=True, help="Fit the codec anew to what INDEX holds by now.")
 @json_option

@@ -6,19 +6,17 @@ from pathlib import Path
 
 import click
 
-from polyvec.cli.options import (
-    COUNT,
-    EXISTING_PATH,
-    NAME,
-    NUMBER,
-    PATH,
-    dim_option,
-    json_option,
-)
+from polyvec.cli.command import command
+from polyvec.cli.options import COUNT, EXISTING_PATH, NAME, NUMBER, PATH, dim_option, json_option
 from polyvec.cli.render import print_done, print_json
 
 
-@click.command()
+@command(
+    examples=[
+        "polyvec convert jinaai/jina-colbert-v2 jina-folder",
+        "polyvec convert my-model pylate-folder --to pylate",
+    ]
+)
 @click.argument("checkpoint", metavar="CHECKPOINT", type=NAME)
 @click.argument("out", metavar="OUT", type=PATH)
 @click.option(

@@ -6,11 +6,17 @@ from pathlib import Path
 
 import click
 
+from polyvec.cli.command import command
 from polyvec.cli.options import PATH, index_argument, json_option
 from polyvec.cli.render import human_bytes, print_done, print_json, progress_bar
 
 
-@click.command("copy")
+@command(
+    "copy",
+    examples=[
+        "polyvec copy wiki.polyvec backup.polyvec",
+    ],
+)
 @index_argument
 @click.argument("out", metavar="OUT", type=PATH)
 @click.option(

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.table import Table
 
+from polyvec.cli.command import command
 from polyvec.cli.options import PATH, json_option, model_option
 from polyvec.cli.render import console, human_bytes, line, print_done, print_hits, print_json, progress_bar
 from polyvec.errors import MissingExtraError
@@ -17,21 +17,20 @@ if TYPE_CHECKING:
     from polyvec.collection.index import Index
 
 
-@click.command()
-@click.option(
-    "--index",
-    "index_path",
-    type=PATH,
-    default=Path("demo.polyvec"),
-    show_default=True,
-    help="Where to put the index; an earlier demo's is replaced.",
+@command(
+    examples=[
+        "polyvec demo",
+        "polyvec demo demo.polyvec --json",
+    ]
 )
+@click.argument("index_path", metavar="[INDEX]", type=PATH, default=Path("demo.polyvec"))
 @model_option
 @json_option
 def demo(index_path: Path, model: str | None, as_json: bool) -> None:
     """Index a corpus that ships with polyvec, and ask it questions.
 
-    The passages and the questions are in many languages; how well they are answered is measured.
+    The passages and the questions are in many languages; how well they are answered is measured. The new index goes to INDEX,
+    demo.polyvec unless said otherwise; an earlier demo's is replaced.
     """
     from polyvec.demo import build_demo_index, load_demo, measure, show_questions
     from polyvec.encoder import Encoder
@@ -84,6 +83,8 @@ def _answer(index: Index, question: str) -> None:
 
 
 def _print_measures(measures: dict[str, Any]) -> None:
+    from rich.table import Table
+
     table = Table(title="nDCG@10 of the demo's own questions", title_justify="left", box=None, padding=(0, 2))
     table.add_column("question in", style="magenta")
     table.add_column("questions", justify="right")

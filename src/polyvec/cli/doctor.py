@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import click
-from rich.table import Table
 
+from polyvec.cli.command import command
 from polyvec.cli.lines import printable
-from polyvec.cli.options import (
-    NAME,
-    dim_option,
-    json_option,
-)
+from polyvec.cli.options import NAME, dim_option, json_option
 from polyvec.cli.render import console, line, print_json
 
 
-@click.command()
+@command(
+    examples=[
+        "polyvec doctor",
+        "polyvec doctor jinaai/jina-colbert-v2",
+    ]
+)
 @click.argument("checkpoint", metavar="[CHECKPOINT]", type=NAME, required=False)
 @dim_option
 @click.option("--backend", type=click.Choice(["auto", "native", "torch"]), default="auto", show_default=True)
@@ -25,6 +26,8 @@ def doctor(checkpoint: str | None, dim: int | None, backend: str, as_json: bool)
     It must load as what it says. CHECKPOINT is a folder or a hub name; without it, the default model. Exit 1 where a
     test fails.
     """
+    from rich.table import Table
+
     from polyvec.encoder import Encoder
     from polyvec.encoder.doctor import examine
 

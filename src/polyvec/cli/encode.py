@@ -7,35 +7,32 @@ from pathlib import Path
 
 import click
 
-from polyvec.cli.options import (
-    NUMBER,
-    PATH,
-    PATH_OR_DASH,
-    dim_option,
-    json_option,
-    model_option,
-)
+from polyvec.cli.command import command
+from polyvec.cli.options import PATH, PATH_OR_DASH, dim_option, json_option, model_option, pool_factor_option
 from polyvec.cli.render import human_bytes, print_done, print_json, progress_bar
 
 
-@click.command()
+@command(
+    examples=[
+        "polyvec encode docs.jsonl vectors.npz",
+        "polyvec encode questions.txt queries.safetensors --as-queries",
+    ]
+)
 @click.argument("source", metavar="TEXTS", type=PATH_OR_DASH)
 @click.argument("out", metavar="OUT", type=PATH)
-@click.option("--queries", is_flag=True, help="TEXTS are queries, not documents.")
+@click.option("--as-queries", "queries", is_flag=True, help="TEXTS are queries, not documents.")
 @model_option
 @dim_option
-@click.option(
-    "--pool-factor", type=NUMBER, default=1.0, show_default=True, help="Keep about 1/F of a document's vectors."
-)
+@pool_factor_option
 @json_option
 def encode(
     source: Path, out: Path, queries: bool, model: str | None, dim: int | None, pool_factor: float, as_json: bool
 ) -> None:
     """Turn TEXTS into token vectors in the file OUT.
 
-    OUT is a .npz or .safetensors file. TEXTS is what `polyvec index` takes, or with --queries what `polyvec search`
-    takes. OUT holds `vectors` (tokens x dim, float32), `doclens` (vectors of each text), `token_ids`, and the texts'
-    `ids`.
+    OUT is a .npz or .safetensors file. TEXTS is what `polyvec index` takes, or with --as-queries what `polyvec search
+    --queries` takes. OUT holds `vectors` (tokens x dim, float32), `doclens` (vectors of each text), `token_ids`, and the
+    texts' `ids`.
     """
     from polyvec.encoder import Encoder
     from polyvec.encoder.vectors_file import check_target, write_vectors

@@ -10,10 +10,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.table import Table
 
+from polyvec.cli.command import command
 from polyvec.cli.lines import printable
-from polyvec.cli.options import COUNT, NAME, NUMBER, PATH, PATH_OR_DASH, TEXT, json_option, model_option
+from polyvec.cli.options import (
+    NAME,
+    PATH,
+    TEXT,
+    dim_option,
+    json_option,
+    k_option,
+    mode_option,
+    model_option,
+    nbits_option,
+    pool_factor_option,
+    probing_options,
+    run_out_option,
+    split_option,
+    threads_option,
+)
 from polyvec.cli.render import console, human_bytes, line, messages, print_json, progress_bar
 from polyvec.cli.streams import utf8_stdout
 from polyvec.errors import InputError
@@ -27,39 +42,26 @@ if TYPE_CHECKING:
     from polyvec.evaluation.significance import Comparison
 
 
-@click.command()
+@command(
+    examples=[
+        "polyvec evaluate my-beir-folder",
+        "polyvec evaluate my-beir-folder --nbits 2 --against bm25 --report report",
+        'polyvec evaluate my-beir-folder --index wiki.polyvec --measures "nDCG@10 R@100" --json',
+    ]
+)
 @click.argument("dataset", metavar="DATASET", type=NAME)
 @model_option
 @click.option("--index", "index_path", type=PATH, help="Judge an index as it is, instead of making one.")
 @click.option(
     "--baseline", type=NAME, help="Judge another system instead: bm25, or dense:MODEL (folder, hub name, package)."
 )
-@click.option("--split", type=TEXT, help="Which qrels of a BEIR folder.  [default: test, or the only one]")
-@click.option("--dim", type=COUNT, metavar="D", help="Which Matryoshka head to use.  [default: the model's]")
-@click.option(
-    "--nbits",
-    type=COUNT,
-    metavar="B",
-    help="Bits a dimension of a stored vector: 1, 2, 4, 8, or 16 for fp16.  [default: 4]",
-)
-@click.option(
-    "--pool-factor", type=NUMBER, default=1.0, show_default=True, help="Pool this many document tokens into one."
-)
-@click.option(
-    "--mode", type=click.Choice(["late", "keyword", "hybrid"]), default="late", show_default=True, help="How to search."
-)
-@click.option("-k", type=COUNT, default=100, show_default=True, help="Depth of the run.")
-@click.option("--exact", is_flag=True, help="Score every document; no candidate generation.")
-@click.option(
-    "--recall", type=NUMBER, metavar="R", help="Probe as much as finds this share of the exact top 10, such as 0.99."
-)
-@click.option("--nprobe", type=COUNT, metavar="N", help="Centroids that each query token looks into.  [default: 16]")
-@click.option(
-    "--candidates",
-    type=COUNT,
-    metavar="N",
-    help="Documents looked at closely; an eighth is scored in full.  [default: what comes near enough]",
-)
+@split_option
+@dim_option
+@nbits_option
+@pool_factor_option
+@mode_option
+@k_option(100, "Depth of the run.")
+@probing_options
 @click.option(
     "--measures",
     type=TEXT,
@@ -67,7 +69,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Measures, as ir-measures spells them.",
 )
-@click.option("--run-out", type=PATH_OR_DASH, help="Write the TREC run here; - is stdout.")
+@run_out_option
 @click.option("--compare", type=PATH, help="A TREC run to compare with, query by query.")
 @click.option(
     "--against",
@@ -77,7 +79,7 @@ if TYPE_CHECKING:
     help="Judge this too, in the same table: bm25, keyword, dense:MODEL, late:MODEL. Repeatable.",
 )
 @click.option("--report", type=PATH, help="Write a page with charts to this folder.")
-@click.option("--threads", type=COUNT, default=None, help="Queries searched at a time.  [default: all cores]")
+@threads_option
 @json_option
 def evaluate(
     run_out: Path | None,
@@ -228,6 +230,8 @@ def counting(name: str) -> Iterator[Callable[[str, int], None]]:
 
 def _print_result(result: EvaluationResult, comparisons: Sequence[tuple[str, PerQuery, dict[str, Comparison]]]) -> None:
     names = list(result.measures)
+    from rich.table import Table
+
     table = Table(title=printable(f"{result.dataset}, {result.model}"), title_justify="left", box=None, padding=(0, 2))
     table.add_column("queries in", style="magenta")
     for name in names:

@@ -5,29 +5,32 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-import click
-
+from polyvec.cli.command import command
 from polyvec.cli.options import (
-    COUNT,
     dim_option,
     docs_argument,
     index_argument,
     json_option,
     model_option,
+    nbits_option,
     strings_option,
 )
 from polyvec.cli.render import human_bytes, print_done, print_json
 from polyvec.cli.reports import counting_documents, print_report, report_counts
 
 
-@click.command()
+@command(
+    examples=[
+        "polyvec index docs.jsonl wiki.polyvec",
+        "polyvec index docs.jsonl small.polyvec --dim 64 --nbits 2",
+        "cat docs.jsonl | polyvec index - piped.polyvec",
+    ]
+)
 @docs_argument
 @index_argument
 @model_option
 @dim_option
-@click.option(
-    "--nbits", type=COUNT, default=None, metavar="B", help="Bits a dimension: 1, 2, 4, 8, or 16 for fp16.  [default: 4]"
-)
+@nbits_option
 @strings_option
 @json_option
 def index(

@@ -6,17 +6,20 @@ from pathlib import Path
 
 import click
 
-from polyvec.cli.options import COUNT, NAME, NUMBER, PATH, json_option
+from polyvec.cli.command import command
+from polyvec.cli.options import COUNT, NUMBER, PATH, json_option, model_option
 from polyvec.cli.render import console, print_json
 from polyvec.cli.reports import counting
 
 
-@click.command()
+@command(
+    examples=[
+        "polyvec mine pairs.jsonl mined.jsonl --negatives 7",
+    ]
+)
 @click.argument("data", metavar="DATA", type=PATH)
 @click.argument("out", metavar="OUT.jsonl", type=PATH)
-@click.option(
-    "--model", type=NAME, help="Model that finds the negatives: a folder or a hub name. Default: the one that ships."
-)
+@model_option
 @click.option("--negatives", type=COUNT, default=7, show_default=True, help="Hard negatives a question, at most.")
 @click.option("--first-rank", type=COUNT, default=1, show_default=True, help="First rank that negatives may come from.")
 @click.option("--last-rank", type=COUNT, default=100, show_default=True, help="Last rank that negatives may come from.")

@@ -8,23 +8,26 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, ConsoleDimensions
 from rich.padding import Padding
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
-from rich.table import Table
 from rich.text import Text
 
 from polyvec.cli.lines import flowing, is_shown, printable
 from polyvec.cli.streams import stdout_is_closed, writing_to
-from polyvec.search.explain import Explanation, Highlight
-from polyvec.search.hits import Hit
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from polyvec.search.explain import Explanation
+    from polyvec.search.highlight import Highlight
+    from polyvec.search.hits import Hit
 
 _SNIPPET = 420  # characters of a text shown in a list of hits
 _NAME, _TAG = 200, 20  # characters shown of a title or an id, and of a language
 _NARROWEST, _WIDEST = 20, 500  # columns that lines are laid out for, whatever the terminal says
-_STRONG, _MEDIUM, _WEAK = 0.85, 0.72, 0.6  # strength from which a word is marked so
+_STRONG, _MEDIUM = 0.7, 0.45  # strength from which a word is marked so; weaker ones are colored alone
 
 
 class _Terminal(Console):
@@ -99,6 +102,8 @@ def print_json(value: Any) -> None:
 
 def progress_bar(unit: str) -> Progress:
     """A progress bar on stderr with a share, a rate in units a second, and the time left; silent where nobody watches."""
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
     return Progress(
         SpinnerColumn("line" if messages.options.ascii_only else "dots"),
         TextColumn("{task.description}", style="bold", markup=False),
@@ -124,9 +129,12 @@ def human_bytes(size: float) -> str:
 
 def print_hits(query: str, hits: Sequence[Hit], explanations: Sequence[Explanation | None], seconds: float) -> None:
     """A list of hits: rank, score, language, title, id, then the text with the matching words marked by strength."""
+    from polyvec.search.highlight import highlights, word_matches
+
     console.print(line(("? ", "bold cyan"), (printable(query, _SNIPPET), "bold")))
     if not hits:
         console.print(Text("  no hits", style="dim"))
+    marks = iter(word_matches([explanation for explanation in explanations if explanation is not None]))
     for hit, explanation in zip(hits, explanations, strict=True):
         title = "" if hit.title in (None, "") else printable(hit.title, _NAME)
         name = printable(hit.id, _NAME)
@@ -142,7 +150,7 @@ def print_hits(query: str, hits: Sequence[Hit], explanations: Sequence[Explanati
         console.print(head)
         if explanation is not None:
             titled = len(explanation.text) - len(hit.text or "")  # the title stands in the line above already
-            body = marked_text(explanation, skip=titled)
+            body = marked_text(explanation.text, highlights(next(marks)), skip=titled)
         else:
             body = Text(_cut(hit.text or "", _SNIPPET))
         if body.plain:
@@ -156,19 +164,18 @@ def _ranks(hit: Hit) -> str:
     return f"   {', '.join(f'{name} #{rank}' for name, rank in hit.ranks.items())}" if hit.ranks else ""
 
 
-def marked_text(explanation: Explanation, *, skip: int = 0, limit: int = _SNIPPET) -> Text:
+def marked_text(whole: str, found: Sequence[Highlight], *, skip: int = 0, limit: int = _SNIPPET) -> Text:
     """The stretch of the text that holds the strongest matches, words marked by strength; skip: characters to leave out."""
-    whole = explanation.text
-    highlights = [mark for mark in explanation.highlights() if mark.start >= skip and mark.strength >= _WEAK]
-    start = _best_window(highlights, skip, len(whole), limit)
-    if start > skip and not any(mark.start == start for mark in highlights) and " " in whole[start : start + 20]:
+    marks = [mark for mark in found if mark.start >= skip]
+    start = _best_window(marks, skip, len(whole), limit)
+    if start > skip and not any(mark.start == start for mark in marks) and " " in whole[start : start + 20]:
         start = whole.index(" ", start) + 1
     end = min(len(whole), start + limit)
     if end < len(whole) and " " in whole[end - 20 : end]:
         end = whole.rindex(" ", end - 20, end)
     text = Text.assemble(("… " if start > skip else "", "dim"))
     position = start
-    for mark in highlights:
+    for mark in marks:
         if mark.start < position or mark.end > end:
             continue
         text.append(flowing(whole[position : mark.start]))
@@ -182,6 +189,8 @@ def marked_text(explanation: Explanation, *, skip: int = 0, limit: int = _SNIPPE
 
 def print_explanation(explanation: Explanation) -> None:
     """A table of the matches: each query token, the document token it met, and how well."""
+    from rich.table import Table
+
     table = Table(box=None, pad_edge=False, padding=(0, 2))
     table.add_column("query token", style="cyan")
     table.add_column("document token")
@@ -204,18 +213,18 @@ def _mark_style(strength: float) -> str:
 
 
 def _mark_color(similarity: float) -> str:
-    return "bright_yellow" if similarity >= _STRONG else "yellow" if similarity >= _MEDIUM else "dim yellow"
+    return "bright_yellow" if similarity >= 0.85 else "yellow" if similarity >= 0.72 else "dim yellow"
 
 
-def _best_window(highlights: Sequence[Highlight], skip: int, length: int, limit: int) -> int:
+def _best_window(marks: Sequence[Highlight], skip: int, length: int, limit: int) -> int:
     """Where to begin a snippet of `limit` characters so that it covers the most match strength, at a mark or the start."""
-    if length - skip <= limit or not highlights:
+    if length - skip <= limit or not marks:
         return skip
 
     def covered(start: int) -> float:
-        return sum(m.strength for m in highlights if m.start >= start and m.end <= start + limit)
+        return sum(m.strength for m in marks if m.start >= start and m.end <= start + limit)
 
-    starts = [skip, *(min(mark.start, length - limit) for mark in highlights if mark.start >= skip)]
+    starts = [skip, *(min(mark.start, length - limit) for mark in marks if mark.start >= skip)]
     return max(starts, key=lambda start: (covered(start), -start))
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from polyvec.cli.command import command
 from polyvec.cli.options import index_argument, json_option
 from polyvec.cli.render import console, line, print_done, print_json, progress_bar
 
@@ -15,7 +16,12 @@ if TYPE_CHECKING:
     from polyvec.collection.repair import RepairReport
 
 
-@click.command()
+@command(
+    examples=[
+        "polyvec repair wiki.polyvec --dry-run",
+        "polyvec repair wiki.polyvec",
+    ]
+)
 @index_argument
 @click.option("--dry-run", is_flag=True, help="Say what would be done and what would be lost; change nothing.")
 @json_option

@@ -6,9 +6,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from polyvec.cli.render import line, messages, progress_bar
-from polyvec.index.writing.writer import AddReport
+
+if TYPE_CHECKING:
+    from polyvec.index.writing.writer import AddReport
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from polyvec.cli.command import command
 from polyvec.cli.evaluate import counting, job_of
 from polyvec.cli.options import EXISTING_PATH, PATH, TEXT, json_option
 from polyvec.cli.render import console, line, print_json
@@ -15,7 +16,11 @@ if TYPE_CHECKING:
     from polyvec.evaluation.reproduce import Outcome
 
 
-@click.command()
+@command(
+    examples=[
+        "polyvec reproduce recipes/expected.toml --data my-data",
+    ]
+)
 @click.argument("expected", metavar="EXPECTED.toml", type=EXISTING_PATH)
 @click.option("--data", type=PATH, help="Folder that stands for DATA in the commands.")
 @click.option("--only", type=TEXT, metavar="WORD", help="Only entries with this in their name.")

@@ -10,13 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from polyvec.cli.command import command
 from polyvec.cli.options import (
-    COUNT,
     NUMBER,
-    PATH_OR_DASH,
     TEXT,
+    filter_option,
     index_argument,
     json_option,
+    k_option,
+    mode_option,
+    probing_options,
+    queries_option,
+    run_out_option,
+    tag_option,
+    threads_option,
 )
 from polyvec.cli.render import messages, print_explanation, print_hits, print_json
 from polyvec.cli.streams import utf8_stdout
@@ -33,62 +40,42 @@ if TYPE_CHECKING:
 _BATCH = 64  # queries encoded together when many are given
 
 
-@click.command()
+@command(
+    examples=[
+        'polyvec search wiki.polyvec "why is the sky blue?"',
+        'polyvec search wiki.polyvec "tea" -k 3 --filter \'{"lang": "de"}\' --json',
+        "polyvec search wiki.polyvec --queries questions.txt --run-out run.trec",
+    ]
+)
 @index_argument
-@click.argument("query", metavar="QUERY", type=TEXT, required=False)
-@click.option("-k", type=COUNT, default=None, help="Hits a query.  [default: 10]")
-@click.option(
-    "--queries",
-    type=PATH_OR_DASH,
-    help="Many queries: .jsonl, .csv, .tsv, .txt (one a line) or .parquet; - reads stdin.",
-)
-@click.option("--run", "run_path", type=PATH_OR_DASH, help="Write a TREC run; - is stdout.")
-@click.option("--tag", type=TEXT, default="polyvec", show_default=True, help="Name of the system in the TREC run.")
-@click.option(
-    "--mode",
-    type=click.Choice(["late", "keyword", "hybrid"]),
-    default="late",
-    show_default=True,
-    help="MaxSim, BM25, or both fused.",
-)
+@click.argument("query", metavar="[QUERY]", type=TEXT, required=False)
+@k_option(None)
+@queries_option
+@run_out_option
+@tag_option
+@mode_option
 @click.option("--fusion", type=click.Choice(["rank", "weight"]), help="How hybrid fuses.  [default: weight]")
 @click.option(
     "--weight", type=NUMBER, metavar="W", help="Share of MaxSim in hybrid, 0 to 1.  [default: 0.8; 0.5 by rank]"
 )
 @click.option("--min-score", type=NUMBER, metavar="S", help="Leave out hits whose normalized score, 0 to 1, is below.")
-@click.option(
-    "--filter",
-    "condition",
-    metavar="JSON",
-    type=TEXT,
-    help='Metadata filter, \'{"lang": "de", "year": {"$gte": 2000}}\'.',
-)
+@filter_option
 @click.option("--explain", is_flag=True, help="Show which query token met which document token.")
-@click.option("--exact", is_flag=True, help="Score every document; no candidate generation.")
-@click.option(
-    "--recall", type=NUMBER, metavar="R", help="Probe as much as finds this share of the exact top 10, such as 0.99."
-)
-@click.option("--nprobe", type=COUNT, metavar="N", help="Centroids that each query token looks into.  [default: 16]")
-@click.option(
-    "--candidates",
-    type=COUNT,
-    metavar="N",
-    help="Documents looked at closely; an eighth is scored in full.  [default: what comes near enough]",
-)
-@click.option("--threads", type=COUNT, default=None, help="Threads to search with.  [default: all cores]")
+@probing_options
+@threads_option
 @json_option
 def search(
     index_path: Path,
     query: str | None,
     k: int | None,
     queries: Path | None,
-    run_path: Path | None,
+    run_out: Path | None,
     tag: str,
     mode: str,
     fusion: str | None,
     weight: float | None,
     min_score: float | None,
-    condition: str | None,
+    condition: Any,
     explain: bool,
     exact: bool,
     recall: float | None,
@@ -106,8 +93,8 @@ def search(
     from polyvec.data import check_run_target, write_run
     from polyvec.index.engine.options import SearchOptions
 
-    if run_path is not None:
-        check_run_target(run_path, tag, inputs=[index_path, queries])
+    if run_out is not None:
+        check_run_target(run_out, tag, inputs=[index_path, queries])
     wanted = _wanted(query, queries)
     options = SearchOptions.from_dict(
         {
@@ -120,16 +107,16 @@ def search(
             "recall": recall,
             "nprobe": nprobe,
             "candidates": candidates,
-            "filter": _filter(condition),
+            "filter": condition,
             "explain": explain,
         }
     )
     with Index.open(index_path) as index:
         answers = _answers(index, wanted, options, threads)
-        if run_path is not None:
+        if run_out is not None:
             results = ((asked.id, [(hit.id, hit.score) for hit in hits]) for asked, hits, _ in answers)
             with utf8_stdout():
-                write_run(run_path, results, tag=tag)
+                write_run(run_out, results, tag=tag)
             return
         for asked, hits, seconds in answers:
             if as_json:
@@ -141,14 +128,6 @@ def search(
             if explain:
                 for explanation in filter(None, explanations[:1]):
                     print_explanation(explanation)
-
-
-def _filter(condition: str | None) -> Any:
-    if condition is None:
-        return None
-    from polyvec.data import parse_json
-
-    return parse_json(condition, f"--filter {condition[:80]}")
 
 
 def _explained(hit: Hit, wanted: bool) -> Explanation | None:

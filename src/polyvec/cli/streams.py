@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
 
-from polyvec.data.files import lines, stdin_bytes
 from polyvec.errors import InputError
 
 _ERRORS = "polyvec-spelled-out"
@@ -142,6 +141,8 @@ def stdin_lines() -> Iterator[str]:
 
     Raises InputError naming the line that is not UTF-8.
     """
+    from polyvec.data.files import lines, stdin_bytes
+
     for number, line in enumerate(lines(stdin_bytes(), "stdin"), start=1):
         try:
             text = line.decode("utf-8-sig" if number == 1 else "utf-8").removesuffix("\n").removesuffix("\r")

@@ -6,12 +6,17 @@ from pathlib import Path
 
 import click
 
+from polyvec.cli.command import command
 from polyvec.cli.options import NAME, PATH, json_option
 from polyvec.cli.render import console, line, print_json
 from polyvec.cli.reports import counting
 
 
-@click.command()
+@command(
+    examples=[
+        "polyvec teach mined.jsonl taught.jsonl --cross-encoder BAAI/bge-reranker-v2-m3",
+    ]
+)
 @click.argument("data", metavar="DATA", type=PATH)
 @click.argument("out", metavar="OUT.jsonl", type=PATH)
 @click.option(

@@ -7,12 +7,18 @@ from pathlib import Path
 
 import click
 
+from polyvec.cli.command import command
 from polyvec.cli.options import COUNT, PATH, json_option
 from polyvec.cli.render import console, line, print_done, print_json
 from polyvec.cli.reports import counting
 
 
-@click.command()
+@command(
+    examples=[
+        "polyvec train recipes/pairs.toml",
+        "polyvec train recipes/pairs.toml --resume",
+    ]
+)
 @click.argument("recipe", metavar="RECIPE.toml", type=PATH)
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint of the same recipe.")
 @click.option("--threads", type=COUNT, help="Threads to compute with. Default: all cores.")

@@ -6,11 +6,16 @@ from pathlib import Path
 
 import click
 
+from polyvec.cli.command import command
 from polyvec.cli.options import index_argument, json_option
 from polyvec.cli.render import console, line, print_done, print_json
 
 
-@click.command()
+@command(
+    examples=[
+        "polyvec verify wiki.polyvec",
+    ]
+)
 @index_argument
 @json_option
 def verify(index_path: Path, as_json: bool) -> None:

@@ -54,7 +54,6 @@ def encoded_documents(
         Arrival(
             document=waiting.popleft(),
             vectors=encoded.vectors,
-            token_ids=encoded.token_ids,
             truncated=encoded.truncated,
         )
         for encoded in encodings

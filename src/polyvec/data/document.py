@@ -29,7 +29,11 @@ _IDS = "expected a string or a whole number in `id` (or `_id`)"
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """The unit of retrieval. metadata: any JSON values; `title` and `lang` are known by name."""
+    """The unit of retrieval.
+
+    Attributes:
+        metadata: Any JSON values; `title` and `lang` are known by name.
+    """
 
     id: str
     text: str
@@ -45,7 +49,10 @@ class Document:
 def as_documents(items: Iterable[Document | Mapping[str, Any]]) -> Iterator[Document]:
     """Check any iterable of documents or dicts with `id` (or `_id`), `text` and other fields.
 
-    Raises InputError naming the entry. Duplicate ids are for whoever stores them to refuse.
+    Duplicate ids are for whoever stores them to refuse.
+
+    Raises:
+        InputError: The message names the entry.
     """
     return _documents(list_of("documents", items))
 
@@ -61,10 +68,16 @@ def _documents(items: Iterable[Any]) -> Iterator[Document]:
 
 
 def document_of(row: Mapping[str, Any], where: str) -> Document:
-    """A document from one row of fields. where: the place of the row, for the message.
+    """A document from one row of fields.
 
-    `_id` names the document, or `id` where there is none; an `id` beside another `_id` is kept as metadata. The fields of a
-    `metadata` object are metadata like all others, whatever their names. Raises InputError where one field has two values.
+    `_id` names the document, or `id` where there is none; an `id` beside another `_id` is kept as metadata. The
+    fields of a `metadata` object are metadata like all others, whatever their names.
+
+    Args:
+        where: The place of the row, for the message.
+
+    Raises:
+        InputError: One field has two values.
     """
     identifier, other = row.get("_id"), row.get("id")
     if identifier is None:
@@ -87,7 +100,11 @@ def document_of(row: Mapping[str, Any], where: str) -> Document:
 
 
 def checked_document(identifier: Any, text: Any, metadata: Any, where: str) -> Document:
-    """A document whose parts are what they have to be; metadata is copied. where: its place, for the message."""
+    """A document whose parts are what they have to be; metadata is copied.
+
+    Args:
+        where: Its place, for the message.
+    """
     identifier = checked_id(identifier, where)
     if not isinstance(text, str):
         given = "no text" if text is None else f"text of type {type(text).__name__}"
@@ -97,9 +114,13 @@ def checked_document(identifier: Any, text: Any, metadata: Any, where: str) -> D
 
 
 def checked_id(value: Any, where: str) -> str:
-    """An id as the index keeps it: a string; whole numbers become their decimal digits. where: its place, for the message.
+    """An id as the index keeps it: a string; whole numbers become their decimal digits.
 
-    Raises InputError for another type, a blank one, a NUL, a lone surrogate, and over LONGEST_ID bytes.
+    Args:
+        where: Its place, for the message.
+
+    Raises:
+        InputError: Another type, a blank one, a NUL, a lone surrogate, and over LONGEST_ID bytes.
     """
     if type(value) is str and _PLAIN_ID.fullmatch(value):
         return value
@@ -124,9 +145,13 @@ def checked_id(value: Any, where: str) -> str:
 
 
 def checked_ids(what: str, ids: Any) -> Iterator[str]:
-    """Ids to look for, as the index keeps them. what: the name of the list, for the message.
+    """Ids to look for, as the index keeps them.
 
-    Raises InputError for one string in place of a list, at once, and for an id that none can be, in its turn.
+    Args:
+        what: The name of the list, for the message.
+
+    Raises:
+        InputError: One string in place of a list, at once, or an id that none can be, in its turn.
     """
     plain = _PLAIN_ID.fullmatch
     return (

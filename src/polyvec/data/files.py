@@ -108,13 +108,18 @@ def opened(path: Path) -> Iterator[BinaryIO]:
             with gzip.GzipFile(fileobj=raw) as stream:
                 yield stream  # type: ignore[misc]
         elif ending == ".zst":
-            yield io.BufferedReader(_Zstandard(raw), 1 << 20)
+            with zstandard().ZstdFile(raw) as unpacked:
+                yield io.BufferedReader(unpacked, 1 << 20)
         else:
             yield raw
 
 
 def stdin_bytes() -> BinaryIO:
-    """Stdin, to be read as bytes. Raises InputError where it is closed, a folder, or something that only gives text."""
+    """Stdin, to be read as bytes.
+
+    Raises:
+        InputError: It is closed, a folder, or something that only gives text.
+    """
     if sys.stdin is None or sys.stdin.closed:
         raise InputError("stdin is closed. Give a file, or pipe something in.")
     buffer: BinaryIO | None = getattr(sys.stdin, "buffer", None)
@@ -140,7 +145,11 @@ def check_regular(path: Path) -> None:
 
 
 def lines(stream: BinaryIO, name: str) -> Iterator[bytes]:
-    """The lines of a stream, each with its end. Raises InputError for damaged compression and for endless lines."""
+    """The lines of a stream, each with its end.
+
+    Raises:
+        InputError: Damaged compression and for endless lines.
+    """
     number = 0
     while True:
         number += 1
@@ -163,7 +172,11 @@ def lines(stream: BinaryIO, name: str) -> Iterator[bytes]:
 
 
 def decoded(line: bytes, where: str, *, first: bool) -> str:
-    """UTF-8 to text; a byte order mark is taken off the first line. Raises InputError with the byte that is broken."""
+    """UTF-8 to text; a byte order mark is taken off the first line.
+
+    Raises:
+        InputError: The message has the byte that is broken.
+    """
     if first and line.startswith(_UTF_16_OR_32):
         raise InputError(f"{where}: UTF-16 or UTF-32, not UTF-8. Convert the file to UTF-8.")
     try:
@@ -192,39 +205,16 @@ def text_lines(stream: BinaryIO, name: str, progress: Progress | None = None) ->
         yield text, where
 
 
+def zstandard() -> Any:
+    """The module that reads and writes zstandard files: of Python itself, or of the package that brings it to older ones."""
+    if sys.version_info >= (3, 14):
+        from compression import zstd
+    else:
+        from backports import zstd
+    return zstd
+
+
 def _decompression_errors() -> tuple[type[Exception], ...]:
-    """Without an import of zstandard where no file needed it."""
-    module = sys.modules.get("zstandard")
+    """What damaged files raise. zstandard is not loaded where no file needed it."""
+    module = sys.modules.get("compression.zstd") or sys.modules.get("backports.zstd")
     return (EOFError, zlib.error) if module is None else (EOFError, zlib.error, module.ZstdError)
-
-
-class _Zstandard(io.RawIOBase):
-    """Decompresses frame after frame, and refuses an end in the middle of one, which zstandard's own reader lets pass."""
-
-    def __init__(self, raw: BinaryIO) -> None:
-        import zstandard
-
-        self._raw = raw
-        self._new = zstandard.ZstdDecompressor().decompressobj
-        self._frame = self._new()
-        self._ready = memoryview(b"")
-        self._inside = False
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        while not len(self._ready):
-            data = (self._frame.unused_data if self._frame.eof else b"") or self._raw.read(1 << 17)
-            if not data:
-                if self._inside:
-                    raise EOFError("the last frame is not complete")
-                return 0
-            if self._frame.eof:
-                self._frame = self._new()
-            self._ready = memoryview(self._frame.decompress(data))
-            self._inside = not self._frame.eof
-        count = min(len(buffer), len(self._ready))
-        buffer[:count] = self._ready[:count]
-        self._ready = self._ready[count:]
-        return count

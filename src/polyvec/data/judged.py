@@ -145,7 +145,11 @@ def check_run_ids(ids: Iterable[str]) -> None:
 
 
 def check_scores(name: str, value: Any, *, whole: bool = False) -> None:
-    """Raise InputError for what does not give numbers by document, by query, as a Run does. whole: as Qrels do."""
+    """Raise InputError for what does not give numbers by document, by query, as a Run does.
+
+    Args:
+        whole: As Qrels do.
+    """
     expected = "a dict of dicts: a number by document id, by query id"
     if not isinstance(value, Mapping):
         raise InputError(f"{name}={shown(value)}: expected {expected}.")

@@ -29,9 +29,13 @@ class _Unfit(Exception):
 
 
 def checked_metadata(metadata: Any, where: str, document_id: str) -> dict[str, Any]:
-    """A copy of metadata in plain JSON values; None is {}. where: the place of the document, for the message.
+    """A copy of metadata in plain JSON values; None is {}.
 
-    Raises InputError with the path of the first value that does not fit.
+    Args:
+        where: The place of the document, for the message.
+
+    Raises:
+        InputError: The message has the path of the first value that does not fit.
     """
     if metadata is None:
         return {}
@@ -48,9 +52,13 @@ def checked_metadata(metadata: Any, where: str, document_id: str) -> dict[str, A
 
 
 def plain_json(name: str, given: Mapping[Any, Any]) -> dict[str, Any]:
-    """A copy of an object in plain JSON values. name: what it is called in a message.
+    """A copy of an object in plain JSON values.
 
-    Raises InputError with the path of the first value that JSON has no word for.
+    Args:
+        name: What it is called in a message.
+
+    Raises:
+        InputError: The message has the path of the first value that JSON has no word for.
     """
     try:
         return _Copy().object(given, 0)

@@ -12,9 +12,13 @@ LONGEST_QUERY = 100_000  # characters
 
 
 def checked_text(text: Any, name: str, *, longest: int = LONGEST_TEXT) -> str:
-    """The text itself. name: what the message calls it, such as "document 3".
+    """The text itself.
 
-    Raises InputError for what is no string, is empty or white space, holds half a surrogate pair, or is too long.
+    Args:
+        name: What the message calls it, such as "document 3".
+
+    Raises:
+        InputError: What is no string, is empty or white space, holds half a surrogate pair, or is too long.
     """
     if not isinstance(text, str):
         raise InputError(f"{name} is {type(text).__name__}, not text: {shown(text)}. Give strings.")

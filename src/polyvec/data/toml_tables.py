@@ -23,7 +23,11 @@ _MAX_BYTES = 16 * 1024 * 1024
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """The tables of a TOML file; a byte order mark is passed over. Raises InputError where it cannot be read as that."""
+    """The tables of a TOML file; a byte order mark is passed over.
+
+    Raises:
+        InputError: It cannot be read as that.
+    """
     path = as_path(path, "a TOML file")
     name = named(path)
     with opened(path) as stream:

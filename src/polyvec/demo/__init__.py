@@ -47,7 +47,8 @@ def load_demo() -> Demo:
 def build_demo_index(demo: Demo, path: Path, encoder: TokenEncoder, progress: Callable[[int], None]) -> Index:
     """Index the corpus at `path`, in place of an earlier demo's index.
 
-    Raises StorageError where something else is in the way.
+    Raises:
+        StorageError: Something else is in the way.
     """
     if (path / CATALOG_FILE).is_file():
         with Index(path, encoder=None, resume=True) as earlier:

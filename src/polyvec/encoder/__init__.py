@@ -8,6 +8,6 @@ Importing this package loads neither torch nor transformers.
 from polyvec.encoder.encoded import Encoded
 from polyvec.encoder.encoder import Encoder
 from polyvec.encoder.options import EncoderOptions
-from polyvec.encoder.protocol import TokenEncoder
+from polyvec.encoder.protocol import LocatesTokens, TokenEncoder
 
-__all__ = ["Encoded", "Encoder", "EncoderOptions", "TokenEncoder"]
+__all__ = ["Encoded", "Encoder", "EncoderOptions", "LocatesTokens", "TokenEncoder"]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from polyvec.encoder.checkpoints.published import license
+from polyvec.encoder.model_folder.license import license
 from polyvec.encoder.samples import DOCUMENTS, QUERIES
 from polyvec.encoder.torch.forward import evaluating
 

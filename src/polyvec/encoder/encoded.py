@@ -1,4 +1,4 @@
-"""What the encoder returns for one text."""
+"""What the encoder returns for one text, and what its tokenizer alone knows of it."""
 
 from __future__ import annotations
 
@@ -20,4 +20,13 @@ class Encoded:
     vectors: npt.NDArray[np.float32]
     token_ids: npt.NDArray[np.int32]
     offsets: npt.NDArray[np.int32] | None
+    truncated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TextTokens:
+    """The tokens of one text that get a vector, without the vectors: token_ids, offsets and truncated of `Encoded`."""
+
+    token_ids: npt.NDArray[np.int32]
+    offsets: npt.NDArray[np.int32]
     truncated: bool

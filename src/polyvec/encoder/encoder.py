@@ -10,13 +10,12 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from polyvec.arguments import function, list_of, local_path, shown
 from polyvec.encoder.batches import checked
 from polyvec.encoder.encoded import Encoded
-from polyvec.encoder.locate import Located
+from polyvec.encoder.locate import portable_name
 from polyvec.encoder.options import (
     Augmentation,
     Backend,
@@ -34,10 +33,9 @@ if TYPE_CHECKING:
 
     from polyvec.encoder.native.encoder import NativeEncoder
     from polyvec.encoder.torch.loaded import Loaded
+    from polyvec.encoder.torch.model import TorchModel
     from polyvec.encoder.torch.precision import Choice
-    from polyvec.encoder.with_torch import TorchModel
 
-_ARITHMETIC = frozenset({"precision", "backend", "device", "threads", "batch_tokens"})  # leave vectors as they are
 _GPU_NODES = ("/dev/nvidiactl", "/dev/kfd")  # of NVIDIA's and AMD's drivers
 _SHARED = frozenset({"precision", "backend", "batch_tokens"})  # arithmetic that every process takes over
 
@@ -108,7 +106,7 @@ class Encoder(StreamingEncoder):
         self.layout, self.precision, self.dim = made.layout, made.precision, made.dim
         self._tokens, self._forward = made.tokens, made.forward
         self.name, self.fingerprint = made.name, made.fingerprint
-        self._named = _portable(made.located)
+        self._named = portable_name(made.located)
         if native is None:
             self.precision_choice = self._torch_model().precision_choice
 
@@ -133,7 +131,7 @@ class Encoder(StreamingEncoder):
             if self._torch is None:
                 if not _torch_is_here():
                     raise MissingExtraError("This needs torch, which is not installed: pip install 'polyvec[torch]'.")
-                from polyvec.encoder.with_torch import load_torch
+                from polyvec.encoder.torch.model import load_torch
 
                 self._torch = load_torch(self._given, self.options)
             return self._torch
@@ -157,8 +155,7 @@ class Encoder(StreamingEncoder):
         """
         if hasattr(self._given, "encode_document"):
             raise InputError("A model in memory cannot be found again. Save it with Encoder.save and load that folder.")
-        given = {name: value for name, value in self.options.given().items() if name not in _ARITHMETIC}
-        return {"model": self._named, **given}
+        return {"model": self._named, **self.options.of_vectors()}
 
     # -- encoding ------------------------------------------------------------------------------------------------------
 
@@ -195,6 +192,10 @@ class Encoder(StreamingEncoder):
                 progress(1)
             yield encoded
 
+    def _pools(self, task: str) -> bool:
+        poolings = [] if self.backend == "native" else self._torch_model().poolings
+        return any(pooling.applies_to(task) for pooling in poolings)
+
     def _pool(self, encoded: Encoded, task: str) -> Encoded:
         return encoded if self.backend == "native" else self._torch_model().pool(encoded, task)
 
@@ -208,13 +209,6 @@ class Encoder(StreamingEncoder):
         from polyvec.encoder.checkpoints.convert import save_native
 
         save_native(self.loaded, local_path("folder", folder))
-
-
-def _portable(located: Located) -> str:
-    """A hub name as it was given, the default model's with its version; a folder by its full path, to be found from anywhere."""
-    if located.is_default:
-        return located.name
-    return str(located.folder) if Path(located.name).expanduser().is_dir() else located.name
 
 
 def _torch_is_here() -> bool:

@@ -72,6 +72,13 @@ def is_other_default(name: str) -> bool:
     return name != DEFAULT_NAME and _OTHER_VERSION.fullmatch(name) is not None
 
 
+def portable_name(located: Located) -> str:
+    """A name with which a model is found from anywhere: the default model's with its version, a hub name, a folder's full path."""
+    if located.is_default:
+        return located.name
+    return str(located.folder) if Path(located.name).expanduser().is_dir() else located.name
+
+
 def _default_folder() -> Path:
     folder = Path(__file__).parent.parent / "models" / DEFAULT_FAMILY
     if not (folder / "config.json").is_file():

@@ -26,6 +26,9 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "precision": ("fp32", "bf16", "fp16", "int8", "auto"),
     "backend": ("auto", "native", "torch"),
 }
+_ARITHMETIC = frozenset(
+    {"precision", "backend", "device", "threads", "batch_tokens"}
+)  # vectors are the same but for rounding
 _OPTIONAL_CHOICES = ("query_augmentation", "skiplist", "precision")
 
 
@@ -86,6 +89,10 @@ class EncoderOptions:
         """The options that differ from their defaults, as plain JSON values."""
         defaults = {field.name: field.default for field in fields(self)}
         return {name: value for name, value in asdict(self).items() if value != defaults[name]}
+
+    def of_vectors(self) -> dict[str, Any]:
+        """Those of `given` that vectors depend on, arithmetic aside."""
+        return {name: value for name, value in self.given().items() if name not in _ARITHMETIC}
 
 
 def device_name(name: str, device: Any) -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
-from polyvec.encoder.encoded import Encoded
+from polyvec.encoder.encoded import Encoded, TextTokens
 
 
 class TokenEncoder(Protocol):
@@ -42,3 +42,11 @@ class TokenEncoder(Protocol):
             texts: A stream, which may be read ahead.
             progress: Called with the number of documents just encoded.
         """
+
+
+@runtime_checkable
+class LocatesTokens(Protocol):
+    """A `TokenEncoder` that can also say which characters each vector of a document stands for, without computing vectors."""
+
+    def document_tokens(self, text: str) -> TextTokens | None:
+        """The tokens of a document that get a vector; None where a vector stands for several of them."""

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from polyvec.arguments import function, list_of
 from polyvec.encoder.batches import checked, token_batches, windows
-from polyvec.encoder.encoded import Encoded
+from polyvec.encoder.encoded import Encoded, TextTokens
 from polyvec.encoder.options import EncoderOptions
 from polyvec.encoder.tokens import Layout, Piece, TextTokenizer
 
@@ -100,6 +100,20 @@ class StreamingEncoder:
         function("progress", progress)
         return self._counted(self._documents(checked(list_of("texts", texts), "document"), progress))
 
+    def document_tokens(self, text: str) -> TextTokens | None:
+        """The tokens of a document that `stream_documents` makes vectors of, found by the tokenizer alone: no forward pass.
+
+        Returns:
+            None where the model merges vectors, so that one stands for several tokens.
+
+        Raises:
+            InputError: The text is empty, not text, or not valid Unicode.
+        """
+        if self._pools("document"):
+            return None
+        (pieces,) = self._tokens.documents(list(checked(iter([text]), "document")))
+        return _kept_tokens(pieces)
+
     def _counted(self, stream: Iterator[Encoded]) -> Iterator[Encoded]:
         cut = total = 0
         try:
@@ -142,10 +156,19 @@ class StreamingEncoder:
             yield self._pool(self._assemble(pieces, parts), task)  # type: ignore[arg-type]
 
     def _assemble(self, pieces: list[Piece], vectors: list[Vectors]) -> Encoded:
-        ids = np.concatenate([piece.ids[piece.keep] for piece in pieces]).astype(np.int32)
+        tokens = _kept_tokens(pieces)
         rows = np.ascontiguousarray(vectors[0] if len(vectors) == 1 else np.concatenate(vectors))
-        return Encoded(rows, ids, np.concatenate([piece.offsets[piece.keep] for piece in pieces]), pieces[-1].truncated)
+        return Encoded(rows, tokens.token_ids, tokens.offsets, tokens.truncated)
+
+    def _pools(self, task: str) -> bool:
+        """Whether the model merges vectors of a text."""
+        return False
 
     def _pool(self, encoded: Encoded, task: str) -> Encoded:
         """Merge similar vectors of one text, where the model does that."""
         return encoded
+
+
+def _kept_tokens(pieces: Sequence[Piece]) -> TextTokens:
+    ids = np.concatenate([piece.ids[piece.keep] for piece in pieces]).astype(np.int32)
+    return TextTokens(ids, np.concatenate([piece.offsets[piece.keep] for piece in pieces]), pieces[-1].truncated)

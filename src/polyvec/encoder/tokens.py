@@ -77,8 +77,8 @@ class TextTokenizer:
         self._is_special[list(self._special)] = True
         self._unknown = getattr(tokenizer, "unk_token", None)
         self._plain: Any = None  # made when a text first names a special token
-        self._document_skip = np.fromiter(sorted(layout.document_skip), dtype=np.int64)
-        self._query_skip = np.fromiter(sorted(layout.query_skip), dtype=np.int64)
+        self._document_skip = _membership(layout.document_skip)
+        self._query_skip = _membership(layout.query_skip)
 
     def queries(self, texts: Sequence[str]) -> list[Piece]:
         """One piece a query, padded with mask tokens as the model wants it."""
@@ -118,7 +118,8 @@ class TextTokenizer:
         return Piece(raw.ids, raw.offsets, np.ones(len(raw.ids), dtype=bool), len(raw.ids), False)
 
     def _encode(self, texts: Sequence[str], prompt: str) -> list[_Raw]:
-        encodings = self._backend.encode_batch([prompt + text for text in texts] if prompt else list(texts))
+        whole = [prompt + text for text in texts]
+        encodings = [self._backend.encode(whole[0])] if len(whole) == 1 else self._backend.encode_batch(whole)
         result = []
         for text, encoding in zip(texts, encodings, strict=True):
             raw = _Raw.of(encoding, text, len(prompt))
@@ -275,9 +276,14 @@ def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
     return (first, end) if first < end else (start, end)
 
 
-def _kept(ids: npt.NDArray[np.int64], skip: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+def _membership(ids: frozenset[int]) -> npt.NDArray[np.bool_]:
+    """A set of token ids as a table by id; its last entry stands for every id beyond."""
+    table = np.zeros(max(ids, default=-1) + 2, dtype=bool)
+    table[list(ids)] = True
+    return table
+
+
+def _kept(ids: npt.NDArray[np.int64], skip: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     """Which tokens are not on the skiplist; all of them where nothing would be left."""
-    if not len(skip):
-        return np.ones(len(ids), dtype=bool)
-    kept = ~np.isin(ids, skip)
+    kept = ~skip[np.minimum(ids, len(skip) - 1)]
     return kept if kept.any() else np.ones(len(ids), dtype=bool)

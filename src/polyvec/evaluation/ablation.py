@@ -24,9 +24,14 @@ _FILLS = ("full", "none", "left", "top")  # of the marker, by pooling
 
 @dataclass(frozen=True, kw_only=True)
 class AblationRow:
-    """What a setting gave. probing: how it was searched · value: the measure over all judged queries · bytes_per_token: of the
-    vectors that are stored, bytes_per_document: the same a document, which pooling lowers too · search_ms: a query, all
-    threads at work.
+    """What a setting gave.
+
+    Attributes:
+        probing: How it was searched.
+        value: The measure over all judged queries.
+        bytes_per_token: Of the vectors that are stored.
+        bytes_per_document: The same for a document, which pooling lowers too.
+        search_ms: A query, all threads at work.
     """
 
     dim: int
@@ -87,7 +92,11 @@ def sweep(
 ) -> Iterator[AblationRow]:
     """Judge every combination. Texts are encoded once, and an index is built once for all ways to probe it.
 
-    dims, nbits: None for the default. Raises InputError for a setting that makes no sense, before any work.
+    Args:
+        dims, nbits: None for the default.
+
+    Raises:
+        InputError: A setting that makes no sense, before any work.
     """
     function("progress", progress)
     settings = {"dims": dims, "pool_factors": pool_factors, "nbits": nbits, "probings": probings}
@@ -127,7 +136,9 @@ def _swept(jobs: list[tuple[str, Job]], measure: str, progress: Progress | None)
 def write_ablation(folder: Path, name: str, rows: Sequence[AblationRow], measure: str) -> None:
     """Write ablation.jsonl, ablation.md and three plots to a folder: quality against bytes a token, bytes a document, and time.
 
-    Raises InputError where there are no rows, StorageError where the folder cannot be written.
+    Raises:
+        InputError: There are no rows.
+        StorageError: The folder cannot be written.
     """
     folder = local_path("folder", folder)
     rows = [instance(f"rows[{i}]", row, AblationRow) for i, row in enumerate(list_of("rows", rows, ordered=True))]

@@ -21,7 +21,11 @@ from polyvec.index.catalog.keywords import counted_tokens
 
 
 def bm25_run(dataset: Dataset, *, k: int = 100) -> Run:
-    """Rank the dataset's documents by BM25 for each judged query. Raises MissingExtraError without bm25s."""
+    """Rank the dataset's documents by BM25 for each judged query.
+
+    Raises:
+        MissingExtraError: Without bm25s.
+    """
     try:
         import bm25s
     except ImportError as error:
@@ -63,7 +67,11 @@ def _best(ids: Sequence[str], scores: np.ndarray, k: int) -> dict[str, float]:
 
 
 def judge_baseline(dataset: Dataset, baseline: str, *, measures: Sequence[str], k: int) -> EvaluationResult:
-    """Judge `bm25` or `dense:MODEL` as `evaluate` judges a model. Raises InputError for another name."""
+    """Judge `bm25` or `dense:MODEL` as `evaluate` judges a model.
+
+    Raises:
+        InputError: Another name.
+    """
     instance("dataset", dataset, Dataset)
     k = whole_number("k", k, of="documents")
     if not isinstance(baseline, str):

@@ -22,7 +22,11 @@ _SPLIT = re.compile(r"([^.].*)\.tsv(?:\.gz|\.zst)?", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Dataset:
-    """What a system is judged on. documents: streams the collection anew at each call."""
+    """What a system is judged on.
+
+    Attributes:
+        documents: Streams the collection anew at each call.
+    """
 
     name: str
     queries: list[Query]
@@ -66,7 +70,11 @@ class Dataset:
 def load_dataset(dataset: str | Path, *, split: str | None = None) -> Dataset:
     """Open a BEIR folder (corpus.jsonl, queries.jsonl, qrels/<split>.tsv) or `irds:ID`.
 
-    split: which qrels; None takes `test`, or the only one there is. Raises InputError naming what is missing.
+    Args:
+        split: Which qrels; None takes `test`, or the only one there is.
+
+    Raises:
+        InputError: The message names what is missing.
     """
     if split is not None and (not isinstance(split, str) or not split):
         raise InputError(f"split={shown(split)}: expected the name of one, such as test, or None.")

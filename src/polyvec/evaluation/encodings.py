@@ -24,7 +24,11 @@ Vectors = npt.NDArray[np.float32]
 
 
 class Encodings:
-    """What one model makes of texts. dims: the heads that will be asked for, None for the model's own dim."""
+    """What one model makes of texts.
+
+    Attributes:
+        dims: The heads that will be asked for, None for the model's own dim.
+    """
 
     def __init__(self, model: str | None, dims: Iterable[int | None] = (None,)) -> None:
         self._model = model

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -42,8 +42,10 @@ Values = dict[str, float]
 class EvaluationResult:
     """What `evaluate` found, ready to print as JSON.
 
-    seconds: encode (documents and queries), index, search · index_bytes: the whole folder, texts and keywords too ·
-    bytes_per_token: of the stored token vectors alone.
+    Attributes:
+        seconds: Encode (documents and queries), index, search.
+        index_bytes: The whole folder, texts and keywords too.
+        bytes_per_token: Of the stored token vectors alone.
     """
 
     dataset: str
@@ -82,9 +84,15 @@ def evaluate(
 ) -> EvaluationResult:
     """Judge a model through an index made for the occasion, in codes of nbits, or an index that is there, as it is.
 
-    encoder or index, one of them · options: how to search; k is the depth of the run · threads: queries searched at a time,
-    default all cores; results do not depend on it · progress: called with what is done and how many more.
-    Raises InputError for both or neither, for an empty dataset, and for unknown measures.
+    Args:
+        encoder: Makes an index for the occasion. Either this or `index`.
+        index: Is searched as it is.
+        options: How to search; k is the depth of the run.
+        threads: Queries searched at a time, default all cores; results do not depend on it.
+        progress: Called with what is done and how many more.
+
+    Raises:
+        InputError: Both or neither, for an empty dataset, and for unknown measures.
     """
     if (encoder is None) == (index is None):
         raise InputError("evaluate needs either an encoder or an index, and not both.")
@@ -180,9 +188,15 @@ def evaluate_index(
     settings: dict[str, Any] | None = None,
     seconds: dict[str, float] | None = None,
 ) -> EvaluationResult:
-    """Judge an index as it is. settings: how it was made, default its path · seconds: what making it took.
+    """Judge an index as it is.
 
-    Raises InputError for a dataset without judgements or whose judged documents the index lacks all, and for unknown measures.
+    Args:
+        settings: How it was made, default its path.
+        seconds: What making it took.
+
+    Raises:
+        InputError: A dataset without judgements or whose judged documents the index lacks all, and for unknown
+            measures.
     """
     instance("index", index, Index)
     options = instance("options", options, SearchOptions)
@@ -254,7 +268,7 @@ def _searched(
     def found(start: int) -> list[list[Hit]]:
         part = slice(start, start + _BATCH)
         if vectors:
-            return cast(list[list[Hit]], index.search_vectors(vectors[part], options=options, threads=1))
+            return index.search_vectors(vectors[part], options=options, threads=1)
         return index.search([query.text for query in queries[part]], options=options, threads=1)
 
     started = time.perf_counter()

@@ -39,7 +39,11 @@ Progress = Callable[[str, int], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What to judge on which dataset: a model, an index, or a baseline. Raises InputError for more than one of them."""
+    """What to judge on which dataset: a model, an index, or a baseline.
+
+    Raises:
+        InputError: More than one of them.
+    """
 
     dataset: str
     split: str | None = None
@@ -83,7 +87,8 @@ class Job:
 def comparison_run(job: Job, system: str) -> Job:
     """The same dataset for another system: bm25, dense:MODEL, keyword (of the same index), or late:MODEL.
 
-    Raises InputError for another name.
+    Raises:
+        InputError: Another name.
     """
     kind, _, model = system.partition(":")
     if system == "keyword":
@@ -116,9 +121,12 @@ def do(job: Job, data: Dataset, progress: Progress | None = None) -> EvaluationR
 
 
 class Workshop:
-    """Does jobs in the order given; usable as a context manager. jobs: all that will come, so that heads are known.
+    """Does jobs in the order given; usable as a context manager.
 
     Neighboring jobs that differ only in how they search share one index. Memory grows with the texts.
+
+    Attributes:
+        jobs: All that will come, so that heads are known.
     """
 
     def __init__(self, jobs: Iterable[Job], *, progress: Progress | None = None) -> None:

@@ -15,8 +15,13 @@ from polyvec.errors import InputError, MissingExtraError
 def compute_measures(qrels: Qrels, run: Run, measures: Sequence[str]) -> dict[str, dict[str, float]]:
     """Values by query and measure name. A judged query without hits counts 0; a query without judgements is left out.
 
-    measures: names as ir-measures spells them, such as nDCG@10, RR@10, R@100. Ties in a run rank as trec_eval ranks them.
-    Raises InputError for an unknown measure, MissingExtraError where ir-measures is not installed.
+    Args:
+        measures: Names as ir-measures spells them, such as nDCG@10, RR@10, R@100. Ties in a run rank as trec_eval
+            ranks them.
+
+    Raises:
+        InputError: An unknown measure.
+        MissingExtraError: Ir-measures is not installed.
     """
     check_scores("qrels", qrels, whole=True)
     check_scores("run", run)

@@ -34,8 +34,10 @@ Rival = tuple[str, dict[str, dict[str, float]], dict[str, Comparison]]
 def write_report(folder: Path, dataset: Dataset, result: EvaluationResult, comparisons: Sequence[Rival] = ()) -> Path:
     """Write index.html and its charts to a folder and return the page's path.
 
-    rivals: other systems' names, values by query and measure, and how ours compare. Raises MissingExtraError without
-    matplotlib.
+    rivals: other systems' names, values by query and measure, and how ours compare.
+
+    Raises:
+        MissingExtraError: Without matplotlib.
     """
     folder.mkdir(parents=True, exist_ok=True)
     documents = {document.id: document for document in dataset.documents()}
@@ -125,7 +127,11 @@ def draw_confusion(path: Path, confusion: dict[str, Counter[str]]) -> Path:
 
 
 def pyplot() -> Any:
-    """Matplotlib without a display. Raises MissingExtraError where it is not installed."""
+    """Matplotlib without a display.
+
+    Raises:
+        MissingExtraError: It is not installed.
+    """
     try:
         import matplotlib
     except ImportError as error:

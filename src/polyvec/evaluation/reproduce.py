@@ -30,11 +30,17 @@ BASELINE = "BM25"  # the system that others are compared with
 
 @dataclass(frozen=True, kw_only=True)
 class Expected:
-    """One command and what it prints. name: the dataset, ": ", the system · value: None until an update has run the command ·
-    languages: the measure by language of the query ·
-    tolerance: for the value, language_tolerance for each of the languages · bytes_per_token, against: facts beside the value,
-    written but not compared; against BM25 the mean difference, its 95 % interval and p · published: somebody else's figure · slow:
-    run only when everything is asked for.
+    """One command and what it prints.
+
+    Attributes:
+        name: The dataset, ": ", the system.
+        value: None until an update has run the command.
+        languages: The measure by language of the query.
+        tolerance: For the value, language_tolerance for each of the languages.
+        bytes_per_token, against: Facts beside the value, written but not compared; against BM25 the mean difference,
+            its 95 % interval and p.
+        published: Somebody else's figure.
+        slow: Run only when everything is asked for.
     """
 
     name: str
@@ -59,7 +65,12 @@ class Expected:
 
 @dataclass(frozen=True, kw_only=True)
 class ExpectedFile:
-    """A whole file. about: model and machine, as written by the last update · comment: the lines it begins with."""
+    """A whole file.
+
+    Attributes:
+        about: Model and machine, as written by the last update.
+        comment: The lines it begins with.
+    """
 
     comment: str
     about: dict[str, str]
@@ -68,7 +79,11 @@ class ExpectedFile:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What running an entry gave. found: the value, None where the command was not run or failed."""
+    """What running an entry gave.
+
+    Attributes:
+        found: The value, None where the command was not run or failed.
+    """
 
     entry: Expected
     state: Literal["same", "off", "passed over"]
@@ -84,7 +99,11 @@ class Outcome:
 
 
 def read_expected(path: Path) -> ExpectedFile:
-    """Read and check the file. Raises InputError for a wrong, missing or unknown key."""
+    """Read and check the file.
+
+    Raises:
+        InputError: A wrong, missing or unknown key.
+    """
     path = as_path(path, "a file of expected results")
     name = named(path)
     tables = read_toml(path)
@@ -116,9 +135,10 @@ def rerun(
 ) -> Iterator[Outcome]:
     """Run every entry and compare, in the order of the file.
 
-    job_of: reads the words of a command after `polyvec evaluate` · unknown, slow: whether entries
-    without a value, and those marked slow, are run too.
-    A command that fails is off; one that is no `polyvec evaluate` raises InputError.
+    Args:
+        job_of: Reads the words of a command after `polyvec evaluate`.
+        unknown, slow: Whether entries without a value, and those marked slow, are run too. A command that fails is
+            off; one that is no `polyvec evaluate` raises InputError.
     """
     prepared = [_left_out(entry, unknown, slow) or _prepared(entry, data, job_of) for entry in entries]
     jobs = [job for job in prepared if isinstance(job, Job)]

@@ -20,7 +20,12 @@ ROUNDS = 10_000
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Ours less theirs. low, high: the 95 % interval of the mean difference · p: two-sided."""
+    """Ours less theirs.
+
+    Attributes:
+        low, high: The 95 % interval of the mean difference.
+        p: Two-sided.
+    """
 
     queries: int
     ours: float
@@ -38,7 +43,11 @@ class Comparison:
 def compare(
     ours: Mapping[str, float], theirs: Mapping[str, float], *, rounds: int = ROUNDS, seed: int = 0
 ) -> Comparison:
-    """Compare values by query. Raises InputError unless both are finite numbers by query, for the same queries."""
+    """Compare values by query.
+
+    Raises:
+        InputError: Unless both are finite numbers by query, for the same queries.
+    """
     check_scores("values", {"ours": ours, "theirs": theirs})
     rounds = whole_number("rounds", rounds, of="rounds")
     seed = whole_number("seed", seed, least=0)
@@ -72,9 +81,13 @@ def compare(
 def compare_measures(
     ours: Mapping[str, Mapping[str, float]], theirs: Mapping[str, Mapping[str, float]], measures: Sequence[str]
 ) -> dict[str, Comparison]:
-    """Compare by measure. ours, theirs: values by query and measure, as `compute_measures` gives them.
+    """Compare by measure.
 
-    Raises InputError for a measure that one of them lacks, and as `compare`.
+    Args:
+        ours, theirs: Values by query and measure, as `compute_measures` gives them.
+
+    Raises:
+        InputError: A measure that one of them lacks, and as `compare`.
     """
     check_scores("ours", ours)
     check_scores("theirs", theirs)

@@ -1,4 +1,4 @@
-"""The block file that segments are made of: a page of header, then named, aligned, checksummed arrays.
+"""The block file that segments and codecs are stored in: one page of header, then named, aligned, checksummed arrays.
 
 docs/format.md is the specification. Writing streams; reading maps the file and touches only what is used. Knows nothing
 about what the arrays mean.
@@ -11,8 +11,8 @@ import mmap
 import os
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,27 +21,41 @@ import numpy.typing as npt
 
 from polyvec.errors import IndexCorruptError, StorageError
 
-MAGIC = b"POLYVEC\n"
-FORMAT_VERSION = 2  # the newest that is read
+MAGIC = b"polyvec\n"
+FORMAT_VERSION = 1
+VECTORS, CODES, CODEC = "vectors", "codes", "codec"  # the kinds of files
 PAGE = 4096  # header and block table; the first block begins here
 ALIGNMENT = 64
-_HEADER = struct.Struct("<8sIIQI")  # magic, version, number of blocks, file size, checksum of the page
-_ENTRY = struct.Struct("<16s4sIQQQQ")  # name, dtype, checksum, offset, rows, columns, bytes
-_ENTRIES_AT = 64
-_MAX_BLOCKS = (PAGE - _ENTRIES_AT) // 64
+_DEVELOPMENT_MAGIC = b"POLYVEC\n"  # of files from before version 1
+_HEADER = struct.Struct("<8sIIQII16s")  # magic, version, number of blocks, file size, checksum of the page, 0, kind
+_ENTRY = struct.Struct("<16s4sIQQQQI")  # name, dtype, checksum, offset, rows, columns, bytes, flags
+_CHECKSUM_AT = 24
+_TABLE_AT, _ENTRY_BYTES = 64, 64
+_MAX_BLOCKS = (PAGE - _TABLE_AT) // _ENTRY_BYTES
+_OPTIONAL = 1  # the flag of a block that a reader which does not know it may skip
 _DTYPES = {
-    np.dtype(kind).str.encode(): kind
-    for kind in (np.uint8, np.dtype("<u2"), np.dtype("<u4"), np.dtype("<i4"), np.dtype("<i8"), np.dtype("<f2"), np.dtype("<f4"),
-                 np.dtype("<f8"))
-}  # fmt: skip
+    np.dtype(kind).str.encode(): np.dtype(kind)
+    for kind in ("|u1", "|i1", "<u2", "<i2", "<u4", "<i4", "<u8", "<i8", "<f2", "<f4", "<f8")
+}
 _CHUNK = 1 << 22  # bytes read at once to check a block
-_WAITING_BYTES = 1 << 16  # of smaller writes, that are put together
+_WAITING_BYTES = 1 << 16  # smaller writes are put together up to this size
 CHECKED_ON_OPENING = 1 << 26  # bytes: larger blocks are checked by `verify` alone
 
 
 @dataclass(frozen=True)
 class Block:
-    """One array of a file: where it is and what it is. columns is 0 for a one-dimensional array."""
+    """One array of a file.
+
+    Attributes:
+        name: At most 16 ASCII characters.
+        dtype: Little-endian.
+        checksum: CRC-32 of its bytes.
+        offset: Where it begins in the file, in bytes.
+        rows: Its length.
+        columns: 0 for a one-dimensional array.
+        size: In bytes.
+        optional: Whether a reader that does not know the name may skip it.
+    """
 
     name: str
     dtype: np.dtype[Any]
@@ -50,6 +64,7 @@ class Block:
     rows: int
     columns: int
     size: int
+    optional: bool = False
 
 
 def aligned(offset: int) -> int:
@@ -57,54 +72,63 @@ def aligned(offset: int) -> int:
     return -(-offset // ALIGNMENT) * ALIGNMENT
 
 
-def pack_page(version: int, blocks: Sequence[Block], size: int) -> tuple[bytearray, int]:
+def pack_page(kind: str, blocks: Sequence[Block], size: int) -> tuple[bytearray, int]:
     """The first page of a file of `size` bytes with these blocks, and its checksum."""
     page = bytearray(PAGE)
     for i, block in enumerate(blocks):
         _ENTRY.pack_into(
-            page, _ENTRIES_AT + 64 * i, block.name.encode(), block.dtype.str.encode(), block.checksum, block.offset,
-            block.rows, block.columns, block.size,
+            page, _TABLE_AT + _ENTRY_BYTES * i, block.name.encode(), block.dtype.str.encode(), block.checksum,
+            block.offset, block.rows, block.columns, block.size, _OPTIONAL if block.optional else 0,
         )  # fmt: skip
-    _HEADER.pack_into(page, 0, MAGIC, version, len(blocks), size, 0)
+    _HEADER.pack_into(page, 0, MAGIC, FORMAT_VERSION, len(blocks), size, 0, 0, kind.encode())
     checksum = zlib.crc32(page)
-    _HEADER.pack_into(page, 0, MAGIC, version, len(blocks), size, checksum)
+    struct.pack_into("<I", page, _CHECKSUM_AT, checksum)
     return page, checksum
 
 
 def set_page_checksum(page: bytearray, checksum: int) -> int:
-    """Put a checksum into a page. Returns the one that the page has in truth."""
-    struct.pack_into("<I", page, 24, 0)
+    """Put a checksum into a page. Returns the one that fits the page's content."""
+    struct.pack_into("<I", page, _CHECKSUM_AT, 0)
     actual = zlib.crc32(page)
-    struct.pack_into("<I", page, 24, checksum)
+    struct.pack_into("<I", page, _CHECKSUM_AT, checksum)
     return actual
 
 
 def read_table(path: Path, page: bytearray, size: int) -> Iterator[Block]:
-    """The blocks of a file of `size` bytes, as its page lists them. Raises IndexCorruptError for one outside of it."""
+    """The blocks of a file of `size` bytes, as its page lists them.
+
+    Raises:
+        IndexCorruptError: A block lies outside the file or does not fit its own shape.
+        StorageError: A block has flags that this version does not know.
+    """
     count = _HEADER.unpack_from(page)[2]
     if count > _MAX_BLOCKS:
         raise IndexCorruptError(f"{path} is damaged: it claims {count} blocks.")
     for i in range(count):
-        name, kind, checksum, offset, rows, columns, length = _ENTRY.unpack_from(page, _ENTRIES_AT + 64 * i)
+        at = _TABLE_AT + _ENTRY_BYTES * i
+        name, kind, checksum, offset, rows, columns, length, flags = _ENTRY.unpack_from(page, at)
         dtype = _DTYPES.get(kind.rstrip(b"\0"))
         if dtype is None:
             raise IndexCorruptError(f"{path} is damaged: block {i} has dtype {bytes(kind)!r}.")
-        expected = rows * max(columns, 1) * np.dtype(dtype).itemsize
-        if offset % ALIGNMENT or offset < PAGE or length != expected or offset + length > size:
+        if offset % ALIGNMENT or offset < PAGE or offset + length > size:
             raise IndexCorruptError(f"{path} is damaged: block {i} lies outside the file.")
-        yield Block(
-            name.rstrip(b"\0").decode("ascii", "replace"), np.dtype(dtype), checksum, offset, rows, columns, length
-        )
+        if length != rows * max(columns, 1) * dtype.itemsize:
+            raise IndexCorruptError(f"{path} is damaged: the shape of block {i} does not fit its {length} bytes.")
+        shown = _text(name)
+        if flags not in (0, _OPTIONAL):
+            raise StorageError(f"{path} needs a newer polyvec: block {shown!r} has flags {flags:#x}. Upgrade polyvec.")
+        yield Block(shown, dtype, checksum, offset, rows, columns, length, flags == _OPTIONAL)
+
+
+def _text(field: bytes) -> str:
+    return field.rstrip(b"\0").decode("ascii", "replace")
 
 
 class BlockWriter:
-    """Writes blocks one after another under a temporary name; `finish` makes the file durable and gives it its name.
+    """Writes blocks one after another under a temporary name; `finish` makes the file durable and gives it its name."""
 
-    version: the lowest that readers of the file must know.
-    """
-
-    def __init__(self, path: Path, version: int = 1) -> None:
-        self.path, self._version = path, version
+    def __init__(self, path: Path, kind: str) -> None:
+        self.path, self._kind = path, kind
         self._process = os.getpid()  # whose file this is: a forked child neither writes to it nor removes it
         self._temporary = path.with_name(f"{path.name}.{self._process}.tmp")
         self._blocks: list[Block] = []
@@ -117,28 +141,41 @@ class BlockWriter:
             raise StorageError(f"Cannot write {self._temporary}: {error.strerror}.") from error
         self._write(bytes(PAGE))
 
-    def begin(self, name: str, dtype: npt.DTypeLike, columns: int = 0) -> None:
-        """Start a block of `columns` columns (0: one-dimensional); `append` then adds rows to it."""
+    def write(self, name: str, array: npt.NDArray[Any], *, optional: bool = False) -> None:
+        """Write a whole block of one or two dimensions."""
+        self.begin(name, array.dtype, array.shape[1] if array.ndim == 2 else 0, optional=optional)
+        self.append(array)
+
+    def begin(self, name: str, dtype: npt.DTypeLike, columns: int = 0, *, optional: bool = False) -> None:
+        """Start a block of `columns` columns (0: one-dimensional); `append` then adds rows to it.
+
+        Args:
+            name: At most 16 ASCII characters.
+            dtype: One that the format has; it is stored little-endian.
+            columns: 0 for a one-dimensional block.
+            optional: Whether readers that do not know the block may skip it. It may then hold only what can be made again
+                from the other blocks.
+        """
         self._end()
+        kind = np.dtype(dtype).newbyteorder("<")
+        if not name.isascii() or not 0 < len(name) <= 16 or kind.str.encode() not in _DTYPES:
+            raise ValueError(f"block {name!r} of {kind}: the format has no such name or dtype")
         offset = aligned(self._size)
         self._write(bytes(offset - self._size))
-        self._open = Block(name, np.dtype(dtype).newbyteorder("<"), 0, offset, 0, columns, 0)
+        self._open = Block(name, kind, 0, offset, 0, columns, 0, optional)
 
     def append(self, array: npt.NDArray[Any]) -> None:
         """Add rows to the open block. array: (n,) or (n, columns), of the block's dtype."""
         block = self._open
         if block is None or array.shape[1:] != ((block.columns,) if block.columns else ()):
             raise ValueError(f"rows of shape {array.shape} do not fit the open block {block}")
-        data = np.ascontiguousarray(array, dtype=block.dtype).data.cast("B")
+        data = np.ascontiguousarray(array, dtype=block.dtype).reshape(-1).view(np.uint8).data
         self._write(data)
-        self._open = Block(
-            block.name,
-            block.dtype,
-            zlib.crc32(data, block.checksum),
-            block.offset,
-            block.rows + len(array),
-            block.columns,
-            block.size + len(data),
+        self._open = replace(
+            block,
+            checksum=zlib.crc32(data, block.checksum),
+            rows=block.rows + len(array),
+            size=block.size + len(data),
         )
 
     def finish(self) -> tuple[int, str]:
@@ -146,7 +183,7 @@ class BlockWriter:
         self._end()
         try:
             size = self._size
-            page, checksum = pack_page(self._version, self._blocks, size)
+            page, checksum = pack_page(self._kind, self._blocks, size)
             if len(self._waiting) == size:  # a small file is written at once
                 self._waiting[:PAGE] = page
                 self._empty_waiting()
@@ -204,12 +241,20 @@ class BlockWriter:
 class BlockFile:
     """A block file mapped for reading; its arrays are views of the map. Safe to share between threads.
 
-    Opening checks the header, its checksum, every bound, and the checksums of blocks up to CHECKED_ON_OPENING bytes; `verify`
-    reads them all. Raises IndexCorruptError for a file
-    that is damaged or something else, StorageError for one of a newer version.
+    Opening checks the header, its checksum, every bound, and the checksums of known blocks up to CHECKED_ON_OPENING bytes;
+    `verify` reads all blocks.
+
+    Args:
+        path: Of the file.
+        kind: What the file has to be.
+        known: Names of the blocks that the caller knows. Others are skipped where they are optional.
+
+    Raises:
+        IndexCorruptError: The file is damaged, or of another kind.
+        StorageError: The file needs another version of polyvec.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, kind: str, known: Collection[str]) -> None:
         self.path = path
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
@@ -217,21 +262,29 @@ class BlockFile:
                 raise IndexCorruptError(f"{path} is damaged: {size} bytes, shorter than its header.")
             self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         page = bytearray(self._map[:PAGE])
-        magic, version, count, recorded_size, self.checksum = _HEADER.unpack_from(page)
-        if magic != MAGIC:
-            raise IndexCorruptError(f"{path} is not a polyvec file: it begins with {bytes(magic)!r}.")
-        if version > FORMAT_VERSION:
-            raise StorageError(
-                f"{path} was written by a newer polyvec (format {version}, this one reads up to {FORMAT_VERSION}). Upgrade."
-            )
-        _HEADER.pack_into(page, 0, magic, version, count, recorded_size, 0)
-        if zlib.crc32(page) != self.checksum:
+        magic, version, _, recorded_size, self.checksum, _, stored_kind = _HEADER.unpack_from(page)
+        _check_version(path, magic, version)
+        if set_page_checksum(page, self.checksum) != self.checksum:
             raise IndexCorruptError(f"{path} is damaged: the checksum of its header is wrong.")
         if recorded_size != size:
             raise IndexCorruptError(f"{path} is damaged: {size} bytes, expected {recorded_size}.")
-        self.blocks = {block.name: block for block in read_table(path, page, size)}
-        if problems := self.verify(CHECKED_ON_OPENING):
+        if _text(stored_kind) != kind:
+            raise IndexCorruptError(f"{path} is a file of kind {_text(stored_kind)!r}, expected {kind!r}.")
+        self._all = list(read_table(path, page, size))
+        if len({block.name for block in self._all}) < len(self._all):
+            raise IndexCorruptError(f"{path} is damaged: two of its blocks have the same name.")
+        self.blocks = {block.name: block for block in self._all if block.name in known}
+        for block in self._all:
+            if block.name not in known and not block.optional:
+                raise StorageError(
+                    f"{path} needs a newer polyvec: it has a block {block.name!r} that readers may not skip. Upgrade polyvec."
+                )
+        if problems := _wrong_checksums(path, self._map, self.blocks.values(), CHECKED_ON_OPENING):
             raise IndexCorruptError(problems[0] + ". Restore the file, or build the index again.")
+
+    def has(self, name: str) -> bool:
+        """Whether the file holds this block."""
+        return name in self.blocks
 
     def array(self, name: str, dtype: npt.DTypeLike, columns: int = 0) -> npt.NDArray[Any]:
         """The block as a read-only array, mapped. Raises IndexCorruptError where it is missing or of another kind."""
@@ -241,20 +294,40 @@ class BlockFile:
         flat = np.frombuffer(self._map, dtype=block.dtype, count=block.rows * max(columns, 1), offset=block.offset)
         return flat.reshape(block.rows, columns) if columns else flat
 
-    def verify(self, largest: int | None = None) -> list[str]:
-        """Read blocks, or those of at most `largest` bytes, against their checksums; one sentence a problem."""
-        problems = []
-        for block in self.blocks.values():
-            if largest is not None and block.size > largest:
-                continue
-            checksum = 0
-            for start in range(block.offset, block.offset + block.size, _CHUNK):
-                checksum = zlib.crc32(self._map[start : min(start + _CHUNK, block.offset + block.size)], checksum)
-            if checksum != block.checksum:
-                problems.append(
-                    f"{self.path}: block {block.name!r} is damaged (checksum {checksum:08x}, expected {block.checksum:08x})"
-                )
-        return problems
+    def verify(self) -> list[str]:
+        """Read every block against its checksum. Returns the problems found; empty if there are none."""
+        return _wrong_checksums(self.path, self._map, self._all)
+
+
+def _check_version(path: Path, magic: bytes, version: int) -> None:
+    if magic == _DEVELOPMENT_MAGIC:
+        raise StorageError(
+            f"{path} was written by a development version of polyvec, whose files are not read any more. Build the index again."
+        )
+    if magic != MAGIC:
+        raise IndexCorruptError(f"{path} is not a polyvec file: it begins with {magic!r}.")
+    if version > FORMAT_VERSION:
+        raise StorageError(
+            f"{path} was written by a newer polyvec (format {version}, this one reads {FORMAT_VERSION}). Upgrade polyvec."
+        )
+    if version < FORMAT_VERSION:
+        raise IndexCorruptError(f"{path} is damaged: there is no format {version}.")
+
+
+def _wrong_checksums(path: Path, data: mmap.mmap, blocks: Iterable[Block], largest: int | None = None) -> list[str]:
+    """One sentence for each block, of at most `largest` bytes, whose checksum is wrong."""
+    problems = []
+    for block in blocks:
+        if largest is not None and block.size > largest:
+            continue
+        checksum = 0
+        for start in range(block.offset, block.offset + block.size, _CHUNK):
+            checksum = zlib.crc32(data[start : min(start + _CHUNK, block.offset + block.size)], checksum)
+        if checksum != block.checksum:
+            problems.append(
+                f"{path}: block {block.name!r} is damaged (checksum {checksum:08x}, expected {block.checksum:08x})"
+            )
+    return problems
 
 
 def sync_folder(folder: Path) -> None:

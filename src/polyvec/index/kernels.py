@@ -5,7 +5,7 @@ int32, so all kernels agree with it bit for bit. Knows nothing about files.
 
 A token vector in codes (nbits 1, 2 or 4) is v = clip(centroid + levels[scale][window], -127, 127) in int8, divided by its own
 length; with nbits 8 the code bytes are v itself. Rows are padded with zeros to a multiple of 32 dimensions. In each
-block of 32 dimensions, 8/nbits codes share a byte: byte j holds dimensions j, j + w, j + 2w ... from its low bits up, with
+block of 32 dimensions, 8 / nbits codes share a byte: byte j holds dimensions j, j + w, j + 2w ... from its low bits up, with
 w = 4 * nbits bytes a block. The window of a dimension is four bits of the block, read as one little-endian number: its own code,
 and above it the codes that follow, zeros beyond the block. With 4 bits it is the code alone.
 """

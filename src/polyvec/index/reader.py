@@ -1,26 +1,28 @@
 """What an open reader sees: the segments of one moment, less the rows deleted by then, searched as one.
 
-Turns query vectors into rows and scores: of candidates alone where documents are many and in codes, otherwise of all.
-Knows nothing about texts, models or hits.
+Turns query vectors into rows and scores. Knows segments by the protocols of engine/protocol.py alone, and nothing about texts,
+models or hits.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from polyvec.errors import IndexCorruptError
+from polyvec.errors import IndexCorruptError, StorageError
 from polyvec.index.catalog.catalog import Catalog, SegmentRecord
-from polyvec.index.catalog.settings import IndexSettings, MeasuredRecall
-from polyvec.index.codec.codec import Codec, CodedQuery
-from polyvec.index.coded_segment import CodedSegment
-from polyvec.index.engine.candidates import find_candidates
+from polyvec.index.catalog.settings import CodecRecord, IndexSettings, MeasuredRecall
+from polyvec.index.codec.codec import Codec
+from polyvec.index.engine.choice import Engines, choose_engines
 from polyvec.index.engine.options import SearchOptions, with_recall
-from polyvec.index.segment import Segment, top_k
+from polyvec.index.engine.protocol import Engine, OpenSegment
+from polyvec.index.format import CODES
+from polyvec.index.segment import top_k
 from polyvec.scoring import default_threads
 
 SEGMENT_FOLDER = "segments"
@@ -29,26 +31,43 @@ Int64 = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class _LiveSegment:
+class LiveSegment:
+    """A segment of a snapshot.
+
+    Attributes:
+        record: As the catalog lists it.
+        segment: Its open file.
+        rows: (n_documents,) int64, ascending: the row of each position.
+        alive: (n,) int64, ascending: the positions that are not deleted; None for all of them.
+        deleted: The rows that are not alive, as the catalog writes them.
+    """
+
     record: SegmentRecord
-    segment: Segment | CodedSegment
-    rows: npt.NDArray[np.int64]  # row of each position, ascending
-    alive: npt.NDArray[np.int64] | None  # positions not deleted; None: all of them
-    deleted: str  # the rows that are not alive, as the catalog tells them
+    segment: OpenSegment[Any]
+    rows: Int64
+    alive: Int64 | None
+    deleted: str
 
 
 @dataclass
 class Snapshot:
     """The searchable state of an index at one moment; safe to share between threads.
 
-    Raises IndexCorruptError where a file that the catalog lists is missing or damaged.
+    Attributes:
+        folder: Of the index.
+        segments: In row order.
+        codec: Of the segments in codes; None where the catalog lists none.
+        codec_checksum: Of the codec's file; empty where there is none.
+        engines: That opened the segments, by kind.
+        curve: What candidate generation found of the exact top 10, by setting.
     """
 
     folder: Path
-    segments: list[_LiveSegment] = field(default_factory=list)
+    segments: list[LiveSegment] = field(default_factory=list)
     codec: Codec | None = None
     codec_checksum: str = ""
-    curve: Sequence[MeasuredRecall] = ()  # what probing found of the exact top 10, by settings
+    engines: Engines = field(default_factory=dict)
+    curve: Sequence[MeasuredRecall] = ()
 
     @classmethod
     def open(
@@ -60,114 +79,94 @@ class Snapshot:
         before: Snapshot | None = None,
         records: Sequence[SegmentRecord] | None = None,
         settings: IndexSettings | None = None,
+        engines: Engines | None = None,
     ) -> Snapshot:
-        """Map every live segment of the state that the catalog is pinned to, or those of `records` alone.
+        """Map every live segment of the state that the catalog is pinned to.
 
-        before: whose open files may be used again · settings: of that state, where they have been read already.
+        Args:
+            folder: Of the index.
+            catalog: Pinned to that state.
+            dim: Of the token vectors.
+            before: A snapshot of the same index, whose open files may be used again.
+            records: The segments to map; None for all that are live.
+            settings: Of that state, where they have been read already.
+            engines: To open segments with, by kind; by default those of polyvec.index.engine.choice.
+
+        Raises:
+            IndexCorruptError: A file that the catalog lists is missing or damaged.
+            StorageError: A file needs another version of polyvec.
         """
         described = (catalog.settings() if settings is None else settings).codec
         checksum = "" if described is None else described.checksum
-        codec = None
-        if described is not None:
-            known = before is not None and before.codec_checksum == checksum
-            codec = (
-                before.codec if before and known else Codec.load(_existing(folder / SEGMENT_FOLDER / described.file))
-            )
-        opened = {} if before is None else {(live.record.file, live.record.checksum): live for live in before.segments}
-        live = []
-        for record in catalog.segments() if records is None else records:
-            path = _existing(folder / SEGMENT_FOLDER / record.file)
-            segment: Segment | CodedSegment
-            kept = opened.get((record.file, record.checksum))
-            if kept:
-                segment = kept.segment
-            elif record.coded:
-                if codec is None or described is None:
-                    raise IndexCorruptError(f"{path} is in codes, but the catalog lists no codec.")
-                segment = CodedSegment(path, codec, described.checksum)
-            else:
-                segment = Segment(path, dim)
-            if (segment.n_documents, segment.checksum) != (record.n_documents, record.checksum):
-                raise IndexCorruptError(
-                    f"{path} is not the file that the catalog lists: {segment.n_documents} documents with checksum "
-                    f"{segment.checksum}, expected {record.n_documents} with {record.checksum}."
-                )
-            deleted = catalog.deleted_text(record.first_row, record.last_row)
-            if kept and kept.deleted == deleted and _same_rows(kept.record, record):
-                live.append(kept)
-                continue
-            rows = record.row_numbers()
-            dead = np.fromstring(deleted, np.int64, sep=",") if deleted else np.empty(0, np.int64)
-            alive = np.flatnonzero(~np.isin(rows, dead)).astype(np.int64) if len(dead) else None
-            live.append(_LiveSegment(record, segment, rows, alive, deleted))
-        return cls(folder, live, codec, checksum, () if described is None else described.curve or ())
+        codec: Codec | None = None
+        if engines is None and before is not None and before.engines and before.codec_checksum == checksum:
+            codec, engines = before.codec, before.engines
+        elif engines is None:
+            codec = _loaded(folder, described)
+            engines = choose_engines(dim, codec, checksum)
+        opened: dict[tuple[str, str], LiveSegment] = {}
+        if before is not None and before.engines is engines:
+            opened = {(live.record.file, live.record.checksum): live for live in before.segments}
+        live = [
+            _live(folder, catalog, record, opened.get((record.file, record.checksum)), engines)
+            for record in (catalog.segments() if records is None else records)
+        ]
+        return cls(folder, live, codec, checksum, engines, () if described is None else described.curve or ())
 
     def search(
         self,
         query: npt.NDArray[np.float32],
         options: SearchOptions,
         *,
-        subset: npt.NDArray[np.int64] | None = None,
+        subset: Int64 | None = None,
         threads: int | None = None,
-    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    ) -> tuple[Int64, npt.NDArray[np.float32]]:
         """The best rows for one query, best first, ties by row.
 
-        query: (q, d) float32 unit rows · subset: ascending int64 rows to choose from, None for all.
-        Returns (n,) int64 rows and (n,) float32 scores, n <= options.k.
+        Args:
+            query: (q, d) float32 unit rows.
+            options: How to search.
+            subset: Ascending int64 rows to choose from; None for all.
+            threads: At most this many; None for as many as the machine has.
+
+        Returns:
+            (n,) int64 rows and (n,) float32 MaxSim, n <= options.k.
+
+        Raises:
+            IndexCorruptError: What is stored names something that is not there.
         """
         threads = default_threads() if threads is None else threads
         options = with_recall(options, self.curve)
-        coded = None if self.codec is None else self.codec.query(query)
-        wanted = {id(live): _allowed(live, subset) for live in self.segments}
-        chosen = self._candidates(coded, options, wanted, threads) if coded is not None and not options.exact else {}
         rows, scores = [np.empty(0, np.int64)], [np.empty(0, np.float32)]
-        for live in self.segments:
-            positions = chosen.get(id(live), wanted[id(live)])
-            if positions is not None and not len(positions):
-                continue
-            if isinstance(live.segment, CodedSegment):
-                assert coded is not None
-                found = live.segment.score(coded, positions, threads)
-            else:
-                found = live.segment.score(query, positions, threads)
-            best = top_k(found, options.k)
-            rows.append(live.rows[best if positions is None else positions[best]])
-            scores.append(found[best])
+        for engine, group in self._by_engine():
+            prepared = engine.prepare(query)
+            chosen: Sequence[Int64 | None] = [_allowed(live, subset) for live in group]
+            if not options.exact:
+                chosen = engine.candidates(prepared, options, [live.segment for live in group], chosen, threads)
+            for live, positions in zip(group, chosen, strict=True):
+                if positions is not None and not len(positions):
+                    continue
+                found = live.segment.score(prepared, positions, threads)
+                best = top_k(found, options.k)
+                rows.append(live.rows[best if positions is None else positions[best]])
+                scores.append(found[best])
         all_rows, all_scores = np.concatenate(rows), np.concatenate(scores)
         best = np.lexsort((all_rows, -all_scores))[: options.k]
         return all_rows[best], all_scores[best]
 
-    def _candidates(
-        self, query: CodedQuery, options: SearchOptions, wanted: dict[int, Int64 | None], threads: int
-    ) -> dict[int, Int64]:
-        """The positions of each coded segment that are worth a full score; segments that are not named are scored whole."""
-        assert self.codec is not None
-        probed = [
-            live for live in self.segments if isinstance(live.segment, CodedSegment) and live.segment.has_postings
-        ]
-        if sum(_size(wanted[id(live)], live.segment.n_documents) for live in probed) <= options.enough:
-            return {}
-        segments = [live.segment for live in probed if isinstance(live.segment, CodedSegment)]
-        masks = [_mask(wanted[id(live)], live.segment.n_documents) for live in probed]
-        best = find_candidates(self.codec, query, options, segments, masks, threads)
-        return {id(live): positions for live, positions in zip(probed, best, strict=True)}
+    def _by_engine(self) -> Iterator[tuple[Engine[Any, Any], list[LiveSegment]]]:
+        """The engines that have segments, with them."""
+        for kind, engine in self.engines.items():
+            if group := [live for live in self.segments if live.record.kind == kind]:
+                yield engine, group
 
     def vectors(self, row: int) -> npt.NDArray[np.float32]:
-        """(t, d) float32: the stored token vectors of one row, as search sees them."""
-        live, position = self._locate(row)
-        return live.segment.decode(position)
-
-    def token_ids(self, row: int) -> npt.NDArray[np.int32] | None:
-        """(t,) int32: vocabulary ids of the row's tokens, None where they were not known."""
-        live, position = self._locate(row)
-        return live.segment.token_ids(position)
-
-    def _locate(self, row: int) -> tuple[_LiveSegment, int]:
+        """(t, d) float32: the stored token vectors of one row, as search sees them. Raises KeyError for another row."""
         for live in self.segments:
             if live.record.first_row <= row <= live.record.last_row:
                 position = int(np.searchsorted(live.rows, row))
                 if position < len(live.rows) and live.rows[position] == row:
-                    return live, position
+                    return live.segment.decode(position)
         raise KeyError(row)
 
     def verify(self) -> list[str]:
@@ -175,16 +174,38 @@ class Snapshot:
         return [problem for live in self.segments for problem in live.segment.verify()]
 
 
-def _size(positions: Int64 | None, documents: int) -> int:
-    return documents if positions is None else len(positions)
+def _loaded(folder: Path, described: CodecRecord | None) -> Codec | None:
+    return None if described is None else Codec.load(_existing(folder / SEGMENT_FOLDER / described.file))
 
 
-def _mask(positions: Int64 | None, documents: int) -> npt.NDArray[np.uint8] | None:
-    if positions is None:
-        return None
-    mask = np.zeros(documents, np.uint8)
-    mask[positions] = 1
-    return mask
+def _live(
+    folder: Path, catalog: Catalog, record: SegmentRecord, before: LiveSegment | None, engines: Engines
+) -> LiveSegment:
+    """A segment as the catalog has it now. before: the same file, open already; it is returned where nothing has changed."""
+    path = _existing(folder / SEGMENT_FOLDER / record.file)
+    segment = before.segment if before else _engine_of(record, path, engines).open(path)
+    if (segment.n_documents, segment.checksum) != (record.n_documents, record.checksum):
+        raise IndexCorruptError(
+            f"{path} is not the file that the catalog lists: {segment.n_documents} documents with checksum "
+            f"{segment.checksum}, expected {record.n_documents} with {record.checksum}."
+        )
+    deleted = catalog.deleted_text(record.first_row, record.last_row)
+    if before and before.deleted == deleted and _same_rows(before.record, record):
+        return before
+    rows = record.row_numbers()
+    dead = np.fromstring(deleted, np.int64, sep=",") if deleted else np.empty(0, np.int64)
+    alive = np.flatnonzero(~np.isin(rows, dead)).astype(np.int64) if len(dead) else None
+    return LiveSegment(record, segment, rows, alive, deleted)
+
+
+def _engine_of(record: SegmentRecord, path: Path, engines: Engines) -> Engine[Any, Any]:
+    if record.kind in engines:
+        return engines[record.kind]
+    if record.kind == CODES:
+        raise IndexCorruptError(f"{path} is in codes, but the catalog lists no codec.")
+    raise StorageError(
+        f"{path} is a segment of kind {record.kind!r}, which this polyvec does not know. Upgrade polyvec."
+    )
 
 
 def _same_rows(one: SegmentRecord, other: SegmentRecord) -> bool:
@@ -203,17 +224,13 @@ def _existing(path: Path) -> Path:
     return path
 
 
-def _allowed(live: _LiveSegment, subset: npt.NDArray[np.int64] | None) -> npt.NDArray[np.int64] | None:
+def _allowed(live: LiveSegment, subset: Int64 | None) -> Int64 | None:
     """Positions inside the segment that may be returned; None: all of them."""
     if subset is None:
         return live.alive
-    inside = subset[
-        np.searchsorted(subset, live.record.first_row) : np.searchsorted(subset, live.record.last_row, "right")
-    ]
-    if live.record.rows is None:
-        positions = inside - live.record.first_row
-    else:
+    begin = int(np.searchsorted(subset, live.record.first_row))
+    inside = subset[begin : int(np.searchsorted(subset, live.record.last_row, "right"))]
+    positions = inside - live.record.first_row
+    if live.record.rows is not None:
         positions = np.flatnonzero(np.isin(live.rows, inside)).astype(np.int64)
-    if live.alive is None:
-        return positions
-    return np.intersect1d(positions, live.alive, assume_unique=True)
+    return positions if live.alive is None else np.intersect1d(positions, live.alive, assume_unique=True)

@@ -1,12 +1,10 @@
-"""Token vectors of many documents <-> one immutable file.
+"""Token vectors of many documents <-> one immutable file of fp16 vectors.
 
-Plain segments keep fp16 vectors and score them exactly. Positions count documents inside a segment; rows are the
-catalog's business.
+Positions count documents inside a segment; rows are the catalog's business. docs/format.md is the specification.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,77 +12,55 @@ import numpy as np
 import numpy.typing as npt
 
 from polyvec.errors import IndexCorruptError
-from polyvec.index.format import BlockFile, BlockWriter
+from polyvec.index.codec.codec import Codes
+from polyvec.index.engine.protocol import SegmentInfo, StoredDocuments
+from polyvec.index.format import VECTORS, BlockFile, BlockWriter
 from polyvec.scoring import maxsim_packed
 
+_BLOCKS = ("vectors", "offsets")
 
-@dataclass(frozen=True)
-class SegmentInfo:
-    """What `SegmentWriter.finish` wrote."""
-
-    n_documents: int
-    n_tokens: int
-    size_bytes: int
-    checksum: str
+Float = npt.NDArray[np.float32]
+Int64 = npt.NDArray[np.int64]
 
 
-class SegmentWriter:
-    """Streams documents into a new segment file. Memory: 12 bytes a document and 4 a token, no vectors."""
+class VectorsWriter:
+    """Streams documents into a new segment file; a `SegmentWriter`. Memory: 8 bytes a document, no vectors."""
 
     def __init__(self, path: Path, dim: int) -> None:
-        self._file = BlockWriter(path)
+        self._file = BlockWriter(path, VECTORS)
         self._file.begin("vectors", np.float16, dim)
-        self._doclens: list[npt.NDArray[np.int64]] = []
-        self._token_ids: list[npt.NDArray[np.int32]] | None = []
+        self._doclens: list[Int64] = []
 
-    def append(
-        self,
-        vectors: npt.NDArray[np.float32],
-        doclens: npt.NDArray[np.int64],
-        token_ids: npt.NDArray[np.int32] | None = None,
-    ) -> None:
-        """Add documents. vectors: (T, dim) · doclens: (n,), adding up to T · token_ids: (T,), or None where unknown."""
-        if int(doclens.sum()) != len(vectors):
-            raise ValueError(f"doclens add up to {int(doclens.sum())}, but there are {len(vectors)} token vectors")
+    def append(self, vectors: Float, doclens: Int64) -> None:
+        """Add documents: vectors (T, dim), and doclens (n,) that add up to T."""
+        check_doclens(doclens, len(vectors))
         self._file.append(vectors)
         self._doclens.append(doclens)
-        if token_ids is None or self._token_ids is None:
-            self._token_ids = None
-        else:
-            self._token_ids.append(token_ids)
+
+    def copy(self, source: StoredDocuments, positions: Int64, doclens: Int64) -> None:
+        """Add stored documents, decoded."""
+        self.append(decoded(source, positions), doclens)
 
     def finish(self) -> SegmentInfo:
         """Make the file durable. Raises StorageError where the disk is full."""
-        doclens = np.concatenate(self._doclens) if self._doclens else np.empty(0, np.int64)
-        offsets = np.zeros(len(doclens) + 1, np.int64)
-        np.cumsum(doclens, out=offsets[1:])
-        self._file.begin("offsets", np.int64)
-        self._file.append(offsets)
-        if self._token_ids:
-            self._file.begin("token_ids", np.int32)
-            for part in self._token_ids:
-                self._file.append(part)
+        offsets = offsets_of(self._doclens)
+        self._file.write("offsets", stored_offsets(offsets))
         size, checksum = self._file.finish()
-        return SegmentInfo(len(doclens), int(offsets[-1]), size, checksum)
+        return SegmentInfo(len(offsets) - 1, int(offsets[-1]), size, checksum)
 
     def abort(self) -> None:
         """Remove what was written; safe to call twice."""
         self._file.abort()
 
 
-class Segment:
-    """An open segment; safe to share between threads. Raises IndexCorruptError where the file's parts do not fit."""
+class VectorsSegment:
+    """An open segment of fp16 vectors, an `OpenSegment`. Raises IndexCorruptError where the file's parts do not fit."""
 
     def __init__(self, path: Path, dim: int) -> None:
-        self._file = BlockFile(path)
+        self._file = BlockFile(path, VECTORS, _BLOCKS)
         self.path = path
         self._vectors: npt.NDArray[np.float16] = self._file.array("vectors", np.float16, dim)
         self._offsets = checked_offsets(self._file, len(self._vectors))
-        self._token_ids: npt.NDArray[np.int32] | None = None
-        if "token_ids" in self._file.blocks:
-            self._token_ids = self._file.array("token_ids", np.int32)
-            if len(self._token_ids) != len(self._vectors):
-                raise IndexCorruptError(f"{path} is damaged: it has token ids for other tokens than its own.")
 
     @property
     def n_documents(self) -> int:
@@ -97,48 +73,76 @@ class Segment:
         return len(self._vectors)
 
     @property
-    def doclens(self) -> npt.NDArray[np.int64]:
+    def doclens(self) -> Int64:
         """(n_documents,) int64: token vectors of each document."""
         return np.diff(self._offsets)
 
     @property
     def checksum(self) -> str:
-        """The checksum of the header, as the catalog records it."""
+        """Of the file's first page, in hex, as the catalog records it."""
         return f"{self._file.checksum:08x}"
 
-    def score(
-        self, query: npt.NDArray[np.float32], positions: npt.NDArray[np.int64] | None, threads: int | None
-    ) -> npt.NDArray[np.float32]:
+    @property
+    def generates_candidates(self) -> bool:
+        """False: every document gets a full score."""
+        return False
+
+    def score(self, query: Float, positions: Int64 | None, threads: int) -> Float:
         """(n,) float32 MaxSim of these positions, or of all, with a query of (q, dim) float32."""
         return maxsim_packed(query, self._vectors, self._offsets, which=positions, threads=threads)
 
-    def decode(self, position: int) -> npt.NDArray[np.float32]:
+    def decode(self, position: int) -> Float:
         """(t, dim) float32: the stored token vectors of one document."""
         return self._vectors[self._offsets[position] : self._offsets[position + 1]].astype(np.float32)
 
-    def token_ids(self, position: int) -> npt.NDArray[np.int32] | None:
-        """(t,) int32: vocabulary ids of one document's tokens, None where they were not known."""
-        if self._token_ids is None:
-            return None
-        return self._token_ids[self._offsets[position] : self._offsets[position + 1]]
+    def codes(self, positions: Int64, codec_checksum: str) -> Codes | None:
+        """None: these documents are not in codes."""
+        return None
 
     def verify(self) -> list[str]:
         """Read every checksum. Returns the problems found; empty if there are none."""
         return self._file.verify()
 
 
-def checked_offsets(file: BlockFile, tokens: int) -> npt.NDArray[np.int64]:
+def check_doclens(doclens: Int64, tokens: int) -> None:
+    """Raise ValueError unless documents of these lengths have so many token vectors together."""
+    if int(doclens.sum()) != tokens:
+        raise ValueError(f"doclens add up to {int(doclens.sum())}, but there are {tokens} token vectors")
+
+
+def decoded(source: StoredDocuments, positions: Int64) -> Float:
+    """(T, dim) float32: the token vectors of these documents, one after another."""
+    return np.concatenate([source.decode(position) for position in positions.tolist()])
+
+
+def offsets_of(doclens: list[Int64]) -> Int64:
+    """(n + 1,) int64: where each document begins, and the last one ends."""
+    lengths = np.concatenate(doclens) if doclens else np.empty(0, np.int64)
+    return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+
+
+def stored_offsets(offsets: Int64) -> npt.NDArray[Any]:
+    """Ascending offsets as files hold them: uint32 where they fit, int64 otherwise."""
+    return offsets.astype(np.uint32) if offsets[-1] < 1 << 32 else offsets
+
+
+def read_offsets(file: BlockFile, name: str, parts: int | None, total: int) -> Int64 | None:
+    """The offsets in a block, as int64; None where they do not cut `total` entries into parts, `parts` of them if given."""
+    small = file.has(name) and file.blocks[name].dtype == np.dtype("<u4")
+    offsets: Int64 = file.array(name, np.uint32 if small else np.int64).astype(np.int64)
+    fits = len(offsets) and offsets[0] == 0 and offsets[-1] == total and (np.diff(offsets) >= 0).all()
+    return offsets if fits and parts in (None, len(offsets) - 1) else None
+
+
+def checked_offsets(file: BlockFile, tokens: int) -> Int64:
     """Where each document begins. Raises IndexCorruptError where documents do not cover `tokens` tokens."""
-    small = "offsets" in file.blocks and file.blocks["offsets"].dtype == np.dtype("<u4")
-    offsets: npt.NDArray[np.int64] = file.array("offsets", np.uint32 if small else np.int64).astype(
-        np.int64, copy=False
-    )
-    if not len(offsets) or offsets[0] != 0 or offsets[-1] != tokens or (np.diff(offsets) < 0).any():
+    offsets = read_offsets(file, "offsets", None, tokens)
+    if offsets is None:
         raise IndexCorruptError(f"{file.path} is damaged: its documents do not cover its token vectors.")
     return offsets
 
 
-def top_k(scores: npt.NDArray[np.float32], k: int) -> npt.NDArray[Any]:
+def top_k(scores: Float, k: int) -> npt.NDArray[Any]:
     """Indices of the k highest scores, best first, ties by index, without sorting the rest."""
     if k < len(scores):
         threshold = np.partition(scores, len(scores) - k)[len(scores) - k]

@@ -52,7 +52,11 @@ class PolyvecModel:
         return ModelMeta.create_empty(overwrites=overwrites)
 
     def index(self, corpus: Any, **settings: Any) -> None:
-        """Index a corpus: rows with id, text and perhaps title. settings: what else MTEB tells; not needed here."""
+        """Index a corpus: rows with id, text and perhaps title.
+
+        Args:
+            settings: What else MTEB tells; not needed here.
+        """
         self.close()
         self._folder = tempfile.TemporaryDirectory(prefix="polyvec-mteb-")
         path = Path(self._folder.name) / "index.polyvec"
@@ -63,7 +67,11 @@ class PolyvecModel:
     def search(
         self, queries: Any, *, top_k: int, top_ranked: dict[str, list[str]] | None = None, **settings: Any
     ) -> dict[str, dict[str, float]]:
-        """Scores by query and document id. top_ranked: the candidates of a reranking task, by query id."""
+        """Scores by query and document id.
+
+        Args:
+            top_ranked: The candidates of a reranking task, by query id.
+        """
         if self._index is None:
             raise RuntimeError("search was called before index")
         found: dict[str, dict[str, float]] = {}

@@ -7,7 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+import numpy.typing as npt
+
 from polyvec.data import Document
+from polyvec.encoder import Encoded, LocatesTokens
 from polyvec.errors import InputError
 from polyvec.index.engine.options import SearchOptions
 from polyvec.index.views import View
@@ -16,7 +20,7 @@ from polyvec.search.hits import Hit
 from polyvec.search.retrieve import PreparedQuery
 
 if TYPE_CHECKING:
-    from polyvec.encoder import Encoded, TokenEncoder
+    from polyvec.encoder import TokenEncoder
 
 
 GetEncoder = Callable[[], "TokenEncoder"]
@@ -78,8 +82,19 @@ def explain_hit(view: View, encoder: GetEncoder, query: str, encoded: Encoded | 
         raise InputError(f"Hit {hit.id!r} cannot be explained: the document has another text by now. Search again.")
     if encoded is None:
         (encoded,) = encoder().stream_queries([query])
-    (document,) = encoder().stream_documents([text])
-    vectors = view.snapshot.vectors(row)
-    if document.offsets is not None and len(vectors) == len(document.vectors):
-        document = replace(document, vectors=vectors)  # so that the matches add up to the late score
-    return explain(query, encoded, text, document)
+    return explain(query, encoded, text, stored_document(view.snapshot.vectors(row), text, encoder()))
+
+
+def stored_document(vectors: npt.NDArray[np.float32], text: str, encoder: TokenEncoder) -> Encoded:
+    """A document's stored vectors, which add up to the late score, with the characters that each stands for.
+
+    Where the encoder can say these without a forward pass, none is made. Where what is stored does not fit the text, as after
+    pooling, the text is encoded anew.
+    """
+    if isinstance(encoder, LocatesTokens):
+        tokens = encoder.document_tokens(text)
+        if tokens is not None and len(tokens.offsets) == len(vectors):
+            return Encoded(vectors, tokens.token_ids, tokens.offsets, tokens.truncated)
+    (document,) = encoder.stream_documents([text])
+    fits = document.offsets is not None and len(vectors) == len(document.vectors)
+    return replace(document, vectors=vectors) if fits else document

@@ -36,10 +36,15 @@ def associations(
 ) -> tuple[Any, npt.NDArray[np.float32]]:
     """Weights of the English pieces that each foreign piece goes with, and how clear the best of them is.
 
-    foreign, english: (n, vocabulary) boolean CSR matrices of the two sides of n texts · keep: English pieces a piece, at most ·
-    power: of the association, above 1 to sharpen · at_least: texts that a pair must share.
-    Returns a (vocabulary, vocabulary) CSR matrix whose rows add up to 1 or are empty, and (vocabulary,) float32, the
-    largest association.
+    Args:
+        foreign, english: (n, vocabulary) boolean CSR matrices of the two sides of n texts.
+        keep: English pieces a piece, at most.
+        power: Of the association, above 1 to sharpen.
+        at_least: Texts that a pair must share.
+
+    Returns:
+        A (vocabulary, vocabulary) CSR matrix whose rows add up to 1 or are empty, and (vocabulary,) float32, the
+        largest association.
     """
     from scipy.sparse import csr_matrix
 

@@ -20,8 +20,11 @@ from polyvec.errors import InputError
 def average(before: Path, after: Path, output: Path, *, share: float = 0.5) -> None:
     """Write `output`: share of the weights of `after`, the rest of `before`, in the precision of `after`.
 
-    Both are folders of unpacked models; everything but the weights is that of `after`. Raises InputError for models whose
-    weights differ in names or shapes and for a share outside 0 to 1, StorageError where something is in the way.
+    Both are folders of unpacked models; everything but the weights is that of `after`.
+
+    Raises:
+        InputError: Models whose weights differ in names or shapes and for a share outside 0 to 1.
+        StorageError: Something is in the way.
     """
     share = number("share", share, "a number from 0 (before) to 1 (after)", lambda value: 0 <= value <= 1)
     before, after = as_path(before, "a folder of a model"), as_path(after, "a folder of a model")

@@ -22,8 +22,12 @@ def maxsim_all(
 ) -> Tensor:
     """(q, n) scores of every query with every document.
 
-    queries: (q, s, d) · documents: (n, t, d), unit vectors · *_kept: (q, s) and (n, t) bool · normalize: mean over the
-    query's tokens. A document of which nothing is kept scores -10,000 a token.
+    Args:
+        queries: (q, s, d).
+        query_kept: (q, s) bool: which of them are scored.
+        documents: (n, t, d), unit vectors.
+        document_kept: (n, t) bool. A document of which nothing is kept scores -10,000 a token.
+        normalize: Whether a score is the mean over the query's tokens, not the sum.
     """
     q = len(queries)
     owner = query_kept.nonzero()[:, 0]
@@ -109,7 +113,11 @@ def over_heads(sizes: Sequence[int], weights: Sequence[float], loss: Callable[[i
 
 
 def symmetric_contrast(scores: Tensor, temperature: float) -> Tensor:
-    """Cross-entropy of finding document i for query i among all, and query i for document i. scores: (n, n)."""
+    """Cross-entropy of finding document i for query i among all, and query i for document i.
+
+    Args:
+        scores: (n, n).
+    """
     target = torch.arange(len(scores), device=scores.device)
     return (f.cross_entropy(scores / temperature, target) + f.cross_entropy(scores.T / temperature, target)) / 2
 

@@ -37,7 +37,11 @@ class MiningReport:
 
 @dataclass(frozen=True, kw_only=True)
 class MiningOptions:
-    """How negatives are chosen. Raises InputError for numbers that nothing can be done with."""
+    """How negatives are chosen.
+
+    Raises:
+        InputError: Numbers that nothing can be done with.
+    """
 
     negatives: int = 7  # a question, at most
     first_rank: int = 1  # of the ranking that negatives come from
@@ -68,13 +72,17 @@ def mine(
     margin: float = 0.95,
     progress: Callable[[int], None] | None = None,
 ) -> MiningReport:
-    """Write rows of {query, documents, lang}: the true passage first, then up to `negatives` hard ones, best
-    ranked first.
+    """Write rows of {query, documents, lang}: the true passage first, then up to `negatives` hard ones, best ranked first.
 
-    source: rows of query and document, with answer (a string or a list of them) where it is known · first_rank, last_rank:
-    window of the ranking that negatives come from ·
-    margin: a candidate that scores more than this share of the true passage's score is taken for a false negative.
-    Raises InputError for a file without questions or with wrong rows, StorageError where the output exists or cannot be written.
+    Args:
+        source: Rows of query and document, with answer (a string or a list of them) where it is known.
+        first_rank, last_rank: Window of the ranking that negatives come from.
+        margin: A candidate that scores more than this share of the true passage's score is taken for a false
+            negative.
+
+    Raises:
+        InputError: A file without questions or with wrong rows.
+        StorageError: The output exists or cannot be written.
     """
     options = MiningOptions(negatives=negatives, first_rank=first_rank, last_rank=last_rank, margin=margin)
     token_encoder("encoder", encoder)
@@ -104,7 +112,11 @@ def mine(
 
 
 def questions(source: Path) -> list[PairRow]:
-    """Every row of the file, checked. Raises InputError for a wrong row, and for a file without any."""
+    """Every row of the file, checked.
+
+    Raises:
+        InputError: A wrong row, or a file without any.
+    """
     source = as_path(source, "a file of rows")
     rows = [pair_row(row, place) for row, place in placed(read_rows(source), named(source))]
     if not rows:

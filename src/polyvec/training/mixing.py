@@ -90,7 +90,11 @@ class Source:
         return {str(code): len(rows) for code, rows in zip(self.languages, self._members, strict=True)}
 
     def rows(self, numbers: npt.NDArray[np.int64], chance: Random) -> list[dict[str, Any]]:
-        """Rows by number. chance: for kind versions, which is asked for in languages that are drawn for the batch."""
+        """Rows by number.
+
+        Args:
+            chance: For kind versions, which is asked for in languages that are drawn for the batch.
+        """
         found = [self._rows[int(i)] for i in numbers]
         return asked(found, self._together, self._turns, chance) if self.kind == "versions" else found
 
@@ -114,7 +118,8 @@ class Source:
 class Mixture:
     """Batches from several sources.
 
-    Raises InputError for files that are missing, empty, or lack a field, and for a language that none of them has.
+    Raises:
+        InputError: Files that are missing, empty, or lack a field, or a language that none of them has.
     """
 
     def __init__(self, data: tuple[Data, ...], batches: Batches, *, seed: int, cache: Path) -> None:

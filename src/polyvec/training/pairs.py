@@ -30,7 +30,11 @@ Encoded = tuple[
 
 
 class Pairs(Stage):
-    """The student and its contrastive loss. Raises InputError for a model without heads."""
+    """The student and its contrastive loss.
+
+    Raises:
+        InputError: A model without heads.
+    """
 
     def __init__(self, recipe: Recipe) -> None:
         super().__init__()

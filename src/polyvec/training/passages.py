@@ -25,7 +25,10 @@ _WORDS_KEPT = (
 def as_joined(rows: Iterable[dict[str, Any]], tokens: int, group_field: str, where: str) -> Iterator[dict[str, Any]]:
     """Rows of `en`, `text`, `lang` -> fewer and longer rows of the same: consecutive rows of a document become one.
 
-    Rows hold between a third of `tokens` (estimated) and all of them. Raises InputError for a row without the two sides.
+    Rows hold between a third of `tokens` (estimated) and all of them.
+
+    Raises:
+        InputError: A row without the two sides.
     """
     for window, code, group, _ in _passages(rows, tokens, group_field, where):
         yield {side: " ".join(row[side] for row in window) for side in ("en", "text")} | {"lang": code, "group": group}
@@ -36,12 +39,16 @@ def as_passages(
 ) -> Iterator[dict[str, Any]]:
     """Rows of `en`, `text`, `lang` -> rows of `query`, `document`, `lang`, `group`.
 
-    turns: what one passage after the other is for: to_english and from_english ask in one language for a passage in the
-    other, within asks in the language of the passage.
+    Passages hold between a third of `tokens` (estimated) and all of them. A question is one sentence of its passage:
+    in the other language, or in the same, and then half of the passages lack it. Repeatable: the same rows give the
+    same questions.
 
-    Passages hold between a third of `tokens` (estimated) and all of them. A question is one sentence of its passage: in
-    the other language, or in the same, and then half of the passages lack it. Repeatable: the same rows give the same questions.
-    Raises InputError for a row without the two sides.
+    Args:
+        turns: What one passage after the other is for: to_english and from_english ask in one language for a passage
+            in the other, within asks in the language of the passage.
+
+    Raises:
+        InputError: A row without the two sides.
     """
     for number, (window, code, group, chooser) in enumerate(_passages(rows, tokens, group_field, where)):
         for query, document in _questions(window, turns[number % len(turns)], chooser):
@@ -64,7 +71,11 @@ def _passages(
 
 
 def checked_rows(rows: Iterable[dict[str, Any]], group_field: str, where: str) -> Iterator[dict[str, Any]]:
-    """`en`, `text`, `lang` (its short code) and `group` of each row. Raises InputError for a row without the two sides."""
+    """`en`, `text`, `lang` (its short code) and `group` of each row.
+
+    Raises:
+        InputError: A row without the two sides.
+    """
     for number, (row, place) in enumerate(placed(rows, where, group_field), start=1):
         checked = parallel_row(row, place, group_field=group_field)
         group = checked.group if group_field else str(number)

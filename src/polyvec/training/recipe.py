@@ -40,9 +40,15 @@ _TAKES = {
 class Data:
     """One dataset of the mix: a file of rows.
 
-    kind: text (field text) · parallel (en and text) · joined (the same, consecutive rows of a document as one) · passages (the
-    same, a sentence asks for them) · versions (the same, in all their languages at once) · pairs (query and document) · scored
-    (query, documents, scores).
+    The kinds of rows, and their fields:
+
+    - text: text.
+    - parallel: en and text, the same sentence in English and another language.
+    - joined: as parallel; consecutive rows of a document become one.
+    - passages: as parallel; a sentence of a passage asks for it.
+    - versions: as parallel; a document in all its languages at once.
+    - pairs: query and document.
+    - scored: query, documents and scores.
     """
 
     path: str  # .jsonl, .jsonl.gz, .jsonl.zst or .parquet
@@ -171,8 +177,9 @@ class Recipe:
 def read_recipe(path: Path) -> Recipe:
     """The recipe in a TOML file.
 
-    Raises InputError for a file that is missing or no TOML, unknown or missing keys, values of the wrong kind, unset
-    environment variables.
+    Raises:
+        InputError: A file that is missing or no TOML, unknown or missing keys, values of the wrong kind, unset
+            environment variables.
     """
     path = as_path(path, "a recipe, a TOML file")
     return as_recipe(read_toml(path), named(path))

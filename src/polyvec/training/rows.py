@@ -24,7 +24,12 @@ _ACCEPTED = kinds(".jsonl", ".ndjson", ".parquet")
 
 @dataclass(frozen=True, slots=True)
 class TextRow:
-    """A text. lang: as the file says it, "und" where it does not · group: "" where there is none."""
+    """A text.
+
+    Attributes:
+        lang: As the file says it, "und" where it does not.
+        group: "" where there is none.
+    """
 
     text: str
     lang: str
@@ -43,7 +48,11 @@ class ParallelRow:
 
 @dataclass(frozen=True, slots=True)
 class PairRow:
-    """A question and its passage. answers: what a passage that answers the question holds."""
+    """A question and its passage.
+
+    Attributes:
+        answers: What a passage that answers the question holds.
+    """
 
     query: str
     document: str
@@ -54,7 +63,11 @@ class PairRow:
 
 @dataclass(frozen=True, slots=True)
 class CandidatesRow:
-    """A question and candidates, the true one first. query_read, documents_read: what a teacher reads, English where given."""
+    """A question and candidates, the true one first.
+
+    Attributes:
+        query_read, documents_read: What a teacher reads, English where given.
+    """
 
     query: str
     documents: tuple[str, ...]
@@ -74,7 +87,11 @@ class ScoredRow:
 
 
 def read_rows(path: Path) -> Iterator[dict[str, Any]]:
-    """The rows of one file, in order, as they are. Raises InputError for a file that is missing, or not as its name says."""
+    """The rows of one file, in order, as they are.
+
+    Raises:
+        InputError: A file that is missing, or not as its name says.
+    """
     path = as_path(path, f"a file of rows, {KINDS}")
     if kind_of(path, _ACCEPTED, f"rows as {KINDS}") == "parquet":
         for row, _ in parquet_rows(path):
@@ -88,7 +105,11 @@ def read_rows(path: Path) -> Iterator[dict[str, Any]]:
 def placed(
     rows: Iterable[Mapping[str, Any]], where: str, group_field: str = ""
 ) -> Iterator[tuple[Mapping[str, Any], str]]:
-    """Rows with their places, "file, row n". Raises InputError at the end where no row has the field that names groups."""
+    """Rows with their places, "file, row n".
+
+    Raises:
+        InputError: At the end where no row has the field that names groups.
+    """
     number, grouped = 0, False
     for number, row in enumerate(rows, start=1):
         grouped = grouped or group_field in row
@@ -98,24 +119,40 @@ def placed(
 
 
 def text_row(row: Mapping[str, Any], where: str, *, text_field: str = "text", group_field: str = "") -> TextRow:
-    """A row of kind text. Raises InputError."""
+    """A row of kind text.
+
+    Raises:
+        InputError: The row lacks a field, or one holds something else; the message names the place.
+    """
     return TextRow(_text(row, text_field, where, text_field), _lang(row, where), _group(row, group_field, where))
 
 
 def parallel_row(row: Mapping[str, Any], where: str, *, group_field: str = "") -> ParallelRow:
-    """A row of kind parallel. Raises InputError."""
+    """A row of kind parallel.
+
+    Raises:
+        InputError: The row lacks a field, or one holds something else; the message names the place.
+    """
     en, text = (_text(row, name, where, "en, text") for name in ("en", "text"))
     return ParallelRow(en, text, _lang(row, where), _group(row, group_field, where))
 
 
 def pair_row(row: Mapping[str, Any], where: str, *, group_field: str = "") -> PairRow:
-    """A row of kind pairs; `answer` is a string or a list of strings. Raises InputError."""
+    """A row of kind pairs; `answer` is a string or a list of strings.
+
+    Raises:
+        InputError: The row lacks a field, or one holds something else; the message names the place.
+    """
     query, document = (_text(row, name, where, "query, document") for name in ("query", "document"))
     return PairRow(query, document, _answers(row, where), _lang(row, where), _group(row, group_field, where))
 
 
 def candidates_row(row: Mapping[str, Any], where: str) -> CandidatesRow:
-    """A question with candidates, as `mine` writes and `teach` reads it. Raises InputError."""
+    """A question with candidates, as `mine` writes and `teach` reads it.
+
+    Raises:
+        InputError: The row lacks a field, or one holds something else; the message names the place.
+    """
     query, documents = _text(row, "query", where, "query, documents"), _texts(row, "documents", where)
     _lang(row, where)
     query_read = query if row.get("query_en") in (None, "") else _text(row, "query_en", where, "query_en")
@@ -128,7 +165,11 @@ def candidates_row(row: Mapping[str, Any], where: str) -> CandidatesRow:
 
 
 def scored_row(row: Mapping[str, Any], where: str, *, group_field: str = "") -> ScoredRow:
-    """A row of kind scored, as `teach` writes it. Raises InputError."""
+    """A row of kind scored, as `teach` writes it.
+
+    Raises:
+        InputError: The row lacks a field, or one holds something else; the message names the place.
+    """
     expected = "query, documents, scores"
     query, documents = _text(row, "query", where, expected), _texts(row, "documents", where)
     scores = row.get("scores")
@@ -146,7 +187,8 @@ def scored_row(row: Mapping[str, Any], where: str, *, group_field: str = "") -> 
 def language(code: str) -> str:
     """The short code of a language, whatever its source calls it: deu -> de, zh_CN -> zh, arb -> ar; und where nobody said.
 
-    Raises InputError for something that is no language code.
+    Raises:
+        InputError: Something that is no language code.
     """
     import langcodes
     from langcodes.tag_parser import LanguageTagError

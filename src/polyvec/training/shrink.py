@@ -38,7 +38,9 @@ _LEAST = 1e-4  # spread of a dimension that hardly changes
 class Shrink(Stage):
     """The student and the encoder it is to be like.
 
-    Raises InputError where the recipe names no teacher, layers that it or the student does not have, or more tokens than it reads.
+    Raises:
+        InputError: The recipe names no teacher, layers that it or the student does not have, or more tokens than it
+            reads.
     """
 
     def __init__(self, recipe: Recipe) -> None:

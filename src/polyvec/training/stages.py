@@ -20,8 +20,12 @@ Progress = Callable[[int, int, dict[str, float]], None]  # step, steps, values
 def train(path: Path, *, resume: bool = False, progress: Progress | None = None) -> dict[str, Any]:
     """Run one recipe; returns what happened: steps, seconds and history, or counts for stage start.
 
-    resume: go on from the last checkpoint, with the batches that the uninterrupted run would have seen.
-    Raises InputError for a bad recipe or data, TrainingError for a loss that is not finite or a batch that does not fit.
+    Args:
+        resume: Go on from the last checkpoint, with the batches that the uninterrupted run would have seen.
+
+    Raises:
+        InputError: A bad recipe or data.
+        TrainingError: A loss that is not finite or a batch that does not fit.
     """
     flag("resume", resume)
     function("progress", progress)

@@ -22,8 +22,12 @@ from polyvec.errors import InputError
 class Student(nn.Module):
     """A late-interaction model whose vectors of every head can be had at once, with gradients.
 
-    folder: of a native model, e.g. what stage start wrote · tied: heads are slices of the largest one.
-    Raises InputError for a model without Matryoshka heads.
+    Attributes:
+        folder: Of a native model, e.g. what stage start wrote.
+        tied: Heads are slices of the largest one.
+
+    Raises:
+        InputError: A model without Matryoshka heads.
     """
 
     def __init__(
@@ -103,7 +107,11 @@ class Student(nn.Module):
         return {size: nn.functional.normalize(vectors.float(), dim=-1) for size, vectors in found.items()}
 
     def save(self, folder: Path) -> None:
-        """Write the model's folder, whole or not at all. Raises StorageError where something is in the way."""
+        """Write the model's folder, whole or not at all.
+
+        Raises:
+            StorageError: Something is in the way.
+        """
         if self.tied:
             with torch.no_grad():
                 widest = self.heads.head(max(self.heads.sizes)).weight

@@ -72,7 +72,8 @@ def dense(name: str, *, scale: float = 20.0, batch: int = 32) -> Teacher:
 def late(name: str, *, scale: float = 50.0) -> Teacher:
     """A late-interaction model as a teacher: the mean similarity of a query's tokens * scale, like a temperature of 1 / scale.
 
-    name: a folder, a hub name, or "polyvec-mini". A passage that comes again is not encoded again.
+    Args:
+        name: A folder, a hub name, or "polyvec-mini". A passage that comes again is not encoded again.
     """
     encoder = Encoder(name)
     known: dict[str, npt.NDArray[np.float16]] = {}
@@ -101,10 +102,12 @@ def teach(
 ) -> int:
     """Write the rows of `source` with "scores", one for each of "documents"; returns how many were scored by this run.
 
-    Where rows have "query_en" and "documents_en", the teacher reads those: it scores the English side of parallel data.
-    A partial output is
-    completed. Raises InputError for rows without candidates or scores that are not finite, StorageError for an output
-    that is not of this source.
+    Where rows have "query_en" and "documents_en", the teacher reads those: it scores the English side of parallel
+    data. A partial output is completed.
+
+    Raises:
+        InputError: Rows without candidates or scores that are not finite.
+        StorageError: An output that is not of this source.
     """
     rows_at_once = whole_number("rows_at_once", rows_at_once, of="rows")
     if not callable(teacher):
@@ -140,7 +143,11 @@ def teach(
 
 
 def check_source(source: Path) -> int:
-    """How many rows the file has, each of them checked. Raises InputError for a wrong row, and for a file without any."""
+    """How many rows the file has, each of them checked.
+
+    Raises:
+        InputError: A wrong row, or a file without any.
+    """
     source = as_path(source, "a file of rows")
     total = sum(1 for _ in _candidates(source))
     if not total:

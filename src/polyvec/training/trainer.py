@@ -214,9 +214,14 @@ class _Report(TrainerCallback):  # type: ignore[misc]
 def run(recipe: Recipe, stage: Stage, mixture: Mixture, *, resume: bool, progress: Any = None) -> dict[str, Any]:
     """Train, save into recipe.output, and return what happened.
 
-    progress: called with (step, steps, values) · resume: go on from the last checkpoint of the same recipe.
-    Raises TrainingError where the loss is not finite or memory runs out, InputError for a checkpoint of another recipe,
-    StorageError where the output exists.
+    Args:
+        progress: Called with (step, steps, values).
+        resume: Go on from the last checkpoint of the same recipe.
+
+    Raises:
+        TrainingError: The loss is not finite or memory runs out.
+        InputError: A checkpoint of another recipe.
+        StorageError: The output exists.
     """
     output = Path(recipe.output)
     work = output.with_name(output.name + ".training")

@@ -25,7 +25,11 @@ _REMEMBERED = 1 << 31  # bytes of teacher vectors kept: the same English sentenc
 
 
 class Transfer(Stage):
-    """The student and its teacher. Raises InputError for a model without heads."""
+    """The student and its teacher.
+
+    Raises:
+        InputError: A model without heads.
+    """
 
     def __init__(self, recipe: Recipe) -> None:
         super().__init__()
@@ -40,8 +44,9 @@ class Transfer(Stage):
         self._directions = self.student.heads.head(max(sizes)).weight.detach().clone().numpy()
 
     def loss(self, batch: Batch) -> Tensor:
-        """Contrast between student and teacher, both ways, and nearness; every other batch reads as queries, every
-        eighth English.
+        """Contrast between student and teacher, both ways, and nearness.
+
+        Every other batch is read as queries, every eighth in English.
         """
         objective, batches = self._recipe.objective, self._recipe.batches
         side = "en" if batch.number % 8 == 0 else "text"

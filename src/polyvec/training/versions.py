@@ -26,10 +26,18 @@ def as_versions(
 ) -> Iterator[dict[str, Any]]:
     """Rows of `en`, `text`, `lang` -> stretches of documents in every language they have, English included.
 
-    Yields `group` (the stretch's name), `codes` (languages) and `texts`: for each language the stretch's rows in order, ""
-    where one is not translated. A stretch holds between a third of `tokens` (estimated, English) and all of them; a language
-    that has less than six tenths of its rows is left out. wanted: only these languages; empty: all. All rows are held in
-    memory. Raises InputError for a row without the two sides.
+    A stretch holds between a third of `tokens` (estimated, English) and all of them; a language that has less than
+    six tenths of its rows is left out.
+
+    Args:
+        wanted: Only these languages; empty: all. All rows are held in memory.
+
+    Yields:
+        `group` (the stretch's name), `codes` (languages) and `texts`: for each language the stretch's rows in order,
+        "" where one is not translated.
+
+    Raises:
+        InputError: A row without the two sides.
     """
     for group, versions in _documents(rows, group_field, where, wanted).items():
         longest = max(versions.values(), key=len)  # its order holds for all
@@ -59,8 +67,10 @@ def _documents(
 def asked(rows: Sequence[dict[str, Any]], together: int, turns: Sequence[str], chance: Random) -> list[dict[str, Any]]:
     """Stretches of one batch -> rows of `query`, `document`, `lang` (the query's) and `group`, at most one a stretch.
 
-    together: languages of the batch · turns: drawn by chance, a row; between asks with a sentence, keywords with some words of
-    the passage. Where question and passage are in one language, half of the passages lack the sentence that asks.
+    Args:
+        together: Languages of the batch.
+        turns: Drawn by chance, a row; between asks with a sentence, keywords with some words of the passage. Where
+            question and passage are in one language, half of the passages lack the sentence that asks.
     """
     spoken = _languages(rows, together, chance)
     versions = [

@@ -24,8 +24,9 @@ _BYTE_SCORE = -20.0  # of a byte piece: worse than any learned one, better than 
 def balanced(texts: Iterable[tuple[str, str]], characters: int, *, power: float, seed: int) -> list[str]:
     """A sample of (language, text) pairs in which a language with n characters has a share that goes with n ** power.
 
-    characters: of the whole sample · power: 1 keeps the proportions, 0 gives every language the same. A language never
-    gives more than it has.
+    Args:
+        characters: Of the whole sample.
+        power: 1 keeps the proportions, 0 gives every language the same. A language never gives more than it has.
     """
     by_language: dict[str, list[str]] = defaultdict(list)
     for code, text in texts:
@@ -78,8 +79,11 @@ def train_vocabulary(texts: list[str], size: int, *, max_length: int = 8192) -> 
 def kept_vocabulary(source: Any, texts: list[str], size: int, *, max_length: int = 8192) -> Any:
     """The `size` entries of a unigram tokenizer that are used most, special tokens and 256 bytes included.
 
-    A piece counts by its probability in the source and its share of `texts`, added; single characters that `texts` have come first.
-    Raises InputError for another kind of tokenizer.
+    A piece counts by its probability in the source and its share of `texts`, added; single characters that `texts`
+    have come first.
+
+    Raises:
+        InputError: Another kind of tokenizer.
     """
     from tokenizers import Tokenizer
 

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
+from polyvec.encoder.model_folder.tensors import read_tensors
 from polyvec.encoder.native.encoder import NativeEncoder
-from polyvec.encoder.native.tensors import read_tensors
 from polyvec.errors import ModelError, PolyvecError
 from tests.encoder.toy_checkpoints import make_plain, make_pylate
 

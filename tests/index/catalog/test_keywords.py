@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import shutil
 import sqlite3
 import unicodedata
 from collections.abc import Callable, Iterator
@@ -14,8 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from polyvec import Index
-from polyvec.collection.repair import repair_index
-from polyvec.errors import InputError, StorageError
+from polyvec.errors import InputError
 from polyvec.index.catalog.documents_table import DOCUMENTS_SCHEMA
 from polyvec.index.catalog.keywords import counted_tokens, indexed_tokens, match_expression, query_terms, tokenize
 from polyvec.index.engine.options import SearchOptions
@@ -289,44 +287,3 @@ def keywords() -> Iterator[Keywords]:
     keywords = Keywords()
     yield keywords
     keywords.close()
-
-
-@pytest.mark.skipif(sqlite3.sqlite_version_info < (3, 35), reason="the test makes an older catalog with DROP COLUMN")
-def test_an_index_of_the_former_version_says_so_and_is_brought_up(tmp_path: Path, encoder: WordEncoder) -> None:
-    path = tmp_path / "old.polyvec"
-    texts = ["水平線の向こうに船", "Ein Zug nach İzmir"]
-    with Index.create(path, encoder=encoder) as index:
-        index.add([{"id": str(i), "text": text, "where": {"city": "Ko\u0308ln"}} for i, text in enumerate(texts)])
-    make_former(path)
-    with Index.open(path, encoder=encoder) as reader:
-        assert len(reader.search("zug", filter={"where.city": "Köln"})) == 2
-        for mode in ("keyword", "hybrid"):
-            with pytest.raises(StorageError, match=r"older polyvec.*polyvec repair"):
-                reader.search("水", mode=mode)  # type: ignore[call-overload]
-        assert any("older polyvec" in problem for problem in reader.verify())
-    copy = tmp_path / "copy.polyvec"
-    shutil.copytree(path, copy)
-    report = repair_index(path, encoder=encoder)
-    assert any("older polyvec" in action for action in report.actions)
-    with Index.open(copy, encoder=encoder) as writer:
-        writer.delete(["1"])
-    for where, zug in ((path, ["1"]), (copy, [])):
-        with Index.open(where, encoder=encoder) as index:
-            assert [hit.id for hit in index.search("水", mode="keyword")] == ["0"]
-            assert [hit.id for hit in index.search("IZMIR", mode="keyword")] == zug
-            hits = index.search("x", filter={"where.city": "Köln"})
-            assert sorted(hit.id for hit in hits) == ["0", *zug]
-            assert index.verify() == []
-
-
-def make_former(path: Path) -> None:
-    """Put the catalog back to the first version: another tokenizer, no fields."""
-    connection = sqlite3.connect(path / "catalog.sqlite")
-    connection.execute("ALTER TABLE documents DROP COLUMN fields")
-    connection.execute("DROP TABLE keywords")
-    connection.execute("CREATE VIRTUAL TABLE keywords USING fts5 (tokens, content = '', tokenize = 'unicode61')")
-    for row, text in connection.execute("SELECT row, text FROM documents").fetchall():
-        connection.execute("INSERT INTO keywords (rowid, tokens) VALUES (?, ?)", (row, text.lower()))
-    connection.execute("PRAGMA user_version = 1")
-    connection.commit()
-    connection.close()

@@ -1,58 +1,72 @@
-"""Codecs and coded segments that any version wrote are read for ever, and score as they did."""
+"""Codecs of format version 1 are read for ever: what they decode and encode stays what it was, to the bit."""
 
 from __future__ import annotations
 
-import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from polyvec.errors import StorageError
-from polyvec.index.codec.codec import Codec
-from polyvec.index.coded_segment import CodedSegment
-
-GOLDEN = Path(__file__).parents[1] / "golden"
-EXPECTED = {
-    version: json.loads((GOLDEN / f"{version}-codes.json").read_text(encoding="utf-8")) for version in ("v1", "v2")
-}
+from polyvec.errors import IndexCorruptError, StorageError
+from polyvec.index.codec.codec import CODED_NBITS, Codec
+from tests.index.golden_files import DIM, GOLDEN, documents
 
 
-def query() -> np.ndarray:
-    rows = np.cos(np.arange(3 * 24, dtype=np.float64).reshape(3, 24) * 1.7)
-    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+@pytest.fixture(params=CODED_NBITS)
+def path(request: pytest.FixtureRequest) -> Path:
+    return GOLDEN / f"v1-{request.param}.codec"
 
 
-@pytest.mark.parametrize("version", EXPECTED)
-@pytest.mark.parametrize("nbits", [1, 2, 4, 8])
-def test_files_of_every_version_are_read_for_ever(nbits: int, version: str) -> None:
-    expected = EXPECTED[version][str(nbits)]
-    codec = Codec.load(GOLDEN / f"{version}-{nbits}.codec")
-    segment = CodedSegment(GOLDEN / f"{version}-{nbits}.seg", codec, expected["codec"])
-    assert (codec.dim, codec.nbits, segment.n_documents, segment.n_tokens) == (24, nbits, 12, expected["tokens"])
-    scores = segment.score(codec.query(query()), None, 2)
-    assert scores == pytest.approx(np.array(expected["scores"]), abs=1e-4)
-    assert segment.token_ids(3) is not None
-    assert segment.verify() == []
+def test_a_codec_is_written_as_it_was(path: Path, tmp_path: Path) -> None:
+    codec = Codec.load(path)
+    size, _ = codec.save(tmp_path / "again")
+    assert (tmp_path / "again").read_bytes() == path.read_bytes()
+    assert size == path.stat().st_size
+    assert codec.dim == DIM
 
 
-@pytest.mark.parametrize("version", EXPECTED)
-@pytest.mark.parametrize("nbits", [1, 2, 4, 8])
-def test_codecs_of_every_version_code_new_documents(nbits: int, version: str) -> None:
-    codec = Codec.load(GOLDEN / f"{version}-{nbits}.codec")
-    segment = CodedSegment(GOLDEN / f"{version}-{nbits}.seg", codec, EXPECTED[version][str(nbits)]["codec"])
-    vectors = codec.decode(segment.codes(0, segment.n_documents))
-    again = codec.decode(codec.encode(vectors, None, threads=1))
-    assert (again * vectors).sum(axis=1).mean() > {1: 0.75, 2: 0.9, 4: 0.99, 8: 0.999}[nbits]
+def test_coding_what_was_decoded_changes_little(path: Path) -> None:
+    codec = Codec.load(path)
+    vectors = codec.decode(codec.encode(documents(), threads=1))
+    again = codec.decode(codec.encode(vectors, threads=3))
+    assert (again * vectors).sum(axis=1).mean() > {1: 0.75, 2: 0.9, 4: 0.99, 8: 0.999}[codec.nbits]
 
 
-@pytest.mark.parametrize("version", EXPECTED)
-@pytest.mark.parametrize("nbits", [1, 2, 4, 8])
-def test_any_truncation_of_them_is_refused(nbits: int, version: str, tmp_path: Path) -> None:
-    codec = Codec.load(GOLDEN / f"{version}-{nbits}.codec")
-    whole = (GOLDEN / f"{version}-{nbits}.seg").read_bytes()
-    path = tmp_path / "a.seg"
+def test_no_vectors_are_no_codes(path: Path) -> None:
+    codec = Codec.load(path)
+    codes = codec.encode(np.empty((0, DIM), np.float32), threads=1)
+    assert (codes.centroids.shape, codes.scales.shape) == ((0,), (0,))
+    assert codec.decode(codes).shape == (0, DIM)
+
+
+def test_any_truncation_is_refused(path: Path, tmp_path: Path) -> None:
+    whole = path.read_bytes()
     for length in range(1, len(whole), 211):
-        path.write_bytes(whole[:length])
+        (tmp_path / "a").write_bytes(whole[:length])
         with pytest.raises(StorageError):
-            CodedSegment(path, codec, EXPECTED[version][str(nbits)]["codec"])
+            Codec.load(tmp_path / "a")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"signs": np.zeros((3, DIM), np.int8)},
+        {"signs": np.ones((2, DIM), np.int8)},
+        {"unit": float("nan")},
+        {"unit": 0.0},
+        {"cell_members": np.zeros(20, np.int32)},
+        {"cell_offsets": np.array([0, 1])},
+        {"coarse_offsets": np.array([0, 0])},
+        {"cells": np.full((1, DIM), np.inf, np.float32)},
+        {"steps": np.ones(255, np.float32)},
+        {"codebook": np.ones(4, np.float32)},
+        {"nbits": 3},
+        {"dim": DIM + 1},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_parts_that_do_not_fit_are_refused(change: dict[str, object], tmp_path: Path) -> None:
+    replace(Codec.load(GOLDEN / "v1-4.codec"), **change).save(tmp_path / "a")  # type: ignore[arg-type]
+    with pytest.raises(IndexCorruptError, match="is damaged"):
+        Codec.load(tmp_path / "a")

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import polyvec
-from polyvec.index import reader
-from polyvec.index.coded_segment import CodedSegment
+from polyvec.index.coded_segment import CodesSegment
 from polyvec.index.definitions import find_candidates_definition
+from polyvec.index.engine import codes
 from polyvec.index.engine.candidates import find_candidates, narrowing
 from polyvec.index.engine.options import SearchOptions
 from polyvec.index.reader import Snapshot
@@ -44,13 +44,10 @@ def stretches(index: polyvec.Index, noise: float, count: int = 30) -> list[np.nd
     return [unit(snapshot.vectors(int(row)) + noise * rng.standard_normal((TOKENS, DIM))) for row in rows]
 
 
-def parts(index: polyvec.Index) -> tuple[Snapshot, list[CodedSegment]]:
+def parts(index: polyvec.Index) -> tuple[Snapshot, list[CodesSegment]]:
     snapshot: Snapshot = index._view.snapshot
-    return snapshot, [
-        live.segment
-        for live in snapshot.segments
-        if isinstance(live.segment, CodedSegment) and live.segment.has_postings
-    ]
+    segments: list[Any] = [live.segment for live in snapshot.segments if live.segment.generates_candidates]
+    return snapshot, segments
 
 
 def kept(index: polyvec.Index, query: np.ndarray, options: SearchOptions, threads: int = 1) -> list[list[int]]:
@@ -139,7 +136,7 @@ def test_few_documents_are_scored_whole(
         asked.append(1)
         return find_candidates(*arguments)
 
-    monkeypatch.setattr(reader, "find_candidates", counted)
+    monkeypatch.setattr(codes, "find_candidates", counted)
     assert options.enough == enough
     for allowed, probed in ((enough, 0), (enough + 1, 1)):
         index.search_vectors(

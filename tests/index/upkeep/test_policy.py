@@ -25,7 +25,7 @@ DIM = 16
 def record(number: int, tokens: int, documents: int = 10) -> SegmentRecord:
     return SegmentRecord(
         segment=number, file=f"{number}", first_row=number, last_row=number, rows=None, n_documents=documents, n_tokens=tokens,
-        size_bytes=0, checksum="",
+        size_bytes=0, checksum="", kind="vectors",
     )  # fmt: skip
 
 

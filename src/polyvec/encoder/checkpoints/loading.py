@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from polyvec.encoder.checkpoints.packed import is_packed, unpacked_backbone
-from polyvec.encoder.checkpoints.published import is_jina, load_published
-from polyvec.encoder.files import read_json, read_object
+from polyvec.encoder.checkpoints.published import load_published, weight_names
 from polyvec.encoder.locate import Located
-from polyvec.encoder.torch.loaded import Kind, Loaded
+from polyvec.encoder.model_folder.kind import kind_of
+from polyvec.encoder.torch.loaded import Loaded
 from polyvec.encoder.torch.strict import assemble, build_encoder, build_transformer, one_line_errors, quiet
 from polyvec.errors import InputError, ModelError
 
@@ -40,7 +40,7 @@ def load(
     Raises ModelError for a folder that is no checkpoint or whose weights do not fit.
     """
     with quiet(), one_line_errors(located.name):
-        kind = kind_of(located.folder)
+        kind = kind_of(located.folder, weight_names)
         if heads is not None and kind != "plain":
             raise InputError(
                 f"heads={tuple(heads)}: {located.name} has a projection already; new heads go on a plain encoder."
@@ -60,27 +60,6 @@ def check_text_model(model: MultiVectorEncoder, name: str) -> None:
 
     if not isinstance(model[0], Transformer) or "text" not in model[0].modality_config or model[0].tokenizer is None:
         raise ModelError(f"{name} is not a text encoder: its first module is {type(model[0]).__name__}.")
-
-
-def kind_of(folder: Path) -> Kind:
-    """Who wrote this folder, from its files. Raises ModelError for a folder that is no checkpoint."""
-    config = read_object(folder / "config.json")
-    settings = read_object(folder / "config_sentence_transformers.json")
-    modules = read_json(folder / "modules.json")
-    if modules is None and not (folder / "config.json").is_file():
-        raise ModelError(f"{folder} is not a model: it has neither config.json nor modules.json.")
-    if modules is not None:
-        if not isinstance(modules, list) or not all(isinstance(module, dict) for module in modules):
-            raise ModelError(f"{folder / 'modules.json'} is not a list of modules.")
-        if settings.get("model_type") == "MultiVectorEncoder":
-            return "native"
-        pylate = any("pylate" in str(module.get("type")) for module in modules) or "query_prefix" in settings
-        return "pylate" if pylate or settings.get("model_type") == "ColBERT" else "plain"
-    if config.get("position_embedding_type") == "alibi":
-        raise ModelError(f"{folder.name} uses ALiBi positions, which transformers does not have. Use jina-colbert-v2.")
-    if config.get("model_type") != "jina_embeddings_v3" and is_jina(folder):  # transformers saves the same names
-        return "jina"
-    return "stanford" if "HF_ColBERT" in (config.get("architectures") or []) else "plain"
 
 
 def _load_native(folder: Path, *, device: str | None, dtype: str) -> MultiVectorEncoder:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from polyvec.atomic import staged
 from polyvec.encoder.checkpoints.convert import save_native
-from polyvec.encoder.torch.strict import check_keys
+from polyvec.encoder.model_folder.weight_names import check_names
 from polyvec.errors import ModelError
 
 if TYPE_CHECKING:
@@ -103,5 +103,5 @@ def unpacked_backbone(folder: Path, dtype: str) -> tuple[Any, Any]:
     with no_init_weights():
         model = AutoModel.from_config(config, dtype=torch.float32)
     missing, unexpected = model.load_state_dict(unpacked_weights(folder), strict=False)
-    check_keys(folder.name, missing, unexpected)
+    check_names(folder.name, missing, unexpected)
     return config, model.to(getattr(torch, dtype)).eval()

@@ -8,28 +8,24 @@ needed: its weights go into transformers' own JinaEmbeddingsV3Model.
 from __future__ import annotations
 
 import json
-import logging
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from polyvec.encoder.locate import Located
-from polyvec.encoder.native.tensors import read_tensors
+from polyvec.encoder.model_folder.artifact import HEAD_FOLDER, ROOT_HEAD, read_artifact
+from polyvec.encoder.model_folder.license import tell_license
+from polyvec.encoder.model_folder.weight_names import check_names, safetensors_names
 from polyvec.encoder.options import Skiplist
 from polyvec.encoder.skiplist import skiplist_pieces
-from polyvec.encoder.torch.strict import assemble, build_transformer, check_keys
+from polyvec.encoder.torch.strict import assemble, build_transformer
 from polyvec.errors import ModelError
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
     from torch import Tensor
 
-logger = logging.getLogger(__name__)
-
 _PUBLISHED_ROTARY_BASE = 10000.0  # what the remote code uses where config.json says nothing
-_DEFAULT_METADATA = {"query_token_id": "[unused0]", "doc_token_id": "[unused1]", "query_maxlen": 32, "doc_maxlen": 220}
-_HEAD = re.compile(r"linear(?:_(\d+))?\.weight$")
-_HEAD_FOLDER = re.compile(r"\d+_Dense_(\d+)$")
 _RENAMED = (
     (re.compile(r"^emb_ln\."), "embeddings.LayerNorm."),
     (re.compile(r"^encoder\.layers\.(\d+)\.mixer\.out_proj\."), r"layers.\1.self_attn.o_proj."),
@@ -38,7 +34,6 @@ _RENAMED = (
     (re.compile(r"^encoder\.layers\.(\d+)\.mlp\.(fc[12])\."), r"layers.\1.mlp.\2."),
 )
 _FUSED = re.compile(r"^encoder\.layers\.(\d+)\.mixer\.Wqkv\.(weight|bias)$")
-_shown_licenses: set[str] = set()
 
 
 def load_published(
@@ -49,7 +44,7 @@ def load_published(
     from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
 
     unusual: list[str] = []
-    metadata = _metadata(located.folder, unusual)
+    metadata = read_artifact(located.folder, unusual)
     state = read_weights(located.folder)
     heads = find_heads(located.folder, state)
     if not heads:
@@ -80,35 +75,12 @@ def load_published(
     return assemble(modules, device=device, prompts=prompts), unusual
 
 
-def is_jina(folder: Path) -> bool:
-    """Whether the weights carry the names of Jina's remote XLM-R code."""
-    return any(".mixer.Wqkv." in key for key in weight_names(folder))
-
-
-def _metadata(folder: Path, unusual: list[str]) -> dict[str, Any]:
-    path = folder / "artifact.metadata"
-    if not path.is_file():
-        unusual.append("artifact.metadata is missing: Stanford's defaults stand in for markers and lengths")
-        return dict(_DEFAULT_METADATA)
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ModelError(f"{path} is not valid JSON ({error}).") from error
-    absent = [key for key in _DEFAULT_METADATA if found.get(key) is None]
-    if absent:
-        unusual.append(f"artifact.metadata does not say {', '.join(absent)}: Stanford's defaults stand in")
-    return {**found, **{key: _DEFAULT_METADATA[key] for key in absent}}
-
-
 # -- weights -----------------------------------------------------------------------------------------------------------
 
 
 def weight_names(folder: Path) -> list[str]:
     """Names of the weights in a folder's root, without reading the values where the format allows it."""
-    names: list[str] = []
-    for path in sorted(folder.glob("*.safetensors")):
-        names += read_tensors(path)
-    return names or list(_read_bin(folder))
+    return safetensors_names(folder) or list(_read_bin(folder))
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
@@ -135,9 +107,9 @@ def _read_bin(folder: Path) -> dict[str, Tensor]:
 
 def find_heads(folder: Path, state: dict[str, Tensor]) -> dict[int, Tensor]:
     """The projections of a checkpoint by size: linear.weight, linear_96.weight, and folders such as 2_Dense_64."""
-    heads = {weight.shape[0]: weight for key, weight in state.items() if _HEAD.match(key)}
+    heads = {weight.shape[0]: weight for key, weight in state.items() if ROOT_HEAD.match(key)}
     for path in sorted(folder.iterdir()):
-        named = _HEAD_FOLDER.match(path.name)
+        named = HEAD_FOLDER.match(path.name)
         if named is not None and path.is_dir():
             weight = read_weights(path)["linear.weight"]
             heads[int(named[1])] = weight
@@ -183,7 +155,7 @@ def _jina_backbone(located: Located, state: dict[str, Tensor], dtype: str, unusu
     with torch.device("meta"):
         model = JinaEmbeddingsV3Model(config, add_pooling_layer=False)
     expected = model.state_dict()
-    check_keys(located.name, expected.keys() - renamed.keys(), renamed.keys() - expected.keys())
+    check_names(located.name, expected.keys() - renamed.keys(), renamed.keys() - expected.keys())
     misshapen = {
         key: f"{tuple(renamed[key].shape)} instead of {tuple(value.shape)}"
         for key, value in expected.items()
@@ -200,7 +172,7 @@ def rename_jina(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """Published names -> transformers' names; the fused [Q; K; V] rows are taken apart, heads are left out."""
     renamed: dict[str, Tensor] = {}
     for key, weight in state.items():
-        if _HEAD.match(key):
+        if ROOT_HEAD.match(key):
             continue
         name = key.removeprefix("roberta.")
         fused = _FUSED.match(name)
@@ -264,20 +236,3 @@ def _register_markers(tokenizer: Any, markers: dict[str, str], name: str, vocabu
             raise ModelError(f"The {role} marker {marker!r} of {name} is not in its vocabulary of {vocabulary} tokens.")
         if tokenizer.tokenize(marker) != [marker]:
             tokenizer.add_tokens([AddedToken(marker, normalized=False, special=True)], special_tokens=True)
-
-
-def license(folder: Path) -> str | None:
-    """The license that a model card's front matter names, if it does."""
-    path = folder / "README.md"
-    if not path.is_file():
-        return None
-    found = re.search(r"^licen[sc]e:\s*(\S+)", path.read_text(encoding="utf-8", errors="replace"), re.MULTILINE)
-    return found[1].strip("'\"") if found else None
-
-
-def tell_license(located: Located) -> None:
-    """Say once a process under which license Jina's weights are."""
-    if located.name not in _shown_licenses:
-        _shown_licenses.add(located.name)
-        named = license(located.folder) or "cc-by-nc-4.0"
-        logger.warning("%s: these weights are published under %s; check that your use is allowed.", located.name, named)

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from polyvec.atomic import staged
-from polyvec.encoder.torch.strict import check_keys, one_line_errors, quiet
+from polyvec.encoder.model_folder.weight_names import check_names
+from polyvec.encoder.torch.strict import one_line_errors, quiet
 from polyvec.errors import InputError, ModelError
 
 logger = logging.getLogger(__name__)
@@ -101,7 +102,7 @@ def to_rotary(model: Any, *, rotary_base: float = 10000.0, max_length: int = 819
     state[types] = state[types][:1]  # one type of text here
     converted = JinaEmbeddingsV3Model(config, add_pooling_layer=False)
     expected = converted.state_dict().keys()
-    check_keys(old.model_type, expected - state.keys(), state.keys() - expected)
+    check_names(old.model_type, expected - state.keys(), state.keys() - expected)
     converted.load_state_dict(state, strict=True)
     return converted.eval()
 

@@ -7,12 +7,11 @@ Joins a folder's spec, its tokenizer, batching and the native forward pass. Vect
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
 from polyvec import _native
 from polyvec.encoder.fingerprint import PROBE, fingerprint_of
-from polyvec.encoder.locate import Located, locate
+from polyvec.encoder.locate import locate, portable_name
 from polyvec.encoder.native.forward import NativeForward
 from polyvec.encoder.native.layout import apply_options, layout_of
 from polyvec.encoder.native.spec import Spec, read_spec
@@ -22,8 +21,6 @@ from polyvec.encoder.streaming import StreamingEncoder
 from polyvec.encoder.tokens import TextTokenizer
 from polyvec.errors import InputError, ModelError
 from polyvec.scoring import default_threads
-
-_ARITHMETIC = frozenset({"precision", "backend", "device", "threads", "batch_tokens"})  # leave vectors as they are
 
 
 class NativeEncoder(StreamingEncoder):
@@ -60,7 +57,7 @@ class NativeEncoder(StreamingEncoder):
         self.name: str = located.name
         self.dim: int = spec.dim
         self.fingerprint: str = native_fingerprint(spec, self)
-        self._named = _portable(located)
+        self._named = portable_name(located)
         self.unusual = spec.unusual
 
     @property
@@ -75,15 +72,7 @@ class NativeEncoder(StreamingEncoder):
 
     def settings(self) -> dict[str, Any]:
         """Keyword arguments, as plain JSON values, with which an encoder makes the same vectors."""
-        given = {key: value for key, value in self.options.given().items() if key not in _ARITHMETIC}
-        return {"model": self._named, **given}
-
-
-def _portable(located: Located) -> str:
-    """A hub name as it was given, the default model's with its version; a folder by its full path, to be found from anywhere."""
-    if located.is_default:
-        return located.name
-    return str(located.folder) if Path(located.name).expanduser().is_dir() else located.name
+        return {"model": self._named, **self.options.of_vectors()}
 
 
 def native_precision(wanted: str | None, spec: Spec) -> str:

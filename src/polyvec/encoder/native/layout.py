@@ -1,26 +1,27 @@
 """A folder's spec and the caller's options -> how texts are laid out and which projection is used.
 
-The same decisions as `polyvec.encoder.torch.settings` makes on sentence-transformers' objects.
+Gathers from a spec what `polyvec.encoder.layout` decides on.
 """
 
 from __future__ import annotations
 
-import logging
-from typing import Any
-
 import numpy as np
 
+from polyvec.encoder.layout import (
+    TextSettings,
+    bigram_specials,
+    check_document_length,
+    chosen_expansion,
+    size_to_cut,
+    text_layout,
+)
 from polyvec.encoder.native.architecture import not_native
 from polyvec.encoder.native.spec import Head, Spec, read_head
 from polyvec.encoder.native.weights import Projection
-from polyvec.encoder.options import Augmentation, EncoderOptions
+from polyvec.encoder.options import EncoderOptions
 from polyvec.encoder.skiplist import skiplist_pieces
 from polyvec.encoder.tokens import Layout
 from polyvec.errors import InputError, ModelError
-
-logger = logging.getLogger(__name__)
-
-_QUERY_LENGTH = 32  # where a model pads its queries and nothing says how far
 
 
 def apply_options(spec: Spec, options: EncoderOptions) -> None:
@@ -41,14 +42,12 @@ def apply_options(spec: Spec, options: EncoderOptions) -> None:
         choose_dim(spec, options.dim, truncate=options.truncate)
     if options.skiplist is not None:
         spec.skiplist = skiplist_pieces(spec.tokenizer, options.skiplist)
-    limit = max_length(spec)
-    if options.document_length is not None:
-        if options.document_length > limit:
-            raise InputError(f"document_length={options.document_length}: {name} takes at most {limit} tokens.")
-        spec.document_length = options.document_length
-    _apply_augmentation(spec, options, limit)
+    limit = spec.architecture.max_length
+    check_document_length(options, limit, name)
+    spec.document_length = options.document_length or spec.document_length
+    spec.query_expansion = chosen_expansion(spec.query_expansion, options, limit, name)
     if options.bigrams is not None:
-        special = sorted({*spec.tokenizer.all_special_ids, *_markers(spec)})
+        special = bigram_specials(spec.tokenizer, spec.prompts.values())
         given = {"weight": float(options.bigrams), "special_ids": special, "weight_at": {}}
         spec.bigrams = given if options.bigrams else None
     if options.pool_factor > 1:
@@ -66,15 +65,10 @@ def choose_dim(spec: Spec, dim: int, *, truncate: bool) -> None:
         return
     if spec.kind in ("native", "pylate") and _swap_dense(spec, dim):
         return
-    have = f"{name} makes vectors of {' or '.join(map(str, sizes))} dimensions"
-    larger = [size for size in sizes if size > dim]
-    if not truncate or not larger:
-        hint = f"choose one of these{', or cut them with truncate=True' if larger else ''}."
-        raise InputError(f"dim={dim}: {have}; {hint}")
+    size = size_to_cut(sizes, dim, truncate=truncate, name=name)
     if heads is not None:
-        heads.active = min(larger)
-    spec.heads.append(Head("Dense", {dim: Projection(np.eye(dim, min(larger), dtype=np.float32))}, dim))
-    logger.warning("dim=%d: %s, so their first %d are used and normalized again.", dim, have, dim)
+        heads.active = size
+    spec.heads.append(Head("Dense", {dim: Projection(np.eye(dim, size, dtype=np.float32))}, dim))
 
 
 def _swap_dense(spec: Spec, dim: int) -> bool:
@@ -93,49 +87,19 @@ def _swap_dense(spec: Spec, dim: int) -> bool:
     return True
 
 
-def _apply_augmentation(spec: Spec, options: EncoderOptions, limit: int) -> None:
-    name, current = spec.located.name, spec.query_expansion
-    if options.query_length is not None and options.query_length > limit:
-        raise InputError(f"query_length={options.query_length}: {name} takes at most {limit} tokens.")
-    strategy = options.query_augmentation or (current["strategy"] if current else "none")
-    if strategy == "none":
-        if options.query_length is not None or options.attend_to_mask is not None:
-            raise InputError(
-                f"query_length and attend_to_mask say how queries are padded, but {name} does not pad them. "
-                "Give query_augmentation='fixed' or 'min' as well."
-            )
-        spec.query_expansion = None
-        return
-    old = current or {"length": _QUERY_LENGTH, "attend": False, "token": None}
-    attend = old["attend"] if options.attend_to_mask is None else options.attend_to_mask
-    length = options.query_length or old["length"]
-    spec.query_expansion = {"strategy": strategy, "length": length, "attend": attend, "token": old.get("token")}
-
-
 def layout_of(spec: Spec, options: EncoderOptions) -> Layout:
     """How this model wants its texts."""
-    limit, expansion = max_length(spec), spec.query_expansion
-    skipped = frozenset(_skipped(spec))
-    augmentation: Augmentation = expansion["strategy"] if expansion else "none"
-    return Layout(
-        query_prompt=_prompt(spec, ("query",)),
-        document_prompt=_prompt(spec, ("document", "passage", "corpus")),
-        max_length=limit,
-        document_length=min(spec.document_length or spec.tokenizer.model_max_length, limit),
-        query_length=min(expansion["length"], limit) if expansion else 0,
-        augmentation=augmentation,
-        attend_to_mask=bool(expansion and expansion["attend"]),
-        mask_id=_mask_id(spec, expansion) if expansion else None,
-        document_skip=skipped if "document" in spec.skiplist_tasks else frozenset(),
-        query_skip=skipped if "query" in spec.skiplist_tasks else frozenset(),
-        long_documents=options.long_documents,
-        window_overlap=options.window_overlap,
+    said = TextSettings(
+        tokenizer=spec.tokenizer,
+        prompts=spec.prompts,
+        default_prompt=spec.default_prompt,
+        max_length=spec.architecture.max_length,
+        document_length=spec.document_length,
+        query_expansion=spec.query_expansion,
+        skipped=frozenset(_skipped(spec)),
+        skiplist_tasks=spec.skiplist_tasks,
     )
-
-
-def max_length(spec: Spec) -> int:
-    """Tokens the model takes: as many as it has positions."""
-    return spec.architecture.max_length
+    return text_layout(said, options)
 
 
 def _skipped(spec: Spec) -> list[int]:
@@ -145,31 +109,4 @@ def _skipped(spec: Spec) -> list[int]:
         number = tokenizer.convert_tokens_to_ids(word)
         if number is not None and (number != tokenizer.unk_token_id or word == tokenizer.unk_token):
             found.append(number)
-    return found
-
-
-def _prompt(spec: Spec, names: tuple[str, ...]) -> str:
-    for name in (*names, spec.default_prompt or ""):
-        if name in spec.prompts:
-            return spec.prompts[name]
-    return ""
-
-
-def _markers(spec: Spec) -> list[int]:
-    """Ids of prompts that are a single token, such as [unused0]."""
-    prompts = [spec.tokenizer.encode(prompt.strip(), add_special_tokens=False) for prompt in spec.prompts.values()]
-    return [ids[0] for ids in prompts if len(ids) == 1]
-
-
-def _mask_id(spec: Spec, expansion: dict[str, Any]) -> int:
-    """The token queries are padded with: the one named, the mask token, or the end token of models without a mask."""
-    tokenizer = spec.tokenizer
-    if expansion.get("token") is not None:
-        found = tokenizer.convert_tokens_to_ids(str(expansion["token"]))
-    else:
-        found = tokenizer.mask_token_id if tokenizer.mask_token_id is not None else tokenizer.eos_token_id
-    if found is None:
-        raise InputError(
-            "This model's tokenizer has no mask token to pad queries with. Give query_augmentation='none'."
-        )
     return found

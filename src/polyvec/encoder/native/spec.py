@@ -5,29 +5,26 @@ Reads the five kinds of folders that polyvec knows, from their files alone; a ca
 
 from __future__ import annotations
 
-import re
 import string
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from polyvec.encoder.checkpoints.loading import kind_of
-from polyvec.encoder.checkpoints.published import tell_license
-from polyvec.encoder.files import read_json, read_object
 from polyvec.encoder.locate import Located
+from polyvec.encoder.model_folder.artifact import HEAD_FOLDER, ROOT_HEAD, read_artifact
+from polyvec.encoder.model_folder.files import read_json, read_object
+from polyvec.encoder.model_folder.kind import kind_of
+from polyvec.encoder.model_folder.license import tell_license
+from polyvec.encoder.model_folder.tensors import read_tensors
 from polyvec.encoder.native.architecture import Architecture, architecture_of, not_native
 from polyvec.encoder.native.bigrams import Bigrams
-from polyvec.encoder.native.tensors import read_tensors
 from polyvec.encoder.native.tokenizer import FolderTokenizer
 from polyvec.encoder.native.weights import Floats, Projection, Weight, read_weights
 from polyvec.encoder.skiplist import skiplist_pieces
 from polyvec.errors import ModelError
 
 _TRANSFORMER_FILES = tuple(f"sentence_{kind}_config.json" for kind in ("bert", "roberta", "camembert", "xlm-roberta"))
-_ROOT_HEAD = re.compile(r"linear(?:_(\d+))?\.weight$")
-_HEAD_FOLDER = re.compile(r"\d+_Dense_(\d+)$")
 _IDENTITY = frozenset({"torch.nn.modules.linear.Identity", "torch.nn.Identity"})
-_STANFORD = {"query_token_id": "[unused0]", "doc_token_id": "[unused1]", "query_maxlen": 32, "doc_maxlen": 220}
 _QUERY_LENGTH = 32
 
 
@@ -294,16 +291,16 @@ def _read_published(spec: Spec) -> None:
     if spec.kind == "jina":
         tell_license(spec.located)
     folder, name, hidden = spec.located.folder, spec.located.name, spec.architecture.hidden
-    said = _metadata(folder, spec.unusual)
+    said = read_artifact(folder, spec.unusual)
     if spec.kind == "jina" and spec.config.get("rotary_emb_base") is None:
         base = spec.architecture.rotary_bases[0]
         spec.unusual.append(
             f"config.json does not say rotary_emb_base: {base:g}, the published code's default, is used"
         )
-    sizes = {weight.shape[0]: weight.float32() for key, weight in spec.weights.items() if _ROOT_HEAD.match(key)}
-    spec.weights = {key: weight for key, weight in spec.weights.items() if not _ROOT_HEAD.match(key)}
+    sizes = {weight.shape[0]: weight.float32() for key, weight in spec.weights.items() if ROOT_HEAD.match(key)}
+    spec.weights = {key: weight for key, weight in spec.weights.items() if not ROOT_HEAD.match(key)}
     for path in sorted(folder.iterdir()):
-        named = _HEAD_FOLDER.match(path.name)
+        named = HEAD_FOLDER.match(path.name)
         if named is not None and path.is_dir():
             sizes[int(named[1])] = _floats(path)["linear.weight"]
     if not sizes:
@@ -329,15 +326,3 @@ def _read_published(spec: Spec) -> None:
             spec.tokenizer.add_special_token(marker)
     spec.prompts = {role: f"{marker} " for role, marker in markers.items()}
     spec.skiplist = skiplist_pieces(spec.tokenizer, "stanford" if said.get("mask_punctuation", True) else "none")
-
-
-def _metadata(folder: Path, unusual: list[str]) -> dict[str, Any]:
-    path = folder / "artifact.metadata"
-    if not path.is_file():
-        unusual.append("artifact.metadata is missing: Stanford's defaults stand in for markers and lengths")
-        return dict(_STANFORD)
-    found = read_object(path)
-    absent = [key for key in _STANFORD if found.get(key) is None]
-    if absent:
-        unusual.append(f"artifact.metadata does not say {', '.join(absent)}: Stanford's defaults stand in")
-    return {**found, **{key: _STANFORD[key] for key in absent}}

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from polyvec.encoder.files import read_object
+from polyvec.encoder.model_folder.files import read_object
 from polyvec.encoder.native.architecture import not_native
 from polyvec.errors import ModelError
 

@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from polyvec import _native
+from polyvec.encoder.model_folder.tensors import Array, Tensor, read_tensors
+from polyvec.encoder.model_folder.weight_names import check_names
 from polyvec.encoder.native.architecture import Architecture, not_native
-from polyvec.encoder.native.tensors import Array, Tensor, read_tensors
-from polyvec.encoder.torch.strict import check_keys
 from polyvec.errors import ModelError
 
 Floats = npt.NDArray[np.float32]
@@ -59,6 +59,11 @@ class Weight:
         """Codes and scales of a packed one."""
         scales = [scales for _, scales in self.parts if scales is not None]
         return _joined([part.values for part, _ in self.parts]), _joined(scales)
+
+    def release(self) -> None:
+        """Let go of the memory that reading it took."""
+        for part, _ in self.parts:
+            part.release()
 
     def table(self) -> list[tuple[Array, Floats | None]]:
         """Its parts as the kernels take an embedding table: int8 codes, or float16, bfloat16 bits or float32 as they are stored."""
@@ -300,7 +305,7 @@ def build_backbone(
         place = (architecture.windows[number], architecture.tables[number])
         layers.append((qkv, out, up, down, first_norm, norm(at + names.norms[1]), *place))
     final_norm = norm(names.final_norm) if names.final_norm else None
-    check_keys(name, taken.missing, taken.left)
+    check_names(name, taken.missing, taken.left)
     assert words is not None
     type_row = None if types is None else np.ascontiguousarray(types.float32()[0])
     return _native.Backbone(
@@ -330,6 +335,9 @@ def _linear(weights: Sequence[Any], bias: Floats | None, key: str, name: str, in
         return _native.LinearWeights(_joined([weight.float32() for weight in weights]), bias, int8, kernel)
     except ValueError as error:
         raise ModelError(f"The weights of {name} cannot be used: {error} ({key}). Download them again.") from error
+    finally:
+        for weight in weights:
+            weight.release()  # the kernels have a copy in their own order
 
 
 def _projection(projection: Projection, name: str, kernel: str) -> tuple[Any, Any, bool]:

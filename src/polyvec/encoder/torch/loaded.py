@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from polyvec.encoder.locate import Located
+from polyvec.encoder.model_folder.kind import Kind
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
-
-Kind = Literal["native", "pylate", "stanford", "jina", "plain", "memory"]
 
 
 @dataclass(slots=True)

@@ -6,10 +6,17 @@ back into the modules, so that saving the model saves them too.
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any
 
-from polyvec.encoder.options import Augmentation, EncoderOptions
+from polyvec.encoder.layout import (
+    TextSettings,
+    bigram_specials,
+    check_document_length,
+    chosen_expansion,
+    size_to_cut,
+    text_layout,
+)
+from polyvec.encoder.options import EncoderOptions
 from polyvec.encoder.skiplist import skiplist_pieces
 from polyvec.encoder.tokens import Layout
 from polyvec.encoder.torch.forward import position_offset
@@ -20,9 +27,6 @@ if TYPE_CHECKING:
 
     from polyvec.encoder.torch.loaded import Loaded
 
-logger = logging.getLogger(__name__)
-
-_QUERY_LENGTH = 32  # where a model pads its queries and nothing says how far
 _UNLIMITED = 1 << 20  # tokenizers write 10^30 where they know no limit
 
 
@@ -35,13 +39,12 @@ def apply_options(loaded: Loaded, options: EncoderOptions) -> None:
         mask.skiplist_words = skiplist_pieces(loaded.model.tokenizer, options.skiplist)
         mask.resolve_with_tokenizer(loaded.model.tokenizer)
     limit = max_length(loaded.model)
-    if options.document_length is not None:
-        if options.document_length > limit:
-            raise InputError(
-                f"document_length={options.document_length}: {loaded.located.name} takes at most {limit} tokens."
-            )
-        backbone.document_length = options.document_length
-    _apply_augmentation(backbone, options, limit, loaded.located.name)
+    check_document_length(options, limit, loaded.located.name)
+    backbone.document_length = options.document_length or backbone.document_length
+    expansion = chosen_expansion(backbone.query_expansion, options, limit, loaded.located.name)
+    if expansion is not None:
+        backbone.query_length = None
+    backbone.query_expansion = expansion
     if options.bigrams is not None:
         set_bigrams(loaded.model, options.bigrams)
     if options.pool_factor > 1:
@@ -77,15 +80,10 @@ def choose_dim(loaded: Loaded, dim: int, *, truncate: bool) -> None:
         return
     if loaded.kind in ("native", "pylate") and _swap_dense(loaded, dim):
         return
-    have = f"{name} makes vectors of {' or '.join(map(str, sizes))} dimensions"
-    larger = [size for size in sizes if size > dim]
-    if not truncate or not larger:
-        hint = f"choose one of these{', or cut them with truncate=True' if larger else ''}."
-        raise InputError(f"dim={dim}: {have}; {hint}")
+    size = size_to_cut(sizes, dim, truncate=truncate, name=name)
     if heads is not None:
-        heads.active = min(larger)
-    _cut(model, min(larger), dim)
-    logger.warning("dim=%d: %s, so their first %d are used and normalized again.", dim, have, dim)
+        heads.active = size
+    _cut(model, size, dim)
 
 
 def _swap_dense(loaded: Loaded, dim: int) -> bool:
@@ -132,50 +130,20 @@ def _projection(model: MultiVectorEncoder) -> int:
     return max(i for i, module in enumerate(model) if callable(getattr(module, "get_embedding_dimension", None)))
 
 
-def _apply_augmentation(backbone: Any, options: EncoderOptions, limit: int, name: str) -> None:
-    current = backbone.query_expansion
-    if options.query_length is not None and options.query_length > limit:
-        raise InputError(f"query_length={options.query_length}: {name} takes at most {limit} tokens.")
-    strategy = options.query_augmentation or (current["strategy"] if current else "none")
-    if strategy == "none":
-        if options.query_length is not None or options.attend_to_mask is not None:
-            raise InputError(
-                f"query_length and attend_to_mask say how queries are padded, but {name} does not pad them. "
-                "Give query_augmentation='fixed' or 'min' as well."
-            )
-        backbone.query_expansion = None
-        return
-    old = current or {"length": _QUERY_LENGTH, "attend": False, "token": None}
-    attend = old["attend"] if options.attend_to_mask is None else options.attend_to_mask
-    backbone.query_length = None
-    backbone.query_expansion = {
-        "strategy": strategy,
-        "length": options.query_length or old["length"],
-        "attend": attend,
-        "token": old.get("token"),
-    }
-
-
 def layout_of(model: MultiVectorEncoder, options: EncoderOptions) -> Layout:
     """How this model wants its texts."""
-    backbone, mask, limit = model[0], mask_of(model), max_length(model)
-    expansion = backbone.query_expansion
-    skipped = frozenset() if mask._skiplist_ids is None else frozenset(int(i) for i in mask._skiplist_ids)
-    augmentation: Augmentation = expansion["strategy"] if expansion else "none"
-    return Layout(
-        query_prompt=_prompt(model, ("query",)),
-        document_prompt=_prompt(model, ("document", "passage", "corpus")),
-        max_length=limit,
-        document_length=min(backbone.document_length or backbone.tokenizer.model_max_length, limit),
-        query_length=min(expansion["length"], limit) if expansion else 0,
-        augmentation=augmentation,
-        attend_to_mask=bool(expansion and expansion["attend"]),
-        mask_id=_mask_id(model.tokenizer, expansion) if expansion else None,
-        document_skip=skipped if "document" in mask.skiplist_tasks else frozenset(),
-        query_skip=skipped if "query" in mask.skiplist_tasks else frozenset(),
-        long_documents=options.long_documents,
-        window_overlap=options.window_overlap,
+    backbone, mask = model[0], mask_of(model)
+    said = TextSettings(
+        tokenizer=model.tokenizer,
+        prompts=model.prompts,
+        default_prompt=model.default_prompt_name,
+        max_length=max_length(model),
+        document_length=backbone.document_length,
+        query_expansion=backbone.query_expansion,
+        skipped=frozenset() if mask._skiplist_ids is None else frozenset(int(i) for i in mask._skiplist_ids),
+        skiplist_tasks=mask.skiplist_tasks,
     )
+    return text_layout(said, options)
 
 
 def mask_of(model: MultiVectorEncoder) -> Any:
@@ -205,14 +173,8 @@ def set_bigrams(model: MultiVectorEncoder, weight: float) -> None:
     if old is not None:
         del model[old]
     if weight:
-        special = {*model.tokenizer.all_special_ids, *_markers(model)}
-        model.insert(_projection(model) + 1, HashedBigrams(weight, sorted(special)).to(model.device))
-
-
-def _markers(model: MultiVectorEncoder) -> list[int]:
-    """Ids of prompts that are a single token, such as [unused0]."""
-    prompts = [model.tokenizer.encode(prompt.strip(), add_special_tokens=False) for prompt in model.prompts.values()]
-    return [ids[0] for ids in prompts if len(ids) == 1]
+        special = bigram_specials(model.tokenizer, model.prompts.values())
+        model.insert(_projection(model) + 1, HashedBigrams(weight, special).to(model.device))
 
 
 def poolings_of(model: MultiVectorEncoder) -> list[Any]:
@@ -229,22 +191,3 @@ def max_length(model: MultiVectorEncoder) -> int:
     if isinstance(positions, int) and positions > 0:
         return positions - position_offset(backbone.model)
     return int(min(backbone.tokenizer.model_max_length, _UNLIMITED))
-
-
-def _prompt(model: MultiVectorEncoder, names: tuple[str, ...]) -> str:
-    for name in names:
-        if name in model.prompts:
-            return model.prompts[name] or ""
-    return model.prompts.get(model.default_prompt_name or "", "") or ""
-
-
-def _mask_id(tokenizer: Any, expansion: dict[str, Any]) -> int:
-    """The token queries are padded with: the one named, the mask token, or the end token of models without a mask."""
-    if expansion.get("token") is not None:
-        return int(tokenizer.convert_tokens_to_ids(expansion["token"]))
-    found = tokenizer.mask_token_id if tokenizer.mask_token_id is not None else tokenizer.eos_token_id
-    if found is None:
-        raise InputError(
-            "This model's tokenizer has no mask token to pad queries with. Give query_augmentation='none'."
-        )
-    return int(found)

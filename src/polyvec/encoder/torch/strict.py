@@ -7,21 +7,19 @@ get their public classes back, so a saved folder names nothing of this file.
 from __future__ import annotations
 
 import logging
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from polyvec.encoder.model_folder.artifact import ROOT_HEAD
+from polyvec.encoder.model_folder.weight_names import check_names
 from polyvec.errors import MissingExtraError, ModelError, PolyvecError
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
 
-# Parts of published checkpoints that token vectors do not come from.
-_UNUSED = re.compile(r"(^|\.)(pooler|cls|lm_head|head|decoder|classifier|predictions)\.|(^|\.)position_ids$")
-_HEADS = re.compile(r"linear(_\d+)?\.weight$")
 # What modules.json may name of ours: the public path, and the ones that folders saved earlier name.
 _OWN = {
     "polyvec.modules.MatryoshkaHeads": "polyvec.encoder.heads",
@@ -29,20 +27,6 @@ _OWN = {
     "polyvec.encoder.heads.MatryoshkaHeads": "polyvec.encoder.heads",
     "polyvec.encoder.bigrams.HashedBigrams": "polyvec.encoder.bigrams",
 }
-
-
-def check_keys(where: str, missing: Iterable[str], unexpected: Iterable[str]) -> None:
-    """Raise ModelError naming weights that are missing or left over, but for parts token vectors do not come from."""
-    lost = sorted(key for key in missing if not _UNUSED.search(key))
-    left = sorted(key for key in unexpected if not _UNUSED.search(key))
-    if lost or left:
-        parts = [f"{len(lost)} missing ({_some(lost)})"] if lost else []
-        parts += [f"{len(left)} left over ({_some(left)})"] if left else []
-        raise ModelError(f"The weights of {where} do not fit its configuration: {'; '.join(parts)}.")
-
-
-def _some(keys: list[str]) -> str:
-    return ", ".join(keys[:6]) + (", ..." if len(keys) > 6 else "")
 
 
 def build_transformer(folder: Path, *, dtype: str, ready: tuple[Any, Any] | None = None, **knobs: Any) -> Any:
@@ -107,8 +91,8 @@ def _strict_transformer(ready: tuple[Any, Any] | None = None) -> Any:
                 return ready[1]
             kwargs["output_loading_info"] = True
             model, info = super()._load_model(model_name_or_path, task, config, backend, *args, **kwargs)
-            left_over = [key for key in info["unexpected_keys"] if not (_is_stanford(config) and _HEADS.match(key))]
-            check_keys(Path(model_name_or_path).name, info["missing_keys"], left_over)
+            left_over = [key for key in info["unexpected_keys"] if not (_is_stanford(config) and ROOT_HEAD.match(key))]
+            check_names(Path(model_name_or_path).name, info["missing_keys"], left_over)
             return model
 
     return StrictTransformer

@@ -12,24 +12,24 @@ from pathlib import Path
 from polyvec.errors import IndexCorruptError, IndexMissingError, StorageError
 from polyvec.index.catalog.connection import Connection
 from polyvec.index.catalog.database import META_SCHEMA
-from polyvec.index.catalog.documents_table import DOCUMENTS_SCHEMA, DocumentsTable, StoredDocument
+from polyvec.index.catalog.documents_table import DOCUMENTS_SCHEMA, StoredDocument
+from polyvec.index.catalog.listing import Listing
 from polyvec.index.catalog.segments_table import SEGMENTS_SCHEMA, SegmentRecord, SegmentsTable
 from polyvec.index.catalog.settings import CodecRecord, IndexSettings, State
 
 __all__ = ["CATALOG_FILE", "Catalog", "SegmentRecord", "StoredDocument"]
 
-APPLICATION_ID = 0x504F4C59  # "POLY", in the header of the database file
-CATALOG_VERSION = (
-    2  # 1 analyzed keywords otherwise and had no column `fields`: read, and brought to 2 by the next write
-)
+APPLICATION_ID = 0x50564543  # "PVEC", in the header of the database file
+CATALOG_VERSION = 1
+_DEVELOPMENT_ID = 0x504F4C59  # "POLY", of catalogs from before version 1
 CATALOG_FILE = "catalog.sqlite"
 
 
-class Catalog(DocumentsTable, SegmentsTable):
+class Catalog(Listing, SegmentsTable):
     """The catalog as it is opened: a pinned snapshot to read, transactions to write.
 
-    Raises IndexMissingError where there is no index, IndexCorruptError where the file is not a catalog, StorageError for a
-    newer version or a full disk.
+    Raises IndexMissingError where there is no index, IndexCorruptError where the file is not a catalog, StorageError for
+    another version or a full disk.
     """
 
     @classmethod
@@ -64,16 +64,19 @@ class Catalog(DocumentsTable, SegmentsTable):
         try:
             [(application,)] = connection.execute("PRAGMA application_id")
             [(version,)] = connection.execute("PRAGMA user_version")
+            if application == _DEVELOPMENT_ID:
+                raise StorageError(
+                    f"{folder} was written by a development version of polyvec, whose indexes are not read any more. "
+                    "Build it again with `polyvec index`."
+                )
             if application != APPLICATION_ID:
                 raise IndexCorruptError(f"{path} is not a polyvec catalog (application id {application:#x}).")
             if version > CATALOG_VERSION:
                 raise StorageError(
-                    f"{folder} was written by a newer polyvec (catalog version {version}, this one reads up to "
+                    f"{folder} was written by a newer polyvec (catalog version {version}, this one reads "
                     f"{CATALOG_VERSION}). Upgrade polyvec."
                 )
             catalog = cls(connection, path, pinned=pin and not write)
-            if version == CATALOG_VERSION:
-                catalog.mark_current()
             if catalog._pinned:
                 catalog.refresh()
         except BaseException:

@@ -17,11 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from polyvec.data import Document
-from polyvec.errors import StorageError
-from polyvec.index.catalog.connection import Connection
 from polyvec.index.catalog.database import Database
 from polyvec.index.catalog.fields import stored_fields
-from polyvec.index.catalog.filters import compile_filter, matches
+from polyvec.index.catalog.filters import compile_filter
 from polyvec.index.catalog.keywords import indexed_tokens, match_expression, query_terms, quoted
 
 _CHUNK = 500  # bound parameters a statement; SQLite's own limit was 999 for long
@@ -43,9 +41,6 @@ CREATE TABLE documents (
 CREATE VIRTUAL TABLE keywords USING fts5 (tokens, content = '', tokenize = 'ascii')"""
 # FTS5's tokenizer "ascii" splits at spaces alone and folds nothing in what `indexed_tokens` made, whatever SQLite's version.
 
-FIRST_VERSION = 1  # of a catalog without the column `fields`, whose keywords were analyzed otherwise
-
-
 Int64 = npt.NDArray[np.int64]
 
 
@@ -64,15 +59,8 @@ class StoredDocument:
 class DocumentsTable(Database):
     """Documents by row and by id, as filters and keywords find them."""
 
-    _is_current: Connection | None = None  # the connection that was opened to a catalog of the present version
-
-    def mark_current(self) -> None:
-        """Say that the committed state has the present version, which no later one goes back from."""
-        self._is_current = self._connection
-
     def insert_documents(self, documents: Iterable[StoredDocument]) -> None:
         """Add documents under their rows; call inside a transaction."""
-        self._upgrade()
         documents = list(documents)
         self._connection.executemany(
             "INSERT INTO keywords (rowid, tokens) VALUES (?, ?)",
@@ -86,18 +74,24 @@ class DocumentsTable(Database):
             ),
         )
 
+    def set_metadata(self, metadata: Iterable[tuple[int, Mapping[str, Any]]]) -> None:
+        """Give documents other metadata with the same title, from (row, metadata); call inside a transaction."""
+        pairs = list(metadata)
+        if pairs:
+            self._connection.executemany(
+                "UPDATE documents SET metadata = ?, fields = ? WHERE row = ?",
+                ((_json(fields), stored_fields(fields), row) for row, fields in pairs),
+            )
+
     def remove_documents(self, rows: Iterable[int]) -> None:
         """Forget documents and their words; call inside a transaction."""
-        self._upgrade()
-        pairs = [(int(row),) for row in rows]
-        if not pairs:
-            return
-        gone = self.documents(row for (row,) in pairs)
-        self._connection.executemany(  # an index without content is told what it forgets
-            "INSERT INTO keywords (keywords, rowid, tokens) VALUES ('delete', ?, ?)",
-            ((row, _keyword_text(d)) for row, d in gone.items() if d.text is not None),
-        )
-        self._connection.executemany("DELETE FROM documents WHERE row = ?", pairs)
+        for chunk in _chunks(int(row) for row in rows):  # their texts are in memory together
+            gone = self.documents(chunk)
+            self._connection.executemany(  # an index without content needs to know what it forgets
+                "INSERT INTO keywords (keywords, rowid, tokens) VALUES ('delete', ?, ?)",
+                ((row, _keyword_text(d)) for row, d in gone.items() if d.text is not None),
+            )
+            self._connection.executemany("DELETE FROM documents WHERE row = ?", [(row,) for row in chunk])
 
     def rows_of(self, ids: Iterable[str]) -> dict[str, int]:
         """The rows of the ids that are stored; the others are absent from the result."""
@@ -108,28 +102,27 @@ class DocumentsTable(Database):
         return found
 
     def rows_where(self, condition: Mapping[str, Any]) -> Int64:
-        """(n,) int64, ascending: rows whose metadata satisfies a filter. Raises FilterError for one that does not parse."""
-        compile_filter(condition)
-        if self.has_former_keywords():  # written before fields were stored apart
-            return np.array([d.row for d in self.all_documents() if matches(condition, d.metadata)], np.int64)
-        return self._rows_where(condition)
+        """(n,) int64, ascending: rows whose metadata satisfies a filter.
 
-    def _rows_where(self, condition: Mapping[str, Any]) -> Int64:
-        """As `rows_where`. A filter too large for one statement is taken apart, and the rows of its parts are joined."""
+        A filter too large for one statement is taken apart, and the rows of its parts are joined.
+
+        Raises:
+            FilterError: The filter does not parse.
+        """
         sql, parameters = compile_filter(condition)
         if len(condition) > 1 and len(parameters) > _CHUNK:
-            return self._rows_where({"$and": [{key: value} for key, value in condition.items()]})
+            return self.rows_where({"$and": [{key: value} for key, value in condition.items()]})
         key = next(iter(condition), "")
         if key not in ("$and", "$or", "$not") or len(parameters) <= _CHUNK:
             rows = self._rows(f"SELECT row FROM documents WHERE {sql} ORDER BY row", parameters)
             return np.array([row for (row,) in rows], np.int64)
         value: Any = condition[key]
         if key == "$not":
-            return np.setdiff1d(self.row_numbers(), self._rows_where(value))
+            return np.setdiff1d(self.row_numbers(), self.rows_where(value))
         if len(value) == 1:
-            return self._rows_where(value[0])
+            return self.rows_where(value[0])
         half = len(value) // 2
-        first, second = self._rows_where({key: value[:half]}), self._rows_where({key: value[half:]})
+        first, second = self.rows_where({key: value[:half]}), self.rows_where({key: value[half:]})
         return np.union1d(first, second) if key == "$or" else np.intersect1d(first, second)
 
     def documents(self, rows: Iterable[int]) -> dict[int, StoredDocument]:
@@ -157,13 +150,8 @@ class DocumentsTable(Database):
 
         subset: rows to choose from, None for all · scored: rows of the subset whose scores are wanted in any case; they come
         behind the k best, where a word of the query is in them. A query without words finds nothing. Statistics are those of
-        the whole collection, so a score does not depend on the subset. Raises StorageError for an index of a former version.
+        the whole collection, so a score does not depend on the subset.
         """
-        if self.has_former_keywords():
-            raise StorageError(
-                f"{self.path}: its keywords were written by an older polyvec and would miss words. Rebuild them with "
-                f"`polyvec repair {self.path.parent}`; adding or deleting a document does it too."
-            )
         expression = match_expression(query)
         if not expression:
             return np.empty(0, np.int64), np.empty(0, np.float64)
@@ -249,41 +237,13 @@ class DocumentsTable(Database):
         rows = self._rows("SELECT row FROM documents WHERE text IS NOT NULL ORDER BY row")
         return np.array([row for (row,) in rows], dtype=np.int64)
 
-    def has_former_keywords(self) -> bool:
-        """Whether this catalog was written by a version that analyzed texts otherwise, and keywords have to be made anew.
-
-        Asked before every search and every change, so not of the file where it had the present version when it was opened.
-        """
-        if self._is_current is self._connection:
-            return False
-        return bool(self._rows("PRAGMA user_version")[0][0] == FIRST_VERSION)
-
     def rebuild_keywords(self) -> None:
         """Make the keyword index anew from the stored texts; call inside a transaction."""
-        if self.has_former_keywords():
-            self._upgrade()
-            return
         self._connection.execute("INSERT INTO keywords (keywords) VALUES ('delete-all')")
-        self._insert_keywords()
-
-    def _insert_keywords(self) -> None:
         texts = (document for document in self.all_documents() if document.text is not None)
         self._connection.executemany(
             "INSERT INTO keywords (rowid, tokens) VALUES (?, ?)", ((d.row, _keyword_text(d)) for d in texts)
         )
-
-    def _upgrade(self) -> None:
-        """Bring a catalog of the first version to this one; call inside a transaction, which makes it all or nothing."""
-        if not self.has_former_keywords():
-            return
-        self._connection.execute("ALTER TABLE documents ADD COLUMN fields TEXT")
-        stored = ((stored_fields(d.metadata), d.row) for d in self.all_documents())
-        changed = [(fields, row) for fields, row in stored if fields is not None]
-        self._connection.executemany("UPDATE documents SET fields = ? WHERE row = ?", changed)
-        self._connection.execute("DROP TABLE keywords")
-        self._connection.execute(DOCUMENTS_SCHEMA.split(";\n")[1])
-        self._insert_keywords()
-        self._connection.execute(f"PRAGMA user_version = {FIRST_VERSION + 1}")
 
 
 def _keyword_text(document: StoredDocument) -> str:

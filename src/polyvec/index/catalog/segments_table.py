@@ -12,8 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from polyvec.index.catalog.database import Database
+from polyvec.index.format import CODES
 
 _LAST_ROW = (1 << 63) - 1
+_COLUMNS = "segment, file, first_row, last_row, rows, n_documents, n_tokens, size_bytes, checksum, kind"
 
 SEGMENTS_SCHEMA = """
 CREATE TABLE segments (
@@ -26,7 +28,7 @@ CREATE TABLE segments (
     n_tokens INTEGER NOT NULL,
     size_bytes INTEGER NOT NULL,
     checksum TEXT NOT NULL,
-    coded INTEGER NOT NULL              -- 1: codes of the codec that meta names · 0: fp16 vectors
+    kind TEXT NOT NULL                  -- of the file: 'vectors', or 'codes' of the codec that meta names
 );
 CREATE TABLE deleted_rows (row INTEGER PRIMARY KEY)"""
 
@@ -44,7 +46,12 @@ class SegmentRecord:
     n_tokens: int
     size_bytes: int
     checksum: str
-    coded: bool = False
+    kind: str
+
+    @property
+    def coded(self) -> bool:
+        """Whether it is in codes."""
+        return self.kind == CODES
 
     def row_numbers(self) -> npt.NDArray[np.int64]:
         """(n_documents,) int64: the row of each position of the segment, ascending."""
@@ -58,15 +65,13 @@ class SegmentsTable(Database):
 
     def segments(self) -> list[SegmentRecord]:
         """The live segments, in row order."""
-        columns = "segment, file, first_row, last_row, rows, n_documents, n_tokens, size_bytes, checksum, coded"
         records = []
-        for values in self._rows(f"SELECT {columns} FROM segments ORDER BY first_row"):
-            record = dict(zip(columns.split(", "), values, strict=True))
+        for values in self._rows(f"SELECT {_COLUMNS} FROM segments ORDER BY first_row"):
+            record = dict(zip(_COLUMNS.split(", "), values, strict=True))
             blob = record.pop("rows")
             rows = None
             if blob is not None:
                 rows = np.frombuffer(blob, dtype="<i4").astype(np.int64) + record["first_row"]
-            record["coded"] = bool(record["coded"])
             records.append(SegmentRecord(rows=rows, **record))
         return records
 
@@ -76,7 +81,7 @@ class SegmentsTable(Database):
         if record.rows is not None:
             blob = (record.rows - record.first_row).astype("<i4").tobytes()
         self._connection.execute(
-            "INSERT INTO segments VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            f"INSERT INTO segments ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 record.segment,
                 record.file,
@@ -87,7 +92,7 @@ class SegmentsTable(Database):
                 record.n_tokens,
                 record.size_bytes,
                 record.checksum,
-                int(record.coded),
+                record.kind,
             ),
         )
 

@@ -11,16 +11,18 @@ import numpy.typing as npt
 
 from polyvec.index.kernels import rotate
 
-_ROUNDS = 3
+ROTATION_ROUNDS = 3
 
 
 class Rotation:
-    """Orthogonal map of `dim` dimensions drawn from a seed."""
+    """An orthogonal map of `dim` dimensions.
 
-    def __init__(self, dim: int, seed: int) -> None:
-        generator = np.random.default_rng([seed, dim])
-        self.dim = dim
-        self._signs = generator.choice(np.array([-1, 1], np.float32), size=(_ROUNDS, dim))
+    Args:
+        signs: (ROTATION_ROUNDS, dim) of any real dtype, each 1 or -1.
+    """
+
+    def __init__(self, signs: npt.NDArray[np.generic]) -> None:
+        self._signs = np.ascontiguousarray(signs, np.float32)
 
     def apply(self, vectors: npt.NDArray[np.float32], *, threads: int = 1) -> npt.NDArray[np.float32]:
         """(n, dim) float32 -> (n, dim) float32 rotated."""
@@ -37,3 +39,15 @@ class Rotation:
         turned = np.array(vectors, np.float32, order="C")
         rotate(turned, self._signs, forward=False)
         return turned
+
+
+def drawn_signs(dim: int, seed: int) -> npt.NDArray[np.int8]:
+    """(ROTATION_ROUNDS, dim) int8: the signs of a rotation, drawn from a seed.
+
+    A codec's file holds them, because NumPy does not promise that a later version draws the same.
+    """
+    generator = np.random.default_rng([seed, dim])
+    signs: npt.NDArray[np.int8] = generator.choice(np.array([-1, 1], np.float32), size=(ROTATION_ROUNDS, dim)).astype(
+        np.int8
+    )
+    return signs

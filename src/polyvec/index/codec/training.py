@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from polyvec.index import kernels
-from polyvec.index.codec.codec import STEPS, WINDOWS, Codec, Codes
+from polyvec.index.codec.codec import STEPS, WINDOWS, Codec
 from polyvec.index.codec.kmeans import grouped_kmeans, nearest_centroids
-from polyvec.index.codec.rotation import Rotation
+from polyvec.index.codec.rotation import Rotation, drawn_signs
 
 Float = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
@@ -26,9 +26,9 @@ _MOST_CENTROIDS = 1 << 16  # numbers fit 16 bits
 _CELL_CENTROIDS = 64  # centroids in a cell, about
 _ROUNDS = 6
 TRAINING_SEED = 1
-_SCALE_FLOOR = 1e-3  # smallest scale that is told apart from none, in shares of the largest
+_SCALE_FLOOR = 1e-3  # smallest scale that is not taken for zero, as a share of the largest
 _TRELLIS_SAMPLE, _TRELLIS_ROUNDS = 1 << 13, 8
-# Points to begin with at 1 and 2 bits: the best of 3,000 random orders of a normal distribution's quantiles, each followed by
+# Codebooks to begin with at 1 and 2 bits: the best of 3,000 random orders of a normal distribution's quantiles, each followed by
 # Lloyd's rounds on values of that distribution. Mean squared error there: .310 and .092; scalar quantizers have .363 and .117.
 _STARTS = {
     1: (0.5964, -0.8370, -0.5832, 0.7744, 0.2395, -1.2892, 1.3633, -0.2550,
@@ -43,11 +43,25 @@ def centroid_count(tokens: int) -> int:
     return int(np.clip(max(tokens // _TOKENS_A_CENTROID, min(tokens // 24, 1024)), 1, _MOST_CENTROIDS))
 
 
-def train_codec(vectors: Float, *, nbits: int, total_tokens: int, seed: int = TRAINING_SEED, threads: int) -> Codec:
-    """vectors: (n, dim) float32 unit rows, n >= 1, which are overwritten · total_tokens: of the collection that they stand for."""
+def train_codec(
+    vectors: Float, *, nbits: int, total_tokens: int, seed: int = TRAINING_SEED, threads: int
+) -> tuple[Codec, float]:
+    """Train a codec on a sample of token vectors.
+
+    Args:
+        vectors: (n, dim) float32 unit rows, n >= 1. They are overwritten.
+        nbits: Bits a dimension: 1, 2, 4 or 8.
+        total_tokens: Of the collection that the sample stands for.
+        seed: Of every random choice.
+        threads: At most this many.
+
+    Returns:
+        The codec, and what coding loses of a part of the sample: see `coding_error`.
+    """
     dim = vectors.shape[1]
     measured = vectors[_some(len(vectors), seed)]
-    Rotation(dim, seed).apply_in_place(vectors, threads=threads)
+    signs = drawn_signs(dim, seed)
+    Rotation(signs).apply_in_place(vectors, threads=threads)
     turned = vectors
     k = min(centroid_count(total_tokens), len(turned))
     cells, groups, per_group = _shares(turned, k, seed, threads)
@@ -61,39 +75,34 @@ def train_codec(vectors: Float, *, nbits: int, total_tokens: int, seed: int = TR
     codec = Codec(
         dim=dim,
         nbits=nbits,
-        seed=seed,
+        signs=signs,
         unit=unit,
-        error=0.0,
         centroids=np.ascontiguousarray(padded[order]),
         coarse_centroids=coarse_centroids,
         coarse_offsets=coarse_offsets,
-        own=np.zeros(0, np.int32),
-        members=members,
-        group_offsets=np.concatenate([[0], np.cumsum(per_group)]).astype(np.int64),
         cells=cells,
+        cell_offsets=np.concatenate([[0], np.cumsum(per_group)]).astype(np.int64),
+        cell_members=members,
         steps=np.ones(STEPS, np.float32),
         codebook=np.zeros(0, np.float32),
     )
     if nbits < 8:
         chosen = _some(len(turned), seed)
-        offsets, grouped_now = codec.group_offsets, codec._grouped
-        nearest = codec.members[nearest_centroids(turned[chosen], groups[chosen], grouped_now, offsets, threads)]
-        residuals = turned[chosen] / np.float32(unit) - codec.centroids[nearest, :dim]
+        nearest = nearest_centroids(turned[chosen], groups[chosen], codec.by_cell, codec.cell_offsets, threads)
+        residuals = turned[chosen] / np.float32(unit) - codec.centroids[members[nearest], :dim]
         steps, codebook = _quantizer(residuals, nbits, threads)
         codec = replace(codec, steps=steps, codebook=codebook)
-    return replace(codec, error=max(coding_error(codec, measured, None, threads), least_error(codec)))
+    return codec, coding_error(codec, measured, threads)
 
 
-def coding_error(codec: Codec, vectors: Float, token_ids: Int32 | None, threads: int) -> float:
-    """Mean squared length of what coding loses of these vectors."""
-    codes: Codes = codec.encode(vectors, token_ids, threads=threads)
-    lost = vectors - codec.decode(codes)
-    return float((lost * lost).sum(axis=1).mean()) if len(lost) else 0.0
+def coding_error(codec: Codec, vectors: Float, threads: int) -> float:
+    """Mean squared length of what coding loses of unit rows, (n, dim) float32.
 
-
-def least_error(codec: Codec) -> float:
-    """What rounding to int8 steps loses of any vector. Vectors that come out of such codes seem to lose nothing."""
-    return codec.dim * codec.unit**2 / 12
+    At least what rounding to int8 loses of any vector: vectors that come out of such codes seem to lose nothing.
+    """
+    lost = vectors - codec.decode(codec.encode(vectors, threads=threads))
+    measured = float((lost * lost).sum(axis=1).mean()) if len(lost) else 0.0
+    return max(measured, codec.dim * codec.unit**2 / 12)
 
 
 def _some(rows: int, seed: int) -> Int64:
@@ -121,7 +130,7 @@ def _apportioned(counts: Int64, k: int) -> Int64:
 def _coarse_centroids(
     padded: npt.NDArray[np.int8], dim: int, seed: int, threads: int
 ) -> tuple[Int64, npt.NDArray[np.int8], Int64]:
-    """Centroids ordered by parent, the parents (P, p) int8, and the offsets of their centroids."""
+    """The order of centroids by coarse centroid, the coarse centroids (P, p) int8, and the offsets of their centroids."""
     values = padded[:, :dim].astype(np.float32)
     wanted = int(np.clip(round(4 * np.sqrt(len(values))), 1, len(values)))
     zeros = np.zeros(len(values), np.int32)
@@ -137,7 +146,7 @@ def _coarse_centroids(
 
 
 def _quantizer(residuals: Float, nbits: int, threads: int) -> tuple[Float, Float]:
-    """Steps, and the points of the windows for residuals divided by their own root mean square."""
+    """Steps, and the codebook of the windows for residuals divided by their own root mean square."""
     spread = np.sqrt((residuals * residuals).mean(axis=1))
     largest = float(spread.max()) or 1.0
     some = spread > 0
@@ -163,7 +172,7 @@ def _lloyd_codebook(values: Float) -> Float:
 
 
 def _trellis_codebook(residuals: Float, steps: Float, nbits: int, threads: int) -> Float:
-    """(16,) the points of windows: in turn, residuals get codes and points are fitted to them (Lloyd), from a good start."""
+    """(16,) the codebook of windows: in turn, residuals get codes and values are fitted to them (Lloyd), from a good start."""
     codebook = np.array(_STARTS[nbits], np.float32)
     n, dim = residuals.shape
     padded = np.zeros((n, kernels.padded_dim(dim)), np.float32)

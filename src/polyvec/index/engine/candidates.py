@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from polyvec.errors import IndexCorruptError
 from polyvec.index import kernels
 from polyvec.index.codec.codec import Codec, CodedQuery
-from polyvec.index.coded_segment import CodedSegment
+from polyvec.index.coded_segment import CodesSegment
 from polyvec.index.engine.options import SearchOptions
 from polyvec.index.kernels import Bytes, Int64, Narrowing
 
@@ -58,14 +58,26 @@ def find_candidates(
     codec: Codec,
     query: CodedQuery,
     options: SearchOptions,
-    segments: Sequence[CodedSegment],
+    segments: Sequence[CodesSegment],
     masks: Sequence[Bytes | None],
     threads: int,
 ) -> list[Int64]:
-    """The ascending positions of each segment to score in full, options.scored of all at most.
+    """The documents of each segment that get a full score.
 
-    segments: with postings · masks: for each (n_documents,) 0 for a document to pass over, or None. Deterministic, whatever the
-    number of threads; ties go to the lower position. Raises IndexCorruptError where a number in a segment is out of range.
+    Args:
+        codec: Of all segments.
+        query: Of that codec.
+        options: How far to narrow down.
+        segments: With postings.
+        masks: For each segment, (n_documents,) uint8 with 0 for a document that may not be returned; None for all.
+        threads: At most this many.
+
+    Returns:
+        For each segment, ascending int64 positions; of all segments together, options.scored at most. The same whatever the
+        number of threads; ties go to the lower position.
+
+    Raises:
+        IndexCorruptError: A number in a segment is out of range.
     """
     try:
         return kernels.find_candidates(

@@ -40,8 +40,6 @@ def problems_of(catalog: Catalog, snapshot: Snapshot) -> list[str]:
 
 def keyword_problems(catalog: Catalog) -> list[str]:
     """Whether keyword search finds the live texts and nothing else, by the words that it looks for today."""
-    if catalog.has_former_keywords():
-        return [f"{catalog.path}: keywords as an older polyvec wrote them, which miss words"]
     texts, found = catalog.text_rows(), catalog.keyword_rows()
     missing, dead = len(np.setdiff1d(texts, found)), len(np.setdiff1d(found, texts))
     if not missing and not dead:

@@ -1,7 +1,7 @@
 """A damaged codec -> the codec as it was, or one that still decodes what was coded with it.
 
-Decoding needs the centroids, the steps and the points alone (with 8 bits not even those); what encoding and probing need besides
-is not made up: documents are decoded, and the next codec is trained on them. Changes nothing in the index.
+Decoding needs the rotation, the centroids, the steps and the codebook alone (with 8 bits only the rotation). What encoding and
+probing need besides is not made up: documents are decoded, and the next codec is trained on them. Changes nothing in the index.
 """
 
 from __future__ import annotations
@@ -18,15 +18,24 @@ from polyvec.errors import IndexCorruptError
 from polyvec.index import kernels
 from polyvec.index.catalog.settings import CodecRecord
 from polyvec.index.codec.codec import STEPS, WINDOWS, Codec
+from polyvec.index.codec.rotation import ROTATION_ROUNDS, drawn_signs
 from polyvec.index.codec.training import TRAINING_SEED, centroid_count
-from polyvec.index.recovery.damaged_file import DamagedFile, Layout, placed
+from polyvec.index.format import CODEC
+from polyvec.index.recovery.damaged_file import DamagedFile, Layout, Planned, placed
 
-_MOST_PARENTS = 1 << 11
+_MOST_COARSE_CENTROIDS = 1 << 11
 
 
 @dataclass
 class SalvagedCodec:
-    """codec: None where nothing decodes · restored: the file to write as it was · doubtful: decoded values may have changed."""
+    """What is left of a codec.
+
+    Attributes:
+        codec: None where nothing decodes.
+        restored: The file to write as it was; None where it cannot be told how it was.
+        doubtful: Whether decoded values may have changed.
+        problems: What is wrong with the file, one sentence each.
+    """
 
     codec: Codec | None
     restored: DamagedFile | None
@@ -38,12 +47,17 @@ def salvage_codec(path: Path, described: CodecRecord, dim: int, nbits: int) -> S
     """What is left of a codec's file. described: as the catalog has it · dim, nbits: of the index."""
     try:
         file = DamagedFile(
-            path, described.checksum, described.size_bytes, lambda: _layouts(path, described, dim, nbits), version=2
+            path, described.checksum, described.size_bytes, lambda: _layouts(path, described, dim, nbits), CODEC
         )
     except IndexCorruptError as error:
         return SalvagedCodec(None, None, False, [str(error)])
-    if "numbers" in file.parts and not file.is_right("numbers"):
-        file.put("numbers", np.array([dim, nbits, TRAINING_SEED], np.int64))
+    known: dict[str, npt.NDArray[Any]] = {
+        "parameters": np.array([dim, nbits], np.uint32),
+        "rotation": drawn_signs(dim, TRAINING_SEED),
+    }
+    for name, array in known.items():
+        if name in file.parts and not file.is_right(name):
+            file.put(name, array)
     if "steps" in file.parts and not file.is_right("steps") and file.parts["steps"].rows == STEPS:
         file.put("steps", _geometric(file.array("steps")))
     file.prove_page()
@@ -69,20 +83,30 @@ def _decoding(file: DamagedFile, dim: int, nbits: int) -> tuple[Codec | None, bo
     centroids = np.zeros((1, padded), np.int8)
     steps, codebook = np.ones(STEPS, np.float32), np.zeros(0, np.float32)
     if nbits < 8:
-        centroids = file.array("centroids").view(np.int8)
-        steps, codebook = file.array("steps"), file.array("codebook")
-        if centroids.shape[1] != padded or not np.isfinite(steps).all() or not np.isfinite(codebook).all():
+        centroids, steps, codebook = (np.array(file.array(name)) for name in needed)
+        shapes = (centroids.shape[1:], steps.shape, codebook.shape)
+        if (
+            shapes != ((padded,), (STEPS,), (WINDOWS,))
+            or not np.isfinite(steps).all()
+            or not np.isfinite(codebook).all()
+        ):
             return None, False
-        if len(codebook) < WINDOWS:
-            codebook = np.tile(codebook, WINDOWS // len(codebook))
-    seed = int(file.array("numbers")[2]) if file.is_right("numbers") else TRAINING_SEED
+    whole = np.array([0, len(centroids)], np.int64)
     codec = Codec(
-        dim, nbits, seed, 1.0, 0.0, centroids=np.ascontiguousarray(centroids), coarse_centroids=np.zeros((1, padded), np.int8),
-        coarse_offsets=np.array([0, len(centroids)], np.int64), own=np.zeros(0, np.int32),
-        members=np.arange(len(centroids), dtype=np.int32), group_offsets=np.array([0, len(centroids)], np.int64),
-        cells=np.zeros((1, dim), np.float32), steps=np.asarray(steps), codebook=np.asarray(codebook),
-    )  # fmt: skip
-    return codec, any(not file.is_right(name) for name in needed)
+        dim=dim,
+        nbits=nbits,
+        signs=file.array("rotation") if file.is_right("rotation") else drawn_signs(dim, TRAINING_SEED),
+        unit=1.0,
+        centroids=centroids,
+        coarse_centroids=np.zeros((1, padded), np.int8),
+        coarse_offsets=whole,
+        cells=np.zeros((1, dim), np.float32),
+        cell_offsets=whole,
+        cell_members=np.arange(len(centroids), dtype=np.int32),
+        steps=steps,
+        codebook=codebook,
+    )
+    return codec, any(not file.is_right(name) for name in ("rotation", *needed))
 
 
 def _geometric(steps: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
@@ -103,29 +127,36 @@ def _geometric(steps: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
 
 
 def _layouts(path: Path, described: CodecRecord, dim: int, nbits: int) -> list[Layout]:
-    """The ways in which a codec may lie in its file: its numbers of centroids, parents and cells are found by where they fit."""
+    """The ways in which a codec may lie in its file: its numbers of centroids and cells are found by where they fit."""
     data = np.fromfile(path, np.uint8)
     padded = kernels.padded_dim(dim)
     likely = [centroid_count(round(described.tokens * factor)) for factor in (1.0, 2.5**0.5)]
     found: list[Layout] = []
     for centroids in dict.fromkeys(likely):
-        for coarse_centroids in range(1, min(centroids, _MOST_PARENTS) + 1):
-            before: list[tuple[str, npt.DTypeLike, int, int]] = [
-                ("numbers", "<i8", 3, 0), ("unit", "<f8", 2, 0), ("centroids", np.uint8, centroids, padded),
-                ("coarse_centroids", np.uint8, coarse_centroids, padded), ("coarse_offsets", "<i8", coarse_centroids + 1, 0),
-            ]  # fmt: skip
+        for coarse_centroids in range(1, min(centroids, _MOST_COARSE_CENTROIDS) + 1):
+            before = [
+                Planned("parameters", "<u4", 2),
+                Planned("rotation", "|i1", ROTATION_ROUNDS, dim),
+                Planned("unit", "<f8", 1),
+                Planned("centroids", "|i1", centroids, padded),
+                Planned("coarse_centroids", "|i1", coarse_centroids, padded),
+                Planned("coarse_offsets", "<i8", coarse_centroids + 1),
+            ]
             blocks, end = placed(before)
             if end > len(data):
                 break
             offsets = data[blocks[-1].offset : end].view("<i8")
             if offsets[0] != 0 or offsets[-1] != centroids:
                 continue
+            quantizer = [] if nbits == 8 else [Planned("steps", "<f4", STEPS), Planned("codebook", "<f4", WINDOWS)]
             for cells in range(1, centroids + 1):
                 whole = [
-                    *before, ("own", "<i4", 0, 0), ("members", "<i4", centroids, 0),
-                    ("group_offsets", "<i8", cells + 1, 0), ("cells", "<f4", cells, dim), ("steps", "<f4", STEPS, 0),
-                    ("codebook", "<f4", 0 if nbits == 8 else WINDOWS, 0),
-                ]  # fmt: skip
+                    *before,
+                    Planned("cells", "<f4", cells, dim),
+                    Planned("cell_offsets", "<i8", cells + 1),
+                    Planned("cell_members", "<i4", centroids),
+                    *quantizer,
+                ]
                 size = placed(whole)[1]
                 if size == described.size_bytes:
                     found.append(whole)

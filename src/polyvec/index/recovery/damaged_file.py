@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,33 +20,59 @@ from polyvec.errors import IndexCorruptError, StorageError
 from polyvec.index.format import PAGE, Block, aligned, pack_page, read_table, set_page_checksum, sync_folder
 from polyvec.index.recovery.flipped_bit import CERTAIN_BYTES, flipped_bit
 
-Layout = Sequence[tuple[str, npt.DTypeLike, int, int]]  # name, dtype, rows, columns of each block
+
+class Planned(NamedTuple):
+    """A block of a file, before it is known where it begins."""
+
+    name: str
+    dtype: npt.DTypeLike
+    rows: int
+    columns: int = 0
+    optional: bool = False
+
+
+Layout = Sequence[Planned]  # the blocks of a file, in their order
 
 
 @dataclass
 class Part:
-    """What is known of one block. rows: how many are before a cut · right: as it was written, beyond reasonable doubt."""
+    """What is known of one block.
+
+    Attributes:
+        block: As the file lists it.
+        right: Whether it is as it was written, beyond reasonable doubt.
+        rows: How many of its rows are in the file; fewer than it had where the file was cut.
+        changed: Rows in which a flipped bit was put right, where that is not certain.
+    """
 
     block: Block
     right: bool
     rows: int
-    changed: list[int] = field(
-        default_factory=list
-    )  # rows in which a flipped bit was put right, where that is not certain
+    changed: list[int] = field(default_factory=list)
 
 
 class DamagedFile:
-    """A file read for repair. `parts` are its blocks by name; `problems` says what is wrong, one sentence each.
+    """A file read for repair.
 
-    Raises IndexCorruptError where nothing of it can be used: it is missing, or another file than the catalog lists.
+    `parts` are its blocks by name; `problems` says what is wrong, one sentence each.
+
+    Args:
+        path: Of the file.
+        checksum: Of its page, as the catalog has it.
+        size: In bytes, as the catalog has it.
+        layouts: The ways in which its blocks may lie, asked for where its page is lost.
+        kind: Of the file.
+
+    Raises:
+        IndexCorruptError: Nothing of it can be used: it is missing, or another file than the catalog lists.
     """
 
     def __init__(
-        self, path: Path, checksum: str, size: int, layouts: Callable[[], Sequence[Layout]], version: int
+        self, path: Path, checksum: str, size: int, layouts: Callable[[], Sequence[Layout]], kind: str
     ) -> None:
         self.path = path
         self.problems: list[str] = []
-        self._checksum, self._size, self._version = int(checksum, 16), size, version
+        self._checksum, self._size, self._kind = int(checksum, 16), size, kind
         self._data = self._read(size)
         self.parts: dict[str, Part] = {}
         blocks, self._page_right = self._page(layouts)
@@ -87,7 +113,7 @@ class DamagedFile:
         """Where the page was made anew: whether, with the blocks as they are now, it is the one that the catalog knows."""
         if not self._page_right:
             blocks = [self._summed(part.block) for part in self.parts.values()]
-            page, actual = pack_page(self._version, blocks, self._size)
+            page, actual = pack_page(self._kind, blocks, self._size)
             if actual == self._checksum:
                 self._page_right = True
                 self._data[:PAGE] = np.frombuffer(page, np.uint8)
@@ -163,7 +189,7 @@ class DamagedFile:
                 if (block.offset, block.size) not in sums:
                     sums[block.offset, block.size] = self._summed(block).checksum
             summed = [replace(block, checksum=sums[block.offset, block.size]) for block in blocks]
-            if pack_page(self._version, summed, self._size)[1] == self._checksum:
+            if pack_page(self._kind, summed, self._size)[1] == self._checksum:
                 return blocks
         if not fitting:
             raise IndexCorruptError(f"{self.path} cannot be read: its list of blocks is lost")
@@ -199,9 +225,11 @@ class DamagedFile:
 def placed(layout: Layout) -> tuple[list[Block], int]:
     """Blocks one after another, and where the file ends."""
     blocks, end = [], PAGE
-    for name, kind, rows, columns in layout:
-        dtype = np.dtype(kind)
-        size = rows * max(columns, 1) * dtype.itemsize
-        blocks.append(Block(name, dtype, 0, aligned(end), rows, columns, size))
+    for planned in layout:
+        dtype = np.dtype(planned.dtype)
+        size = planned.rows * max(planned.columns, 1) * dtype.itemsize
+        blocks.append(
+            Block(planned.name, dtype, 0, aligned(end), planned.rows, planned.columns, size, planned.optional)
+        )
         end = aligned(end) + size
     return blocks, end

@@ -16,8 +16,9 @@ import numpy.typing as npt
 from polyvec.errors import IndexCorruptError
 from polyvec.index.catalog.catalog import Catalog, SegmentRecord
 from polyvec.index.catalog.settings import CodecRecord, IndexSettings
-from polyvec.index.codec.codec import Codec, Codes
-from polyvec.index.coded_segment import CodedSegmentWriter
+from polyvec.index.codec.codec import Codec
+from polyvec.index.engine.choice import choose_engines
+from polyvec.index.format import CODES, VECTORS
 from polyvec.index.reader import SEGMENT_FOLDER, Snapshot
 from polyvec.index.recovery.checking import keyword_problems, row_problems
 from polyvec.index.recovery.damaged_codec import salvage_codec
@@ -201,8 +202,8 @@ def _looked_at(
     """What is wrong with a segment, and the token counts that the catalog has wrong of one that is right."""
     try:
         described = catalog.settings().codec
-        before = Snapshot(folder, codec=codec, codec_checksum="" if described is None else described.checksum)
-        snapshot = Snapshot.open(folder, catalog, dim, before=before, records=[record])
+        engines = choose_engines(dim, codec, "" if described is None else described.checksum)
+        snapshot = Snapshot.open(folder, catalog, dim, records=[record], engines=engines)
         if problems := snapshot.verify():
             return problems[0], []
     except (IndexCorruptError, OSError) as error:
@@ -322,24 +323,13 @@ def _rewritten(
     coded = found.record.coded and described is not None
     number, path = unused_file(folder, catalog.settings().next_segment, "seg")
     writer = segment_writer(path, dim, described if coded else None, found.codec if coded else None)
+    doclens = np.diff(found.offsets)
     try:
         for start in range(0, len(positions), _BATCH):
-            batch = positions[start : start + _BATCH].tolist()
-            ids = [one for position in batch if (one := found.token_ids(position)) is not None]
-            token_ids = np.concatenate(ids) if len(ids) == len(batch) else None
-            doclens = np.diff(found.offsets)[batch]
-            if coded and isinstance(writer, CodedSegmentWriter):
-                parts = [found.codes(position) for position in batch]
-                codes = Codes(
-                    np.concatenate([part.centroids for part in parts]),
-                    np.concatenate([part.scales for part in parts]),
-                    np.concatenate([part.packed for part in parts]),
-                )
-                writer.append_codes(codes, doclens, token_ids)
-            else:
-                writer.append(np.concatenate([found.vectors(position) for position in batch]), doclens, token_ids)
+            batch = positions[start : start + _BATCH]
+            writer.copy(found, batch, doclens[batch])
         info = writer.finish()
     except BaseException:
         writer.abort()
         raise
-    return segment_record(number, path.name, info, found.record.row_numbers()[positions], coded)
+    return segment_record(number, path.name, info, found.record.row_numbers()[positions], CODES if coded else VECTORS)

@@ -20,15 +20,13 @@ import numpy.typing as npt
 from polyvec.index.catalog.catalog import SegmentRecord
 from polyvec.index.codec.codec import Codec, Codes
 from polyvec.index.coded_segment import derived_postings
-from polyvec.index.format import ALIGNMENT
-from polyvec.index.recovery.damaged_file import DamagedFile, Layout, placed
+from polyvec.index.format import ALIGNMENT, CODES, VECTORS
+from polyvec.index.recovery.damaged_file import DamagedFile, Layout, Planned, placed
 from polyvec.scoring import default_threads
 
-_CHUNK = 1 << 16  # token vectors looked at at once
-_MOST_TRIALS, _MOST_TRIED = (
-    20_000,
-    1 << 26,
-)  # ways to place documents that are held against the checksum, and numbers in them
+_CHUNK = 1 << 16  # token vectors read at once
+_MOST_TRIALS = 20_000  # ways to place documents that are compared with the checksum
+_MOST_TRIED = 1 << 26  # offsets in all of them together
 _UNIT = 0.01  # how far from 1 the length of a stored unit vector may be
 
 Bools = npt.NDArray[np.bool_]
@@ -37,9 +35,16 @@ Int64 = npt.NDArray[np.int64]
 
 @dataclass
 class Salvaged:
-    """What is left of one segment, by the position of its documents.
+    """What is left of one segment, by the position of its documents; `StoredDocuments` of the engine's protocol.
 
-    gone: their vectors are cut off or impossible · doubtful: in a damaged block, so that values may have changed.
+    Attributes:
+        record: As the catalog lists it.
+        file: Read for repair.
+        offsets: (n_documents + 1,) int64, where each document begins.
+        gone: (n_documents,) bool: the document's vectors are cut off or impossible.
+        doubtful: (n_documents,) bool: the document is in a damaged block, so that values may have changed.
+        codec: Of a segment in codes.
+        codec_checksum: Of that codec, in hex.
     """
 
     record: SegmentRecord
@@ -48,7 +53,7 @@ class Salvaged:
     gone: Bools
     doubtful: Bools
     codec: Codec | None = None
-    token_ids_known: bool = False
+    codec_checksum: str = "0"
     _vectors: npt.NDArray[Any] = field(default_factory=lambda: np.empty(0))
     _codes: Codes | None = None
 
@@ -57,29 +62,30 @@ class Salvaged:
         """Whether the file can be written as it was."""
         return self.file.right and not self.gone.any() and not self.doubtful.any()
 
-    def vectors(self, position: int) -> npt.NDArray[np.float32]:
+    def decode(self, position: int) -> npt.NDArray[np.float32]:
         """(t, dim) float32: one document's vectors as search sees them."""
+        rows = self._tokens(position)
         if self._codes is not None:
             assert self.codec is not None
-            return self.codec.decode(self.codes(position))
-        rows: npt.NDArray[np.float32] = self._vectors[self._tokens(position)].astype(np.float32)
-        return rows
+            return self.codec.decode(_rows_of(self._codes, rows))
+        vectors: npt.NDArray[np.float32] = self._vectors[rows].astype(np.float32)
+        return vectors
 
-    def codes(self, position: int) -> Codes:
-        """One document as it is stored."""
-        assert self._codes is not None
-        rows = self._tokens(position)
-        return Codes(self._codes.centroids[rows].astype(np.uint32), self._codes.scales[rows], self._codes.packed[rows])
-
-    def token_ids(self, position: int) -> npt.NDArray[np.int32] | None:
-        """(t,) int32 vocabulary ids, None where they are not known any more."""
-        if not self.token_ids_known:
+    def codes(self, positions: Int64, codec_checksum: str) -> Codes | None:
+        """The codes of these documents, one after another; None where they are in none, or of another codec."""
+        if self._codes is None or int(codec_checksum, 16) != int(self.codec_checksum, 16):
             return None
-        name = "token_ids" if "token_ids" in self.file.parts else "other_ids"
-        return self.file.array(name)[self._tokens(position)].astype(np.int32)
+        rows = np.concatenate(
+            [np.arange(*self._tokens(position).indices(self.record.n_tokens)[:2]) for position in positions.tolist()]
+        )
+        return _rows_of(self._codes, rows)
 
     def _tokens(self, position: int) -> slice:
         return slice(int(self.offsets[position]), int(self.offsets[position + 1]))
+
+
+def _rows_of(codes: Codes, rows: slice | Int64) -> Codes:
+    return Codes(codes.centroids[rows].astype(np.uint32), codes.scales[rows], codes.packed[rows])
 
 
 def salvage(
@@ -100,16 +106,19 @@ def salvage(
     """
     coded = codec if record.coded else None
     file = DamagedFile(
-        path, record.checksum, record.size_bytes, lambda: _layouts(record, dim, coded), 2 if record.coded else 1
+        path,
+        record.checksum,
+        record.size_bytes,
+        lambda: _layouts(record, dim, coded),
+        CODES if record.coded else VECTORS,
     )
     offsets, misplaced = _offsets(file, record, lengths)
     gone = misplaced.copy()
-    found = Salvaged(record, file, offsets, gone, np.zeros(record.n_documents, np.bool_), coded)
+    found = Salvaged(record, file, offsets, gone, np.zeros(record.n_documents, np.bool_), coded, codec_checksum)
     if coded is None:
         _examine_vectors(found)
     else:
-        _examine_codes(found, codec_checksum)
-    _examine_token_ids(found)
+        _examine_codes(found)
     file.prove_page()
     if file.right:
         found.gone, found.doubtful = misplaced & False, _touched(found)
@@ -120,25 +129,22 @@ def salvage(
 def _layouts(record: SegmentRecord, dim: int, codec: Codec | None) -> list[Layout]:
     """The ways in which a segment of so many documents and tokens may lie in its file."""
     tokens, documents = record.n_tokens, record.n_documents
+    offsets = Planned("offsets", "<u4" if tokens < 1 << 32 else "<i8", documents + 1)
     if codec is None:
-        plain: list[tuple[str, npt.DTypeLike, int, int]] = [
-            ("vectors", np.dtype("<f2"), tokens, dim), ("offsets", np.dtype("<i8"), documents + 1, 0)
-        ]  # fmt: skip
-        return [plain, [*plain, ("token_ids", np.dtype("<i4"), tokens, 0)]]
-    codes: list[tuple[str, npt.DTypeLike, int, int]] = [
-        ("residuals", np.uint8, tokens, codec.packed_width), ("codes", codec.code_dtype, tokens, 0),
-        ("scales", np.uint8, tokens, 0),
-        ("offsets", np.dtype("<u4") if tokens < 1 << 32 else np.dtype("<i8"), documents + 1, 0),
-        ("codec", np.dtype("<i8"), 1, 0),
-    ]  # fmt: skip
-    layouts: list[Layout] = []
-    for ids in ([], [("other_ids", np.dtype("<u2"), tokens, 0)], [("other_ids", np.dtype("<i4"), tokens, 0)]):
-        layout = [*codes, *ids]
-        layouts.append(layout)
-        starts = len(codec.centroids) + 1
-        room = record.size_bytes - 4 * starts - _end(layout)  # for postings, which end 64 bytes before at most
-        for length in range(max(room - 2 * ALIGNMENT, 0), max(room, 0) + 1):
-            layouts.append([*layout, ("postings", np.uint8, length, 0), ("posting_starts", np.dtype("<u4"), starts, 0)])
+        return [[Planned("vectors", "<f2", tokens, dim), offsets]]
+    layout = [
+        Planned("codec_checksum", "<u4", 1),
+        Planned("residuals", "|u1", tokens, codec.packed_width),
+        Planned("codes", codec.code_dtype, tokens),
+        *([Planned("scales", "|u1", tokens)] if codec.has_scales else []),
+        offsets,
+    ]
+    layouts: list[Layout] = [layout]
+    starts = len(codec.centroids) + 1
+    room = record.size_bytes - 4 * starts - _end(layout)  # for postings, which end 64 bytes before at most
+    for length in range(max(room - 2 * ALIGNMENT, 0), max(room, 0) + 1):
+        postings = Planned("postings", "|u1", length, optional=True)
+        layouts.append([*layout, postings, Planned("posting_offsets", "<u4", starts, optional=True)])
     return layouts
 
 
@@ -260,27 +266,21 @@ def _touched(found: Salvaged) -> Bools:
     return touched
 
 
-def _examine_codes(found: Salvaged, codec_checksum: str) -> None:
+def _examine_codes(found: Salvaged) -> None:
     file, codec = found.file, found.codec
     assert codec is not None
     tokens = found.record.n_tokens
-    if "codec" in file.parts and not file.is_right("codec"):
-        file.put("codec", np.array([int(codec_checksum, 16)], np.int64))
+    if "codec_checksum" in file.parts and not file.is_right("codec_checksum"):
+        file.put("codec_checksum", np.array([int(found.codec_checksum, 16)], np.uint32))
     packed = file.array("residuals")
     rows = len(packed)
-    eight = codec.nbits == 8  # residuals are the whole vectors
-    if eight and not (file.is_right("codes") and file.is_right("scales")):
-        codes = np.zeros(tokens, np.uint32)
-        for start in range(0, rows, _CHUNK):
-            end = min(start + _CHUNK, rows)
-            zeros = np.zeros(end - start, np.uint8)
-            decoded = codec.decode(Codes(codes[start:end], zeros, np.asarray(packed[start:end])))
-            codes[start:end] = codec.encode(decoded, None, threads=default_threads()).centroids
-        stored = file.array("codes") if file.is_right("codes") else codes
-        file.put("scales", np.zeros(tokens, np.uint8))
-        found._codes = Codes(np.asarray(stored, np.uint32), np.zeros(tokens, np.uint8), packed)
+    eight = not codec.has_scales  # residuals are the whole vectors
+    if eight:
+        scales = np.zeros(tokens, np.uint8)
         if not file.is_right("codes"):
-            file.put("codes", codes)
+            file.put("codes", _codes_again(codec, packed, tokens))
+        centroids = file.array("codes") if file.is_right("codes") else _codes_again(codec, packed, tokens)
+        found._codes = Codes(np.asarray(centroids, np.uint32), scales, packed)
     else:
         centroids, scales = file.array("codes"), file.array("scales")
         rows = min(rows, len(centroids), len(scales))
@@ -301,16 +301,22 @@ def _examine_codes(found: Salvaged, codec_checksum: str) -> None:
     _derive_postings(found, len(codec.centroids))
 
 
+def _codes_again(codec: Codec, packed: npt.NDArray[np.uint8], tokens: int) -> npt.NDArray[np.uint32]:
+    """(tokens,) uint32: the centroids of vectors of 8 bits, encoded again; 0 for those that are cut off."""
+    codes = np.zeros(tokens, np.uint32)
+    for start in range(0, len(packed), _CHUNK):
+        end = min(start + _CHUNK, len(packed))
+        zeros = np.zeros(end - start, np.uint8)
+        decoded = codec.decode(Codes(codes[start:end], zeros, np.asarray(packed[start:end])))
+        codes[start:end] = codec.encode(decoded, threads=default_threads()).centroids
+    return codes
+
+
 def _derive_postings(found: Salvaged, centroids: int) -> None:
     file = found.file
-    there = "postings" in file.parts and not (file.is_right("postings") and file.is_right("posting_starts"))
-    if there and found._codes is not None and all(file.is_right(name) for name in ("residuals", "codes", "scales")):
+    there = "postings" in file.parts and not (file.is_right("postings") and file.is_right("posting_offsets"))
+    primary = [name for name in ("residuals", "codes", "scales") if name in file.parts]
+    if there and found._codes is not None and all(file.is_right(name) for name in primary):
         stream, starts = derived_postings(found._codes.centroids, np.diff(found.offsets), centroids)
         file.put("postings", stream)
-        file.put("posting_starts", starts)
-
-
-def _examine_token_ids(found: Salvaged) -> None:
-    file = found.file
-    name = "token_ids" if "token_ids" in file.parts else "other_ids"
-    found.token_ids_known = file.is_right(name) and len(file.array(name)) == found.record.n_tokens
+        file.put("posting_offsets", starts)

@@ -23,16 +23,15 @@ DRIFT_THRESHOLD = 1.25  # times the error on the training sample
 _SAMPLE = 1024  # tokens of a batch that are decoded again
 
 
-def sampled_coding_error(
-    codec: Codec, vectors: npt.NDArray[np.float32], token_ids: npt.NDArray[np.int32] | None
-) -> npt.NDArray[np.float64]:
-    """(2,): squared length that coding loses of these tokens, as a sample says, and how many they are.
+def sampled_coding_error(codec: Codec, vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    """(2,) float64: the squared length that coding loses of these tokens, as a sample says, and how many they are.
 
-    vectors: (T, dim) unit rows, T >= 1 · token_ids: (T,), or None where unknown.
+    Args:
+        codec: That they are coded with.
+        vectors: (T, dim) float32 unit rows, T >= 1.
     """
     rows = np.linspace(0, len(vectors) - 1, min(len(vectors), _SAMPLE)).astype(np.int64)
-    ids = None if token_ids is None else token_ids[rows]
-    return np.array([coding_error(codec, vectors[rows], ids, default_threads()) * len(vectors), len(vectors)])
+    return np.array([coding_error(codec, vectors[rows], default_threads()) * len(vectors), len(vectors)])
 
 
 def with_added(described: CodecRecord, lost: npt.NDArray[np.float64]) -> CodecRecord:

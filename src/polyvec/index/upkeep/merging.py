@@ -6,18 +6,18 @@ Streams: memory does not grow with the collection, but for a sample to train on.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from polyvec.index.catalog.settings import CodecRecord
-from polyvec.index.codec.codec import Codec, Codes
-from polyvec.index.codec.training import SAMPLE_TOKENS, coding_error, least_error, train_codec
-from polyvec.index.coded_segment import CodedSegment, CodedSegmentWriter
+from polyvec.index.codec.codec import Codec
+from polyvec.index.codec.training import SAMPLE_TOKENS, coding_error, train_codec
+from polyvec.index.coded_segment import CodesWriter
+from polyvec.index.engine.protocol import SegmentWriter
 from polyvec.index.reader import Snapshot
-from polyvec.index.segment import SegmentWriter
+from polyvec.index.segment import VectorsWriter
 from polyvec.scoring import default_threads
 
 _BATCH_TOKENS = 65_536
@@ -25,17 +25,14 @@ _SAMPLE_SEED = 11
 _UNSEEN_TOKENS = 1 << 14  # of the sample, at most, on which a new codec is measured
 
 Int64 = npt.NDArray[np.int64]
-Int32 = npt.NDArray[np.int32]
 Float = npt.NDArray[np.float32]
 
 
-def segment_writer(
-    path: Path, dim: int, described: CodecRecord | None, codec: Codec | None
-) -> SegmentWriter | CodedSegmentWriter:
-    """A writer of codes where there is a codec (described: as the catalog does), of fp16 vectors where there is none."""
+def segment_writer(path: Path, dim: int, described: CodecRecord | None, codec: Codec | None) -> SegmentWriter:
+    """A writer of codes where there is a codec, of fp16 vectors where there is none. described: the codec in the catalog."""
     if codec is None or described is None:
-        return SegmentWriter(path, dim)
-    return CodedSegmentWriter(path, codec, described.checksum, default_threads())
+        return VectorsWriter(path, dim)
+    return CodesWriter(path, codec, described.checksum, default_threads())
 
 
 class Source:
@@ -50,20 +47,23 @@ class Source:
         self.rows: Int64 = np.concatenate(chosen) if chosen else np.empty(0, np.int64)
         self.tokens = sum(int(segment.doclens[alive].sum()) for segment, alive in self._live)
 
-    def train(self, nbits: int, expected_tokens: int) -> Codec:
-        """A codec trained on a sample of these documents, with centroids for expected_tokens tokens of their kind.
+    def train(self, nbits: int, expected_tokens: int) -> tuple[Codec, float]:
+        """Train a codec on a sample of these documents.
 
-        Its error is measured on some that it has not seen, so that what is added later compares with it.
+        Args:
+            nbits: Bits a dimension.
+            expected_tokens: How many tokens of their kind it gets centroids for.
+
+        Returns:
+            The codec, and what coding loses, measured on documents that it was not trained on, so that what is added later
+            compares with it.
         """
         sample = self._sample()
         unseen = _last(sample, min(_UNSEEN_TOKENS, sum(map(len, sample)) // 16))
         seen = np.concatenate(sample[: len(sample) - len(unseen)])
         del sample  # its memory is wanted for training
-        codec = train_codec(seen, nbits=nbits, total_tokens=expected_tokens, threads=default_threads())
-        if not unseen:
-            return codec
-        lost = coding_error(codec, np.concatenate(unseen), None, default_threads())
-        return replace(codec, error=max(lost, least_error(codec)))
+        codec, error = train_codec(seen, nbits=nbits, total_tokens=expected_tokens, threads=default_threads())
+        return codec, coding_error(codec, np.concatenate(unseen), default_threads()) if unseen else error
 
     def _sample(self) -> list[Float]:
         """Whole documents drawn at random, at most SAMPLE_TOKENS tokens."""
@@ -82,20 +82,12 @@ class Source:
             room -= len(rows)
         return vectors
 
-    def copy_into(self, writer: SegmentWriter | CodedSegmentWriter, *, keep_codes: bool) -> None:
-        """Write every document. keep_codes: codes are copied as they are, for a writer with the codec that made them."""
+    def copy_into(self, writer: SegmentWriter) -> None:
+        """Write every document: codes as they are, where the writer's codec has made them."""
         for segment, alive in self._live:
-            for positions in _batches(segment.doclens, alive):
-                ids = [segment.token_ids(int(position)) for position in positions]
-                known = [one for one in ids if one is not None]
-                all_ids = np.concatenate(known) if len(known) == len(ids) else None
-                lengths = segment.doclens[positions]
-                if keep_codes and isinstance(segment, CodedSegment) and isinstance(writer, CodedSegmentWriter):
-                    parts = [segment.codes(int(run[0]), int(run[-1]) + 1) for run in _runs(positions)]
-                    writer.append_codes(_joined(parts), lengths, all_ids)
-                else:
-                    vectors = np.concatenate([segment.decode(int(position)) for position in positions])
-                    writer.append(vectors, lengths, all_ids)
+            doclens = segment.doclens
+            for positions in _batches(doclens, alive):
+                writer.copy(segment, positions, doclens[positions])
 
 
 def _last(documents: list[Float], tokens: int) -> list[Float]:
@@ -103,19 +95,6 @@ def _last(documents: list[Float], tokens: int) -> list[Float]:
     sizes = np.cumsum([len(rows) for rows in reversed(documents)])
     count = int(np.searchsorted(sizes, tokens, side="right"))
     return documents[len(documents) - count :]
-
-
-def _runs(positions: Int64) -> list[Int64]:
-    """Ascending positions in parts without gaps."""
-    return np.split(positions, np.flatnonzero(np.diff(positions) != 1) + 1)
-
-
-def _joined(parts: list[Codes]) -> Codes:
-    return Codes(
-        np.concatenate([part.centroids for part in parts]),
-        np.concatenate([part.scales for part in parts]),
-        np.concatenate([part.packed for part in parts]),
-    )
 
 
 def _batches(doclens: Int64, alive: Int64) -> Iterator[Int64]:

@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 
 from polyvec.index.catalog.settings import MeasuredRecall
-from polyvec.index.coded_segment import CodedSegment
 from polyvec.index.engine.options import SearchOptions
 from polyvec.index.reader import Snapshot
 from polyvec.scoring import default_threads
@@ -41,7 +40,7 @@ _SETTINGS: tuple[tuple[int, int | None], ...] = (
 
 def measured_curve(snapshot: Snapshot) -> tuple[MeasuredRecall, ...]:
     """One entry a setting, cheapest first. Empty where everything is scored anyway."""
-    parts = [live for live in snapshot.segments if isinstance(live.segment, CodedSegment) and live.segment.has_postings]
+    parts = [live for live in snapshot.segments if live.segment.generates_candidates]
     if not parts:
         return ()
     part = max(parts, key=lambda live: live.segment.n_documents)

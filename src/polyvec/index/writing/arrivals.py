@@ -18,12 +18,15 @@ from polyvec.index.upkeep.policy import BUFFER_TOKENS
 class Arrival:
     """One document on its way into the index.
 
-    vectors: (t, d) float32, unit rows, t >= 1 · token_ids: (t,) int32, or None where unknown.
+    Attributes:
+        document: As it is stored.
+        vectors: (t, d) float32 unit rows, t >= 1.
+        truncated: Whether the model left out the end of its text.
+        has_text: Whether its text is stored; not where it came with vectors of its own.
     """
 
     document: Document
     vectors: npt.NDArray[np.float32]
-    token_ids: npt.NDArray[np.int32] | None = None
     truncated: bool = False
     has_text: bool = True
 
@@ -57,12 +60,6 @@ def in_batches(arrivals: Iterable[Arrival]) -> Iterator[list[Arrival]]:
 def tokens_of(batch: list[Arrival]) -> int:
     """How many token vectors a batch holds."""
     return sum(len(arrival.vectors) for arrival in batch)
-
-
-def token_ids_of(batch: list[Arrival]) -> npt.NDArray[np.int32] | None:
-    """Token ids of all documents of a batch, one after another; None where those of one are unknown."""
-    ids = [arrival.token_ids for arrival in batch if arrival.token_ids is not None]
-    return np.concatenate(ids) if len(ids) == len(batch) else None
 
 
 def as_stored(batch: list[Arrival], row: int) -> Iterator[StoredDocument]:

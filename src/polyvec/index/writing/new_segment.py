@@ -17,9 +17,9 @@ from polyvec.errors import StorageError
 from polyvec.index.catalog.catalog import Catalog, SegmentRecord
 from polyvec.index.catalog.settings import CodecRecord
 from polyvec.index.codec.codec import Codec
-from polyvec.index.coded_segment import CodedSegmentWriter
+from polyvec.index.engine.protocol import SegmentInfo, SegmentWriter
+from polyvec.index.format import CODES, VECTORS
 from polyvec.index.reader import SEGMENT_FOLDER
-from polyvec.index.segment import SegmentInfo, SegmentWriter
 from polyvec.index.upkeep.merging import Source, segment_writer
 
 
@@ -38,24 +38,18 @@ class NewSegment:
         self._process, self._placed = os.getpid(), False  # whether the file has got its name, or is about to
         self.replaced: list[SegmentRecord] = []
         self._rows: list[npt.NDArray[np.int64]] = []
-        self._writer: SegmentWriter | CodedSegmentWriter | None = None
+        self._writer: SegmentWriter | None = None
 
-    def take(self, records: Sequence[SegmentRecord], source: Source, *, keep_codes: bool = True) -> None:
-        """Begin with the live documents of segments that this one replaces. keep_codes: see Source.copy_into."""
+    def take(self, records: Sequence[SegmentRecord], source: Source) -> None:
+        """Begin with the live documents of segments that this one replaces."""
         self.replaced = list(records)
         if len(source.rows):
-            source.copy_into(self._opened(), keep_codes=keep_codes)
+            source.copy_into(self._opened())
             self._rows.append(source.rows)
 
-    def append(
-        self,
-        vectors: npt.NDArray[np.float32],
-        doclens: npt.NDArray[np.int64],
-        token_ids: npt.NDArray[np.int32] | None,
-        first_row: int,
-    ) -> None:
+    def append(self, vectors: npt.NDArray[np.float32], doclens: npt.NDArray[np.int64], first_row: int) -> None:
         """Add documents under the rows from first_row on, above those before; arrays as SegmentWriter.append has them."""
-        self._opened().append(vectors, doclens, token_ids)
+        self._opened().append(vectors, doclens)
         self._rows.append(np.arange(first_row, first_row + len(doclens), dtype=np.int64))
 
     def list(self) -> None:
@@ -76,7 +70,7 @@ class NewSegment:
         if info is not None:
             rows = np.concatenate(self._rows)
             self._catalog.insert_segment(
-                segment_record(self._number, self.path.name, info, rows, self.codec is not None)
+                segment_record(self._number, self.path.name, info, rows, VECTORS if self.codec is None else CODES)
             )
         self._catalog.set_settings(next_segment=self._number + 1)
 
@@ -94,7 +88,7 @@ class NewSegment:
             with contextlib.suppress(OSError):
                 self.path.unlink(missing_ok=True)
 
-    def _opened(self) -> SegmentWriter | CodedSegmentWriter:
+    def _opened(self) -> SegmentWriter:
         if self._writer is None:
             self._writer = segment_writer(self.path, self._dim, self._described, self.codec)
         return self._writer
@@ -109,9 +103,7 @@ def unused_file(folder: Path, number: int, ending: str) -> tuple[int, Path]:
     return number, segments / f"{number:08d}.{ending}"
 
 
-def segment_record(
-    number: int, file: str, info: SegmentInfo, rows: npt.NDArray[np.int64], coded: bool
-) -> SegmentRecord:
+def segment_record(number: int, file: str, info: SegmentInfo, rows: npt.NDArray[np.int64], kind: str) -> SegmentRecord:
     """What the catalog keeps of a segment that holds these rows, ascending."""
     first, last = int(rows[0]), int(rows[-1])
     return SegmentRecord(
@@ -124,5 +116,5 @@ def segment_record(
         n_tokens=info.n_tokens,
         size_bytes=info.size_bytes,
         checksum=info.checksum,
-        coded=coded,
+        kind=kind,
     )

@@ -10,11 +10,11 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -32,7 +32,7 @@ from polyvec.index.upkeep.leftovers import leftovers_of, put_aside
 from polyvec.index.upkeep.merging import Source
 from polyvec.index.upkeep.policy import absorbed, expected_tokens, merge_due, training_due
 from polyvec.index.upkeep.tuning import measured_curve
-from polyvec.index.writing.arrivals import Arrival, D, Encode, as_stored, in_batches, token_ids_of, tokens_of
+from polyvec.index.writing.arrivals import Arrival, D, Encode, as_stored, in_batches, tokens_of
 from polyvec.index.writing.new_segment import NewSegment, unused_file
 
 log = logging.getLogger(__name__)
@@ -145,7 +145,14 @@ class Writer:
                 self._in_flight.add(document_id)
                 yield document
 
-    def add(self, documents: Iterable[D], encode: Encode[D], existing: Existing) -> AddReport:
+    def add(
+        self,
+        documents: Iterable[D],
+        encode: Encode[D],
+        existing: Existing,
+        *,
+        metadata: Iterable[tuple[int, Mapping[str, Any]]] = (),
+    ) -> AddReport:
         """Store a stream of documents and commit; memory does not grow with the stream.
 
         A small stream is written together with the small segments before it, any other as a segment of its own.
@@ -154,9 +161,10 @@ class Writer:
             documents: What is to be stored.
             encode: Makes a stream of arrivals of a stream of those documents that are stored, in their order.
             existing: What to do with an id that is stored already.
+            metadata: Other metadata for documents that stay, as (row, fields), in the same transaction.
 
         Returns:
-            What was done.
+            What was done to `documents`.
 
         Raises:
             InputError: An id comes twice, or is stored already where existing="error".
@@ -170,6 +178,7 @@ class Writer:
             with self._transaction():
                 settings = self.catalog.settings()
                 row, dim = settings.next_row, settings.dim
+                self.catalog.set_metadata(metadata)
                 new = NewSegment(self.folder, self.catalog, dim, settings.codec, self._codec(settings.codec))
                 batches = in_batches(encode(self._checked(documents, existing, report)))
                 ready = list(islice(batches, 2))
@@ -205,8 +214,8 @@ class Writer:
         """Add a batch to a segment; what coding loses of it, as polyvec.index.upkeep.drift counts."""
         vectors = np.concatenate([arrival.vectors for arrival in batch])
         doclens = np.array([len(arrival.vectors) for arrival in batch], dtype=np.int64)
-        new.append(vectors, doclens, token_ids_of(batch), row)
-        return np.zeros(2) if new.codec is None else sampled_coding_error(new.codec, vectors, token_ids_of(batch))
+        new.append(vectors, doclens, row)
+        return np.zeros(2) if new.codec is None else sampled_coding_error(new.codec, vectors)
 
     def delete(self, ids: Iterable[str]) -> int:
         """Delete documents by id and commit; ids that are not stored are passed over. Returns how many were deleted."""
@@ -214,6 +223,13 @@ class Writer:
         with self._transaction():
             rows = self.catalog.rows_of(wanted)
             self.catalog.delete_rows(rows.values())
+        return len(rows)
+
+    def delete_where(self, condition: Mapping[str, Any]) -> int:
+        """Delete documents by a filter on metadata and commit. Returns how many. Raises FilterError for one that does not parse."""
+        with self._transaction():
+            rows = self.catalog.rows_where(condition)
+            self.catalog.delete_rows(rows.tolist())
         return len(rows)
 
     def set_settings(
@@ -289,7 +305,7 @@ class Writer:
                 source = Source(self._opened(records, dim, settings))
                 described, codec = settings.codec, self._codec(settings.codec)
                 if train is not None and source.tokens:
-                    codec = source.train(train, source.tokens if expected is None else expected)
+                    codec, error = source.train(train, source.tokens if expected is None else expected)
                     self._check()
                     _, trained = unused_file(self.folder, settings.next_segment, "codec")
                     size, checksum = codec.save(trained)
@@ -297,11 +313,11 @@ class Writer:
                         file=trained.name,
                         checksum=checksum,
                         size_bytes=size,
-                        error=codec.error,
+                        error=error,
                         tokens=source.tokens,
                     )
                 new = NewSegment(self.folder, self.catalog, dim, described, codec)
-                new.take(records, source, keep_codes=trained is None)
+                new.take(records, source)
                 self._check()
                 new.list()
                 if trained is not None:

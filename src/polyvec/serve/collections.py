@@ -1,0 +1,129 @@
+"""Which collections are served: each an open index under the name of its folder, with its model and its one writer."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from polyvec.arguments import shown
+from polyvec.collection.index import Index
+from polyvec.errors import InputError
+from polyvec.serve.encoding import SharedEncoder
+from polyvec.serve.pool import Pool
+from polyvec.serve.problems import Problem
+
+if TYPE_CHECKING:
+    from polyvec.encoder import TokenEncoder
+
+_SUFFIX = ".polyvec"
+
+
+@dataclass(eq=False)
+class Collection:
+    """One collection that is served.
+
+    Args:
+        name: What clients call it.
+        index: Open, and shared by all threads.
+        encoder: Its model; None where it has none, or encodes by itself.
+        writer: One thread that does every change, in order.
+    """
+
+    name: str
+    index: Index
+    encoder: SharedEncoder | None
+    writer: Pool = field(default_factory=lambda: Pool(threads=1, places=64, name="polyvec-writer"))
+
+    def close(self) -> None:
+        """End the writer and close the index."""
+        self.writer.close()
+        self.index.close()
+
+
+class Collections(Mapping[str, Collection]):
+    """Collections by name, in the order given."""
+
+    def __init__(self, collections: Iterable[Collection]) -> None:
+        self._named: dict[str, Collection] = {}
+        for one in collections:
+            if one.name in self._named:
+                raise InputError(
+                    f"Two collections are named {one.name!r}: a collection is named by its folder. Rename one of the folders."
+                )
+            self._named[one.name] = one
+        if not self._named:
+            raise InputError("No collection is given: expected the path of at least one index.")
+
+    def __getitem__(self, name: str) -> Collection:
+        return self._named[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._named)
+
+    def __len__(self) -> int:
+        return len(self._named)
+
+    def chosen(self, name: object) -> Collection:
+        """The collection that a request names; where it names none, the only one.
+
+        Raises Problem for a name that is not served, and for none where there are several.
+        """
+        if name is None:
+            if len(self._named) == 1:
+                return next(iter(self._named.values()))
+            raise Problem("invalid", f"collection is missing: expected one of {', '.join(self._named)}.")
+        if not isinstance(name, str):
+            raise Problem("invalid", f"collection={shown(name)}: expected the name of a collection.")
+        if name not in self._named:
+            raise Problem("no-collection", f"collection={shown(name)}: expected one of {', '.join(self._named)}.")
+        return self._named[name]
+
+    def close(self) -> None:
+        """Close every one of them."""
+        for one in self._named.values():
+            one.close()
+
+
+def open_collections(
+    paths: Sequence[str | os.PathLike[str]], *, encoder: TokenEncoder | None = None, follow: bool = False
+) -> Collections:
+    """Open indexes to serve them. A model that several of them have is loaded once.
+
+    Args:
+        paths: Folders of indexes.
+        encoder: The model of all of them; None for what each says.
+        follow: Whether every search sees what other processes have committed.
+    """
+    loaded: dict[str, SharedEncoder] = {}
+    opened: list[Collection] = []
+    try:
+        for path in paths:
+            shared = _shared_encoder(path, encoder, loaded)
+            index = Index.open(path, encoder=shared, auto_refresh=follow)
+            opened.append(Collection(collection_name(path), index, shared))
+        return Collections(opened)
+    except BaseException:
+        for one in opened:
+            one.close()
+        raise
+
+
+def collection_name(path: str | os.PathLike[str]) -> str:
+    """The name of a folder, without .polyvec at its end."""
+    return Path(os.path.abspath(path)).name.removesuffix(_SUFFIX)
+
+
+def _shared_encoder(
+    path: str | os.PathLike[str], encoder: TokenEncoder | None, loaded: dict[str, SharedEncoder]
+) -> SharedEncoder | None:
+    """The model of an index, None where it holds vectors only."""
+    if encoder is not None:
+        return loaded.setdefault(encoder.fingerprint, SharedEncoder(encoder))
+    with Index.open(path) as index:
+        if index.info()["model"] is None:
+            return None
+        found = index.encoder
+    return loaded.setdefault(found.fingerprint, SharedEncoder(found))

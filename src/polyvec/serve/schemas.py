@@ -1,0 +1,287 @@
+"""What calls take and give, as /openapi.json describes it.
+
+Of a body, the names of its fields are checked here. Values are checked where Python's are, so that the sentence is the same: their
+types stand here for the description alone.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SkipValidation
+
+Texts = Annotated[list[str], Field(min_length=1)]
+Filter = dict[str, Any]
+
+_COLLECTION = "Which collection; may be left out where one is served."
+_QUESTION = "How do bees tell each other where the flowers are?"
+
+
+class Body(BaseModel):
+    """What a client sends: a field that is not listed is an error."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class SearchRequest(Body):
+    """One question or several, and how to look for the answers."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"query": _QUESTION, "k": 10, "filter": {"lang": {"$in": ["de", "es"]}}}]}
+    )
+
+    query: Annotated[str | Texts, SkipValidation, Field(description="A question in any language, or a list of them.")]
+    k: Annotated[int | None, SkipValidation, Field(description="Hits of each question; 10 if left out.")] = None
+    mode: Annotated[
+        Literal["late", "keyword", "hybrid"] | None, SkipValidation, Field(description="MaxSim, BM25, or both fused.")
+    ] = None
+    filter: Annotated[
+        Filter | None,
+        SkipValidation,
+        Field(description="On metadata: equality, $ne $gt $gte $lt $lte $in $nin $exists $and $or $not."),
+    ] = None
+    subset: Annotated[list[str] | None, SkipValidation, Field(description="Ids to choose from.")] = None
+    min_score: Annotated[
+        float | None, SkipValidation, Field(description="Least normalized score of a hit, from 0 to 1.")
+    ] = None
+    options: Annotated[
+        dict[str, Any] | None,
+        SkipValidation,
+        Field(description="More fields of SearchOptions: exact, recall, nprobe, candidates, fusion, weight."),
+    ] = None
+    explain: Annotated[
+        bool | None, SkipValidation, Field(description="Whether each hit says which words met which.")
+    ] = None
+    highlights: Annotated[
+        bool | None, SkipValidation, Field(description="Whether each hit says which stretches of its text decided.")
+    ] = None
+    collection: Annotated[str | None, SkipValidation, Field(description=_COLLECTION)] = None
+
+
+class Stretch(BaseModel):
+    """text[start:end], in characters, and how much it decided, from 0 to 1."""
+
+    start: int
+    end: int
+    weight: float
+
+
+class FoundHit(BaseModel):
+    """One document that was found."""
+
+    id: str
+    rank: Annotated[int, Field(description="From 1.")]
+    score: Annotated[float, Field(description="MaxSim, BM25, or what fusion makes of both. Higher is better.")]
+    normalized_score: Annotated[
+        float | None, Field(description="MaxSim as a share of the highest possible, from 0 to 1.")
+    ] = None
+    text: str | None = None
+    metadata: dict[str, Any]
+    parts: Annotated[dict[str, float] | None, Field(description="Of a hybrid score: MaxSim and BM25.")] = None
+    ranks: Annotated[dict[str, int] | None, Field(description="Places in the lists that were fused.")] = None
+    explanation: Annotated[
+        dict[str, Any] | None, Field(description="Which query token met which document token; offsets in characters.")
+    ] = None
+    highlights: list[Stretch] | None = None
+
+
+class Found(BaseModel):
+    """The hits of one question, best first."""
+
+    query: str
+    hits: list[FoundHit]
+
+
+class SearchAnswer(BaseModel):
+    """One list of hits a question, in the order of the questions."""
+
+    results: list[Found]
+    took_ms: Annotated[float, Field(description="From acceptance to the answer.")]
+    encode_ms: Annotated[float, Field(description="Waiting for and running the model.")]
+    search_ms: float
+    partial: Annotated[bool, Field(description="Whether a part of the collection did not answer.")]
+
+
+class TextObject(Body):
+    """A text as an object."""
+
+    text: str
+
+
+class RerankRequest(Body):
+    """A query and texts to order by it; as Cohere and Jina have it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"query": _QUESTION, "documents": ["Bienen tanzen.", "Brot backt man im Ofen."], "top_n": 1}]
+        }
+    )
+
+    model: Annotated[str | None, SkipValidation, Field(description="Taken and not needed: the server has one.")] = None
+    query: Annotated[str, SkipValidation]
+    documents: Annotated[list[str | TextObject], SkipValidation, Field(min_length=1)]
+    top_n: Annotated[int | None, SkipValidation, Field(description="How many to return; all if left out.")] = None
+    return_documents: Annotated[
+        bool | None, SkipValidation, Field(description="Whether the answer repeats the texts.")
+    ] = None
+    collection: Annotated[str | None, SkipValidation, Field(description="The one whose model reranks.")] = None
+
+
+class Reranked(BaseModel):
+    """One text in its new place."""
+
+    index: Annotated[int, Field(description="Its place in the request, from 0.")]
+    relevance_score: Annotated[float, Field(description="The normalized score, from 0 to 1.")]
+    document: TextObject | None = None
+
+
+class Usage(BaseModel):
+    """What the model read."""
+
+    total_tokens: int
+
+
+class RerankAnswer(BaseModel):
+    """Best first."""
+
+    model: str
+    results: list[Reranked]
+    usage: Usage
+
+
+class VectorsRequest(Body):
+    """Texts to turn into token vectors; as Jina has it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"input": [_QUESTION], "input_type": "query", "encoding_format": "base64"}]}
+    )
+
+    model: Annotated[str | None, SkipValidation, Field(description="Taken and not needed: the server has one.")] = None
+    input: Annotated[Texts, SkipValidation]
+    input_type: Annotated[
+        Literal["query", "document"] | None, SkipValidation, Field(description="document if left out.")
+    ] = None
+    dimensions: Annotated[
+        int | None, SkipValidation, Field(description="Size of a vector: one that the model has a head for.")
+    ] = None
+    encoding_format: Annotated[
+        Literal["float", "base64"] | None,
+        SkipValidation,
+        Field(description="float: lists of numbers, if left out. base64: little-endian fp16, row after row."),
+    ] = None
+    collection: Annotated[str | None, SkipValidation, Field(description="The one whose model encodes.")] = None
+
+
+class Matrix(BaseModel):
+    """The token vectors of one text."""
+
+    index: int
+    embeddings: Annotated[list[list[float]] | str, Field(description="Rows of numbers, or base64 of fp16.")]
+
+
+class VectorsAnswer(BaseModel):
+    """One matrix a text, in the order of the texts."""
+
+    model: str
+    dimensions: int
+    data: list[Matrix]
+    usage: Usage
+
+
+class StoredDocument(BaseModel):
+    """A document as it is stored."""
+
+    id: str
+    text: str
+    metadata: dict[str, Any]
+
+
+class GivenDocument(BaseModel):
+    """A document to store: an id, a text, and any other fields, which become metadata."""
+
+    model_config = ConfigDict(
+        extra="allow", json_schema_extra={"examples": [{"id": "42", "text": "Bienen tanzen.", "lang": "de"}]}
+    )
+
+    id: str | int
+    text: Annotated[str, Field(min_length=1)]
+    metadata: dict[str, Any] | None = None
+
+
+class Stored(BaseModel):
+    """Said when it is durable."""
+
+    added: int
+    replaced: int
+    skipped: Annotated[int, Field(description="Stored already, with existing=skip.")]
+    took_ms: float
+
+
+class DeleteRequest(Body):
+    """Which documents to delete: by their ids, or all that a filter leaves."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"ids": ["42"]}, {"filter": {"lang": "de"}}]})
+
+    ids: Annotated[list[str] | None, SkipValidation] = None
+    filter: Annotated[Filter | None, SkipValidation] = None
+    collection: Annotated[str | None, SkipValidation, Field(description=_COLLECTION)] = None
+
+
+class Deleted(BaseModel):
+    """Said when it is durable."""
+
+    deleted: Annotated[int, Field(description="How many there were; unknown ids are passed over.")]
+    took_ms: float
+
+
+class GetRequest(Body):
+    """Ids of documents to read."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"ids": ["42", "43"]}]})
+
+    ids: Annotated[list[str], SkipValidation]
+    collection: Annotated[str | None, SkipValidation, Field(description=_COLLECTION)] = None
+
+
+class GotDocuments(BaseModel):
+    """In the order asked for; null where an id is not stored."""
+
+    documents: list[StoredDocument | None]
+
+
+class CollectionAnswer(BaseModel):
+    """What a collection holds: counts, sizes in bytes, languages, model, codec and its drift."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str
+    documents: int
+    tokens: int
+    model: str | None = None
+    languages: dict[str, int]
+    size_bytes: int
+    codec: dict[str, Any] | None = None
+
+
+class CollectionsAnswer(BaseModel):
+    """Every collection that is served."""
+
+    collections: list[CollectionAnswer]
+
+
+class Health(BaseModel):
+    """Whether the process answers, or can search."""
+
+    status: Literal["ok", "ready"]
+    version: str
+
+
+class ProblemDetails(BaseModel):
+    """An answer other than success: RFC 9457."""
+
+    type: Annotated[str, Field(description="A link to the list of problems.")]
+    title: str
+    status: int
+    detail: Annotated[str, Field(description="What was given, what was expected, what to do.")]
+    what_to_do: str
+    request_id: str
