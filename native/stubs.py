@@ -12,6 +12,7 @@ import importlib
 import sys
 from pathlib import Path
 
+NANOBIND = "3.1.0"  # whose spelling the stub has; constraints.txt has the same
 STUB = Path(__file__).parents[1] / "src" / "polyvec" / "_native.pyi"
 HEADER = "# Made by native/stubs.py from the compiled module: change the bindings and run it again.\n# ruff: noqa\n# fmt: off\n"
 

@@ -121,6 +121,23 @@ def test_a_token_of_zeros_scores_zero_and_an_empty_document_too():
     assert full_scores(job).tolist() == [0, 0]
 
 
+@pytest.mark.parametrize("kernel", kernels.codes_kernels())
+@pytest.mark.parametrize(("query", "token"), [(-127, 127), (127, 127), (-128, -127), (-128, 127)])
+def test_no_sum_leaves_int32_at_the_most_dimensions(kernel, query, token):
+    """The largest products there are, all of one sign; exact in float64."""
+    p = kernels.MAX_DIM
+    job = coded(0, 1, [9], 8, p // 32) | {"query": np.full((1, p), query, np.int8)}
+    job["packed"][:] = np.array(token, np.int8).view(np.uint8)
+    dot, length = float(query * token * p), np.float32(np.sqrt(np.float32(token * token * p)))
+    found = full_scores(job, kernel=kernel)
+    assert found == job["query_scales"][0] * (np.float32(dot) * (np.float32(1) / length))
+
+
+def test_more_dimensions_are_refused():
+    with pytest.raises(ValueError, match="65,536 dimensions at most"):
+        full_scores(coded(0, 1, [1], 8, kernels.MAX_DIM // 32 + 1))
+
+
 OUT_OF_RANGE = [
     ("which", np.array([2])),
     ("which", np.array([-1])),
