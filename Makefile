@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 PY := $(VENV)/bin/python
 PIP := $(VENV)/bin/python -m pip
-NATIVE := $(wildcard native/*.cpp native/*.hpp native/*.h native/kernels/*) CMakeLists.txt native/CMakeLists.txt
+NATIVE := $(wildcard native/*.cpp native/*.hpp native/*.h native/kernels/*) CMakeLists.txt native/CMakeLists.txt native/compiler.cmake
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 

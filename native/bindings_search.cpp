@@ -242,7 +242,7 @@ void bind_search(nb::module_& m) {
       .def_ro("approximate_margin", &Narrowing::approximate_margin);
   m.def("find_candidates", &candidates, nb::arg("codec"), nb::arg("segments"), nb::arg("masks").noconvert(), nb::arg("query").noconvert(),
         nb::arg("query_scales").noconvert(), nb::arg("narrowing"), nb::kw_only(), nb::arg("threads"), nb::arg("kernel"),
-        "The positions of each segment that are worth a full score, or the number of the first damaged segment.");
+        "The positions of each segment that get a full score, or the number of the first damaged segment.");
   m.def("full_scores", &scores_of, nb::arg("codec"), nb::arg("segment"), nb::arg("query").noconvert(), nb::arg("query_scales").noconvert(),
         nb::arg("documents").noconvert(), nb::kw_only(), nb::arg("threads"), nb::arg("kernel"), "MaxSim of the query with these documents.");
   m.def("codes_kernels", [] { return names_of(codes_kernels()); }, "Kernels for find_candidates and full_scores, best first.");

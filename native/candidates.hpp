@@ -1,4 +1,4 @@
-// A query in int8 -> the documents of several segments that are worth a full score, and full scores themselves, on several threads.
+// A query in int8 -> the documents of several segments that get a full score, and full scores themselves, on several threads.
 //
 // Candidates are found in four steps: probing, candidate generation, centroid interaction, approximate scores. Each step keeps fewer
 // documents and scores them more closely. definitions.py says what is computed, docs/engine.md how it works.

@@ -1,7 +1,7 @@
-// MaxSim over ragged documents: for each document, every query token takes its best dot product; the bests add up.
+// MaxSim over ragged documents: for each document, every query token takes its highest dot product, and these add up.
 //
 // One dot product is one chain of fused multiply-adds over the dimensions, first to last, in every instruction set, and
-// the bests add up in query order. So all kernels return the same bits, and scalar is the definition.
+// the highest dot products add up in query order. So all kernels return the same bits, and scalar is the definition.
 //
 // Cost: q * t * d multiply-adds a document; each token vector is read once, the query stays in the first-level cache.
 #pragma once

@@ -81,7 +81,7 @@ class Narrowing:
 
 def find_candidates(codec: Codec, segments: Sequence[Segment], masks: Sequence[Annotated[NDArray[numpy.uint8], dict(shape=(None,), order='C', device='cpu', writable=False)] | None], query: Annotated[NDArray[numpy.int8], dict(shape=(None, None), order='C', device='cpu', writable=False)], query_scales: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], narrowing: Narrowing, *, threads: int, kernel: str) -> list[Annotated[NDArray[numpy.int64], dict(shape=(None,))]] | int:
     """
-    The positions of each segment that are worth a full score, or the number of the first damaged segment.
+    The positions of each segment that get a full score, or the number of the first damaged segment.
     """
 
 def full_scores(codec: Codec, segment: Segment, query: Annotated[NDArray[numpy.int8], dict(shape=(None, None), order='C', device='cpu', writable=False)], query_scales: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], documents: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], *, threads: int, kernel: str) -> Annotated[NDArray[numpy.float32], dict(shape=(None,))]:
