@@ -7,7 +7,7 @@ NATIVE := $(wildcard native/*.cpp native/*.hpp native/*.h native/kernels/*) CMak
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test test-all check bench docs native stubs fuzz tsan reproduce results crash clean
+.PHONY: demo test test-all check bench docs native stubs fuzz tsan reproduce results crash attack chaos clean
 
 demo: $(VENV)/.installed
 	$(VENV)/bin/polyvec demo
@@ -42,6 +42,15 @@ reproduce: $(VENV)/.installed
 # Over a thousand kills of a writing process, and errors at every system call: about a quarter of an hour.
 crash: $(VENV)/.installed-dev
 	$(PY) -m tests.crash.harness
+
+# 10,000 made-up requests to the server, checked against its description, and a list of attacks: some minutes.
+attack: $(VENV)/.installed-all
+	$(PY) -m tests.serve.contract --cases 10000
+	$(PY) -m pytest -q tests/serve/test_attacks.py
+
+# A server that is killed again and again while clients search, write and delete: ten minutes.
+chaos: $(VENV)/.installed-dev
+	$(PY) -m tests.serve.chaos --minutes 10
 
 # 100,000 damaged index files, read by an extension built with the address and undefined sanitizers: some minutes.
 SANITIZED := build/sanitized-site

@@ -25,6 +25,11 @@ bool cpu_has_avx512() {
 }
 
 bool cpu_has_avx512_vnni() { return cpu_has_avx512() && __builtin_cpu_supports("avx512vnni"); }
+
+bool cpu_has_avx_vnni() {
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  return cpu_has_avx2() && __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) && (eax & (1u << 4));
+}
 #endif
 
 namespace {
@@ -119,7 +124,11 @@ const std::vector<const QuantizeKernel*>& quantize_kernels() {
 const std::vector<const EncoderKernel*>& encoder_kernels() {
   static const std::vector<const EncoderKernel*> kernels = usable<EncoderKernel>({
 #if defined(POLYVEC_X86)
-      &encoder_avx512(), &encoder_avx2(),
+      &encoder_avx512(),
+#if defined(POLYVEC_AVXVNNI)
+      &encoder_avxvnni(),
+#endif
+      &encoder_avx2(),
 #endif
 #if defined(POLYVEC_NEON)
       &encoder_dotprod(), &encoder_neon(),

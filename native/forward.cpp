@@ -162,7 +162,7 @@ void attend(const Pass& pass, const Layer& layer) {
     float* const qkv = pass.qkv + row * stride;
     if (layer.rotary >= 0) rotate(pass, layer, qkv, tokens);
     const AttentionJob job{qkv, tokens, pass.backbone.heads, pass.backbone.head_size, static_cast<std::size_t>(pass.texts.attended[text]),
-                           layer.window};
+                           layer.window, layer.qkv.arithmetic};
     for (std::size_t head = 0; head < pass.backbone.heads; ++head) pass.kernel.attend(job, head, pass.attention);
     row += tokens;
   }

@@ -61,6 +61,7 @@ struct AttentionJob {
   std::size_t tokens, heads, size;
   std::size_t attended;  // leading tokens that all tokens see
   std::size_t window;    // how far a token sees to either side; 0 for any distance
+  Arithmetic arithmetic = Arithmetic::fp32;  // int8: products may be rounded to int16, where that is faster
 };
 
 struct EncoderKernel {
@@ -87,6 +88,7 @@ struct EncoderKernel {
 const EncoderKernel& encoder_scalar();
 #if defined(POLYVEC_X86)
 const EncoderKernel& encoder_avx2();
+const EncoderKernel& encoder_avxvnni();  // where the compiler knows it: POLYVEC_AVXVNNI
 const EncoderKernel& encoder_avx512();
 #endif
 #if defined(POLYVEC_NEON)

@@ -12,6 +12,7 @@ constexpr std::size_t kKeyBlock = 256;   // keys that scores are kept of; a mult
 constexpr std::size_t kAttentionStride = kMostHeadSize;  // of queries and scores: known to the compiler, so that a tile needs one pointer
 static_assert(kKeyBlock <= kAttentionStride, "scores of a block of keys must fit a row");
 constexpr float kLog2e = 1.44269504f;
+constexpr float kNoneYet = -1e30f;  // the highest score before the first
 
 template <class I>
 constexpr std::size_t kNarrow = I::lanes * I::attention_vectors;  // columns of a panel of keys or values
@@ -38,11 +39,6 @@ AttentionScratch lay_out(std::size_t tokens, std::size_t size) {
   at.totals = at.highest + kQueries;
   at.end = at.totals + kQueries;
   return at;
-}
-
-template <class I>
-std::size_t attention_floats(std::size_t tokens, std::size_t size) {
-  return lay_out<I>(tokens, size).end;
 }
 
 template <class I>
@@ -113,7 +109,7 @@ inline float softmax_block(float* scores, std::size_t count, float& high, float&
     I::store(scores + i, share);
     sum = I::add(sum, share);
   }
-  const float shrink = before == high ? 1.0f : std::exp2(before - high);
+  const float shrink = before == high || before == kNoneYet ? 1.0f : std::exp2(before - high);
   total_before = total_before * shrink + I::total(sum);
   return shrink;
 }
@@ -127,7 +123,7 @@ inline void leave_window(float* scores, std::size_t first, std::size_t count, st
 }
 
 template <class I>
-void attend(const AttentionJob& job, std::size_t head, float* memory) {
+void attend_fp32(const AttentionJob& job, std::size_t head, float* memory) {
   const std::size_t size = job.size, width = job.heads * size, stride = 3 * width, n = job.attended;
   const std::size_t row = narrow_panels<I>(size) * kNarrow<I>;
   const AttentionScratch at = lay_out<I>(job.tokens, size);
@@ -143,7 +139,7 @@ void attend(const AttentionJob& job, std::size_t head, float* memory) {
     for (std::size_t r = 0; r < rows; ++r) {
       for (std::size_t i = 0; i < size; ++i) asked[r * kAttentionStride + i] = queries[(q + r) * stride + i] * factor;
     }
-    std::fill(highest_scores, highest_scores + rows, -1e30f);
+    std::fill(highest_scores, highest_scores + rows, kNoneYet);
     std::fill(totals, totals + rows, 0.0f);
     std::fill(sums, sums + rows * row, 0.0f);
     const std::size_t low = job.window && q > job.window ? (q - job.window) / kNarrow<I> * kNarrow<I> : 0;

@@ -1,73 +1,8 @@
-// The forward pass with AVX2. Its instruction for bytes takes one side without sign and adds pairs of products in int16, which 255 * 127 * 2
-// would overflow. So activations are signed, their signs go over to the weights, and 128 * 127 * 2 fits.
+// The forward pass with AVX2.
 
-#include "kernels/x86.hpp"
-#include "kernels/encoder.hpp"
-#include "kernels/encoder_simd.inl"
-#include "kernels/encoder_x86.inl"
+#include "kernels/encoder_avx2.inl"
 
 namespace polyvec {
-namespace {
-
-struct Avx2 {
-  using fvec = __m256;
-  using ivec = __m256i;
-  static constexpr std::size_t lanes = 8, vectors = 2, rows = 6, int_rows = 4, attention_vectors = 2, attention_rows = 6;
-  static constexpr float levels = 255.0f, zero = 128.0f;
-  static fvec set(float value) { return _mm256_set1_ps(value); }
-  static fvec load(const float* from) { return _mm256_loadu_ps(from); }
-  static void store(float* to, fvec value) { _mm256_storeu_ps(to, value); }
-  static fvec add(fvec a, fvec b) { return _mm256_add_ps(a, b); }
-  static fvec sub(fvec a, fvec b) { return _mm256_sub_ps(a, b); }
-  static fvec mul(fvec a, fvec b) { return _mm256_mul_ps(a, b); }
-  static fvec fma(fvec a, fvec b, fvec c) { return _mm256_fmadd_ps(a, b, c); }
-  static fvec min(fvec a, fvec b) { return _mm256_min_ps(a, b); }
-  static fvec max(fvec a, fvec b) { return _mm256_max_ps(a, b); }
-  static float total(fvec a) { return total_of(a); }
-  static float lowest(fvec a) { return lowest_of(a); }
-  static float highest(fvec a) { return highest_of(a); }
-  static fvec raised(fvec a, fvec power) {
-    return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(a), _mm256_slli_epi32(_mm256_castps_si256(power), 23)));
-  }
-  static void transpose(fvec (&rows)[8]) {
-    fvec pairs[8], fours[8];
-    POLYVEC_UNROLL for (int i = 0; i < 8; i += 2) {
-      pairs[i] = _mm256_unpacklo_ps(rows[i], rows[i + 1]);
-      pairs[i + 1] = _mm256_unpackhi_ps(rows[i], rows[i + 1]);
-    }
-    POLYVEC_UNROLL for (int i = 0; i < 8; i += 4) {
-      fours[i] = _mm256_shuffle_ps(pairs[i], pairs[i + 2], 0x44);
-      fours[i + 1] = _mm256_shuffle_ps(pairs[i], pairs[i + 2], 0xee);
-      fours[i + 2] = _mm256_shuffle_ps(pairs[i + 1], pairs[i + 3], 0x44);
-      fours[i + 3] = _mm256_shuffle_ps(pairs[i + 1], pairs[i + 3], 0xee);
-    }
-    POLYVEC_UNROLL for (int i = 0; i < 4; ++i) {
-      rows[i] = _mm256_permute2f128_ps(fours[i], fours[i + 4], 0x20);
-      rows[i + 4] = _mm256_permute2f128_ps(fours[i], fours[i + 4], 0x31);
-    }
-  }
-  static ivec int_zero() { return _mm256_setzero_si256(); }
-  static ivec load_int(const std::int32_t* from) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)); }
-  static void store_int(std::int32_t* to, ivec value) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), value); }
-  static fvec to_float(ivec value) { return _mm256_cvtepi32_ps(value); }
-  static ivec load_weights(const std::int8_t* from) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)); }
-  static ivec spread(const std::uint8_t* from) {
-    std::int32_t four;
-    std::memcpy(&four, from, 4);
-    return _mm256_set1_epi32(four);
-  }
-  static ivec dot(ivec sum, ivec activations, ivec weights) {
-    const ivec pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(activations), _mm256_sign_epi8(weights, activations));
-    return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
-  }
-  static void store_bytes(std::uint8_t* to, fvec values) {
-    const ivec whole = _mm256_sub_epi32(_mm256_cvtps_epi32(values), _mm256_set1_epi32(128));
-    const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(whole), _mm256_extracti128_si256(whole, 1));
-    _mm_storel_epi64(reinterpret_cast<__m128i*>(to), _mm_packs_epi16(words, words));
-  }
-};
-
-}  // namespace
 
 const EncoderKernel& encoder_avx2() {
   static constexpr EncoderKernel kernel = encoder_kernel_of<Avx2>("avx2", cpu_has_avx2);

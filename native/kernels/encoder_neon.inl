@@ -16,6 +16,7 @@ struct NeonBase {
   using fvec = float32x4_t;
   using ivec = int32x4_t;
   static constexpr std::size_t lanes = 4, vectors = 4, rows = 6, int_rows = 6, attention_vectors = 4, attention_rows = 6;
+  static constexpr bool int16_attention = false;  // four products an instruction, as in fp32
   static constexpr float levels = 255.0f, zero = 128.0f;
   static fvec set(float value) { return vdupq_n_f32(value); }
   static fvec load(const float* from) { return vld1q_f32(from); }

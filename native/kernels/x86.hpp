@@ -16,5 +16,6 @@ namespace polyvec {
 bool cpu_has_avx2();    // with FMA and F16C
 bool cpu_has_avx512();  // F, BW, DQ and VL
 bool cpu_has_avx512_vnni();
+bool cpu_has_avx_vnni();  // AVX2 and its own form of VNNI, 256 bits wide
 
 }  // namespace polyvec

@@ -12,6 +12,8 @@ from polyvec.version import __version__
 
 _PUBLIC = {
     "AddReport": "polyvec.index.writing.writer",
+    "AsyncClient": "polyvec.client.async_client",
+    "Client": "polyvec.client.client",
     "Document": "polyvec.data",
     "Encoded": "polyvec.encoder",
     "Encoder": "polyvec.encoder",
@@ -32,6 +34,8 @@ _PUBLIC = {
 __all__ = ["__version__", *sorted(_PUBLIC)]  # noqa: PLE0604
 
 if TYPE_CHECKING:
+    from polyvec.client.async_client import AsyncClient as AsyncClient
+    from polyvec.client.client import Client as Client
     from polyvec.collection.build import build_index as build_index
     from polyvec.collection.index import Index as Index
     from polyvec.collection.repair import repair_index as repair_index

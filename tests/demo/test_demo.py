@@ -46,7 +46,7 @@ def test_questions_and_judgements() -> None:
 
 
 def test_demo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["demo", "--index", str(tmp_path / "demo.polyvec"), "--json"]) == 0
+    assert main(["demo", str(tmp_path / "demo.polyvec"), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["index"]["documents"] == 280
     assert set(found["by_lang"]) == LANGUAGES

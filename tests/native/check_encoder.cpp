@@ -19,6 +19,7 @@ namespace polyvec {
 bool cpu_has_avx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
 bool cpu_has_avx512() { return true; }  // this build runs those intrinsics through SIMDe
 bool cpu_has_avx512_vnni() { return true; }
+bool cpu_has_avx_vnni() { return true; }
 #endif
 }  // namespace polyvec
 
@@ -125,15 +126,18 @@ void check_attention(const EncoderKernel& kernel, bool large) {
   const EncoderKernel& scalar = encoder_scalar();
   const std::size_t tokens = 1 + below(large ? 300 : 30), heads = 1 + below(2), size = 1 + below(70);
   const std::size_t attended = 1 + below(tokens), window = below(2) ? below(30) : 0;
+  const Arithmetic arithmetic = below(2) ? Arithmetic::int8 : Arithmetic::fp32;
   std::vector<float> one = floats(tokens * 3 * heads * size), other = one;
-  for (float& value : one) value *= 3.0f;
+  const float sizes[] = {3.0f, 1e-3f, 0.0f, 1e12f}, size_of = sizes[below(8) < 5 ? 0 : below(4)];  // also what int16 has to leave to fp32
+  for (float& value : one) value *= size_of;
   other = one;
   for (std::size_t head = 0; head < heads; ++head) {
     std::vector<float> memory(kernel.attention_floats(tokens, size)), more(scalar.attention_floats(tokens, size));
-    kernel.attend({one.data(), tokens, heads, size, attended, window}, head, memory.data());
+    kernel.attend({one.data(), tokens, heads, size, attended, window, arithmetic}, head, memory.data());
     scalar.attend({other.data(), tokens, heads, size, attended, window}, head, more.data());
   }
-  expect_near(one, other, 1e-4f, kernel.name, "attention");
+  for (std::size_t i = 0; i < one.size() && size_of > 0.0f; ++i) one[i] /= size_of, other[i] /= size_of;
+  expect_near(one, other, arithmetic == Arithmetic::int8 ? 1e-2f : 1e-4f, kernel.name, "attention");
 }
 
 // Rows of texts, together on several threads.
@@ -201,7 +205,7 @@ int main(int argc, char** argv) {
   if (cpu_has_avx2()) kernels.push_back(&encoder_avx2());
 #endif
 #if defined(POLYVEC_X86) && defined(POLYVEC_SIMDE)
-  kernels.push_back(&encoder_avx512());
+  kernels.push_back(&encoder_avx512()), kernels.push_back(&encoder_avxvnni());
 #endif
 #if defined(POLYVEC_NEON)
   kernels.push_back(&encoder_neon()), kernels.push_back(&encoder_dotprod());

@@ -59,7 +59,7 @@ def run(program: Path, *arguments: str) -> str:
 
 AVX2 = ["-mavx2", "-mfma", "-mf16c"]
 AVX512 = [*AVX2, "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl"]
-MORE = {"neon": ["dotprod"]}  # instruction sets that come with another
+MORE = {"neon": ["dotprod"], "avx512": ["avxvnni"]}  # instruction sets that come with another
 FAMILIES = {
     "maxsim": (["maxsim"], []),
     "codes": (

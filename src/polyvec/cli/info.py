@@ -13,6 +13,8 @@ from polyvec.cli.options import index_argument, json_option
 from polyvec.cli.render import console, human_bytes, print_json
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from polyvec.index.catalog.field_counts import FieldSummary
 
 
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
 @json_option
 def info(index_path: Path, with_fields: bool, as_json: bool) -> None:
     """Show what INDEX holds: counts, sizes, languages, model."""
-
     from polyvec.collection.index import Index
 
     with Index.open(index_path) as opened:
@@ -54,6 +55,8 @@ def _shown(name: str, value: Any) -> str:
 
 
 def _fields_table(fields: dict[str, FieldSummary]) -> Table:
+    from rich.table import Table
+
     table = Table("field", "documents", "types", "values", box=None, pad_edge=False, padding=(0, 2))
     for name, one in fields.items():
         about = "about " if one.estimated else ""
@@ -67,6 +70,8 @@ def _fields_table(fields: dict[str, FieldSummary]) -> Table:
 
 
 def _table() -> Table:
+    from rich.table import Table
+
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2))
     table.add_column(style="cyan")
     table.add_column()

@@ -61,7 +61,7 @@ class Opened:
 
     @property
     def name(self) -> str:
-        """The name of the index's folder, such as "wiki.polyvec"."""
+        """What the index is called: the name of its folder, such as "wiki.polyvec"."""
         return self.path.name
 
     @property

@@ -116,7 +116,7 @@ def sweep(
 
 
 def _swept(jobs: list[tuple[str, Job]], measure: str, progress: Progress | None) -> Iterator[AblationRow]:
-    with Workshop([job for _, job in jobs], progress=progress) as workshop:
+    with Workshop(progress=progress) as workshop:
         for probing, job in jobs:
             result = workshop.do(job)
             yield AblationRow(

@@ -65,7 +65,7 @@ def copy_index(
 
 
 def _opened(source: Path, catalog: Catalog, held: contextlib.ExitStack) -> dict[str, IO[bytes]]:
-    """The files of a state, open, so that they stay readable when a writer retires them."""
+    """The files of a state, open, so that they stay readable when a writer replaces them."""
     for _ in range(_MOST_ATTEMPTS):
         names = [record.file for record in catalog.segments()]
         if (codec := catalog.settings().codec) is not None:

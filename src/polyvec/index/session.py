@@ -1,6 +1,7 @@
 """What one process has open of an index: the state that it reads, and its writer once it has written.
 
-Every read passes `current`, every change passes `writing`: closed, forked, moved and entered twice are looked after here. Knows
+Every read passes `current`, every change passes `writing`: here alone it is checked whether the index is closed, forked, moved, or
+being changed by the same thread. Knows
 nothing about models and hits.
 """
 
@@ -22,7 +23,7 @@ from polyvec.index.writing.writer import Writer
 
 log = logging.getLogger(__name__)
 
-_LOG_BYTES = 16 << 20  # of SQLite's log, from which it is begun anew when nobody reads an older state
+_LOG_BYTES = 16 << 20  # of SQLite's log, from which on it is emptied when nobody reads an older state
 
 
 class Session(ForkAware):
@@ -51,7 +52,7 @@ class Session(ForkAware):
 
     @contextlib.contextmanager
     def current(self) -> Iterator[View]:
-        """The state to read, kept open: with what this process wrote here, and with `follow` what anybody did."""
+        """The state to read, kept open: it includes what this process wrote, and after `follow` what any process wrote."""
         self.check_open()
         with self.views.current() as view:
             yield view
@@ -101,7 +102,7 @@ class Session(ForkAware):
         self.views.vacuum(self._writer.catalog)
 
     def close(self) -> None:
-        """Let go of files and the writer's lock, after a change by another thread; safe to call twice.
+        """Close files and release the writer's lock, after a change by another thread has ended; safe to call twice.
 
         Raises IndexLockedError in the middle of a change by this thread.
         """
@@ -111,7 +112,7 @@ class Session(ForkAware):
             self._close()
 
     def close_unused(self) -> None:
-        """`close`, for an object that nobody holds any more; leaves alone what a thread is still busy with."""
+        """`close`, for an object that nobody holds any more; does nothing while a thread still writes."""
         notice_fork()
         if self._lock.acquire(blocking=False):
             try:
@@ -120,25 +121,25 @@ class Session(ForkAware):
                 self._lock.release()
 
     def end_writing(self) -> None:
-        """Let go of the writer's lock when the process ends, unless a thread writes; reads go on."""
+        """Release the writer's lock when the process ends, unless a thread writes; reads go on."""
         if self._lock.acquire(blocking=False):
             try:
-                self._let_writer_go()
+                self._close_writer()
             finally:
                 self._lock.release()
 
     def after_fork_in_child(self) -> None:
-        """The writer is the parent's; its files are let go of by what holds them."""
+        """Forget the writer, which is the parent's; the objects that hold its files release them."""
         self._lock, self.loading = threading.Lock(), threading.Lock()
         self._changing = None
         self._writer = None
 
     def _close(self) -> None:
         with contextlib.ExitStack() as last:  # each of them, whatever becomes of the others
-            last.callback(self._let_writer_go)  # after the reader: the log is emptied where nobody reads an older state
+            last.callback(self._close_writer)  # after the reader: the log is emptied where nobody reads an older state
             self.views.close()
 
-    def _let_writer_go(self) -> None:
+    def _close_writer(self) -> None:
         writer, self._writer = self._writer, None
         if writer is not None:
             writer.close()
@@ -151,14 +152,12 @@ class Session(ForkAware):
             )
 
     def _restart_log(self, writer: Writer) -> None:
-        """Begin SQLite's log anew where it has grown long. What was written is stored, so a failure is not one of the call."""
+        """Empty SQLite's log where it has grown long. What was written is stored, so a failure is only logged."""
         try:
             if writer.catalog.log_bytes() > _LOG_BYTES:
                 self.views.checkpoint(writer.catalog)
         except (PolyvecError, OSError) as error:
-            log.warning(
-                "%s: what was written is stored, but SQLite's log could not be begun anew: %s", self.path, error
-            )
+            log.warning("%s: what was written is stored, but SQLite's log could not be emptied: %s", self.path, error)
 
 
 def _at_exit() -> None:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from polyvec.arguments import shown, whole_number
+from polyvec.collection.searcher import Searcher
 from polyvec.data import Document
 from polyvec.data.document import checked_ids
 from polyvec.errors import InputError
@@ -24,16 +25,6 @@ MOST_IDS = 100  # of one call of get
 
 _BYTES_A_TOKEN = 3  # of UTF-8; tokenizers of today's assistants take 3 to 5, in any script
 _LEAST_SHARE = 120  # tokens that a hit gets at least, so that its text says something
-
-
-class Collection(Protocol):
-    """What the tools need of an index."""
-
-    def search(self, query: str, *, k: int, filter: Mapping[str, Any] | None) -> list[Hit]: ...
-
-    def get(self, ids: Sequence[str]) -> list[Document | None]: ...
-
-    def info(self) -> dict[str, Any]: ...
 
 
 @dataclass(frozen=True)
@@ -50,10 +41,14 @@ class AssistantTools:
     Args:
         collections: Open indexes by name.
         budget: Tokens that one answer may hold.
+        most_hits: How far into a result list a search may go.
     """
 
-    def __init__(self, collections: Mapping[str, Any], *, budget: int = DEFAULT_BUDGET) -> None:
-        self._collections: Mapping[str, Collection] = collections
+    def __init__(
+        self, collections: Mapping[str, Searcher], *, budget: int = DEFAULT_BUDGET, most_hits: int = MOST_HITS
+    ) -> None:
+        self._most_hits = most_hits
+        self._collections = collections
         self._budget = whole_number("budget", budget, least=LEAST_BUDGET, of="tokens")
         self._calls: dict[str, tuple[Callable[..., Answer], Sequence[str], Sequence[str]]] = {
             "search": (self._search, ["query"], ["k", "filter", "collection", "offset"]),
@@ -97,13 +92,14 @@ class AssistantTools:
     ) -> Answer:
         if not isinstance(query, str):
             raise InputError(f"query={shown(query)}: expected one question, as text.")
-        k = whole_number("k", k, of="hits", most=MOST_HITS)
-        offset = whole_number("offset", offset, least=0, of="hits to skip", most=MOST_HITS)
+        k = whole_number("k", k, of="hits", most=self._most_hits)
+        offset = whole_number("offset", offset, least=0, of="hits to skip", most=self._most_hits - 1)
+        k = min(k, self._most_hits - offset)
         name, searched = self._chosen(collection)
         hits = searched.search(query, k=offset + k, filter=filter)[offset:]
         entries = self._fitting([_hit_entry(hit) for hit in hits])
         following = offset + len(entries)
-        more = 0 < following <= MOST_HITS and (len(entries) < len(hits) or len(hits) == k)
+        more = 0 < following < self._most_hits and (len(entries) < len(hits) or len(hits) == k)
         next_offset = following if more else None
         data = {"collection": name, "query": query, "hits": entries, "next_offset": next_offset}
         return Answer(_search_text(data, offset), data)
@@ -141,13 +137,15 @@ class AssistantTools:
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
-    def _chosen(self, name: Any) -> tuple[str, Collection]:
+    def _chosen(self, name: Any) -> tuple[str, Searcher]:
         """The collection that a call names, or the only one."""
         names = list(self._collections)
         if name is None:
             if len(names) > 1:
                 raise InputError(f"collection: say which one to use: {', '.join(names)}.")
             name = names[0]
+        if isinstance(name, str) and name not in names and f"{name}.polyvec" in names:
+            name = f"{name}.polyvec"
         if not isinstance(name, str) or name not in self._collections:
             raise InputError(
                 f"collection={shown(name)}: there is no such collection; expected one of {', '.join(names)}."

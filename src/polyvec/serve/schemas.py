@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SkipValidation
+from pydantic import BaseModel, ConfigDict, Field, SkipValidation, WithJsonSchema
 
-Texts = Annotated[list[str], Field(min_length=1)]
+Text = Annotated[str, Field(min_length=1)]
+Texts = Annotated[list[Text], Field(min_length=1)]
+Ids = list[Annotated[str, WithJsonSchema({"type": ["string", "integer"]})]]  # numbers become their digits
 Filter = dict[str, Any]
 
 _COLLECTION = "Which collection; may be left out where one is served."
@@ -30,8 +32,12 @@ class SearchRequest(Body):
         json_schema_extra={"examples": [{"query": _QUESTION, "k": 10, "filter": {"lang": {"$in": ["de", "es"]}}}]}
     )
 
-    query: Annotated[str | Texts, SkipValidation, Field(description="A question in any language, or a list of them.")]
-    k: Annotated[int | None, SkipValidation, Field(description="Hits of each question; 10 if left out.")] = None
+    query: Annotated[Text | Texts, SkipValidation, Field(description="A question in any language, or a list of them.")]
+    k: Annotated[
+        Annotated[int, Field(ge=1, le=10_000)] | None,
+        SkipValidation,
+        Field(description="Hits of each question; 10 if left out."),
+    ] = None
     mode: Annotated[
         Literal["late", "keyword", "hybrid"] | None, SkipValidation, Field(description="MaxSim, BM25, or both fused.")
     ] = None
@@ -40,9 +46,11 @@ class SearchRequest(Body):
         SkipValidation,
         Field(description="On metadata: equality, $ne $gt $gte $lt $lte $in $nin $exists $and $or $not."),
     ] = None
-    subset: Annotated[list[str] | None, SkipValidation, Field(description="Ids to choose from.")] = None
+    subset: Annotated[Ids | None, SkipValidation, Field(description="Ids to choose from.")] = None
     min_score: Annotated[
-        float | None, SkipValidation, Field(description="Least normalized score of a hit, from 0 to 1.")
+        Annotated[float, Field(ge=0, le=1)] | None,
+        SkipValidation,
+        Field(description="Least normalized score of a hit, from 0 to 1."),
     ] = None
     options: Annotated[
         dict[str, Any] | None,
@@ -105,7 +113,7 @@ class SearchAnswer(BaseModel):
 class TextObject(Body):
     """A text as an object."""
 
-    text: str
+    text: Text
 
 
 class RerankRequest(Body):
@@ -118,9 +126,11 @@ class RerankRequest(Body):
     )
 
     model: Annotated[str | None, SkipValidation, Field(description="Taken and not needed: the server has one.")] = None
-    query: Annotated[str, SkipValidation]
-    documents: Annotated[list[str | TextObject], SkipValidation, Field(min_length=1)]
-    top_n: Annotated[int | None, SkipValidation, Field(description="How many to return; all if left out.")] = None
+    query: Annotated[Text, SkipValidation]
+    documents: Annotated[list[Text | TextObject], Field(min_length=1), SkipValidation]
+    top_n: Annotated[
+        Annotated[int, Field(ge=1)] | None, SkipValidation, Field(description="How many to return; all if left out.")
+    ] = None
     return_documents: Annotated[
         bool | None, SkipValidation, Field(description="Whether the answer repeats the texts.")
     ] = None
@@ -132,6 +142,7 @@ class Reranked(BaseModel):
 
     index: Annotated[int, Field(description="Its place in the request, from 0.")]
     relevance_score: Annotated[float, Field(description="The normalized score, from 0 to 1.")]
+    score: Annotated[float, Field(description="MaxSim.")]
     document: TextObject | None = None
 
 
@@ -162,7 +173,9 @@ class VectorsRequest(Body):
         Literal["query", "document"] | None, SkipValidation, Field(description="document if left out.")
     ] = None
     dimensions: Annotated[
-        int | None, SkipValidation, Field(description="Size of a vector: one that the model has a head for.")
+        Annotated[int, Field(ge=1)] | None,
+        SkipValidation,
+        Field(description="Size of a vector: one that the model has a head for."),
     ] = None
     encoding_format: Annotated[
         Literal["float", "base64"] | None,
@@ -214,6 +227,8 @@ class Stored(BaseModel):
     added: int
     replaced: int
     skipped: Annotated[int, Field(description="Stored already, with existing=skip.")]
+    tokens: Annotated[int, Field(description="Token vectors that were stored.")]
+    truncated: Annotated[int, Field(description="Documents that were cut at the model's limit.")]
     took_ms: float
 
 
@@ -222,7 +237,7 @@ class DeleteRequest(Body):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"ids": ["42"]}, {"filter": {"lang": "de"}}]})
 
-    ids: Annotated[list[str] | None, SkipValidation] = None
+    ids: Annotated[Ids | None, SkipValidation] = None
     filter: Annotated[Filter | None, SkipValidation] = None
     collection: Annotated[str | None, SkipValidation, Field(description=_COLLECTION)] = None
 
@@ -239,7 +254,7 @@ class GetRequest(Body):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"ids": ["42", "43"]}]})
 
-    ids: Annotated[list[str], SkipValidation]
+    ids: Annotated[Ids, SkipValidation]
     collection: Annotated[str | None, SkipValidation, Field(description=_COLLECTION)] = None
 
 
@@ -247,6 +262,24 @@ class GotDocuments(BaseModel):
     """In the order asked for; null where an id is not stored."""
 
     documents: list[StoredDocument | None]
+
+
+class Changed(BaseModel):
+    """Said when it is durable."""
+
+    changed: Annotated[int, Field(description="Documents that are different now.")]
+    took_ms: float
+
+
+class ExplanationAnswer(BaseModel):
+    """The matches of a question's tokens, whose similarities add up to the score; offsets in characters."""
+
+    query: str
+    text: Annotated[str, Field(description="What the model read: the title, if there is one, and the text.")]
+    score: float
+    matches: list[dict[str, Any]]
+    words: Annotated[list[dict[str, Any]], Field(description="Which words met, weighed against each other.")]
+    highlights: list[Any]
 
 
 class CollectionAnswer(BaseModel):
@@ -261,6 +294,38 @@ class CollectionAnswer(BaseModel):
     languages: dict[str, int]
     size_bytes: int
     codec: dict[str, Any] | None = None
+
+
+class FieldValue(BaseModel):
+    """One value of a field."""
+
+    value: str | float | bool | None
+    documents: int
+
+
+class FieldFacts(BaseModel):
+    """One field of the metadata, under the name that a filter asks for it by."""
+
+    name: str
+    types: list[str]
+    documents: Annotated[int, Field(description="How many have it.")]
+    values: Annotated[list[FieldValue], Field(description="The most frequent ones; none where they are too many.")]
+    distinct: Annotated[int | None, Field(description="How many different values; null for too many to count.")]
+    minimum: float | None = None
+    maximum: float | None = None
+    estimated: Annotated[bool, Field(description="Whether counts are estimates from a sample.")]
+
+
+class FieldsAnswer(BaseModel):
+    """The fields of a collection's metadata, those of most documents first."""
+
+    fields: list[FieldFacts]
+
+
+class DescribedCollection(CollectionAnswer):
+    """A collection with its metadata fields."""
+
+    fields: list[FieldFacts]
 
 
 class CollectionsAnswer(BaseModel):

@@ -50,7 +50,7 @@ class Serving:
     @property
     def hidden(self) -> list[tuple[str, str]]:
         """Paths that no client is told, and what stands for them."""
-        return [(str(one.index.path), one.name) for one in self.collections.values()]
+        return [(one.path, one.name) for one in self.collections.values() if one.path is not None]
 
 
 def serving_of(request: Request) -> Serving:

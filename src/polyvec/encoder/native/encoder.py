@@ -6,17 +6,22 @@ Joins a folder's spec, its tokenizer, batching and the native forward pass. Vect
 
 from __future__ import annotations
 
+import math
 import os
 from typing import Any
 
 from polyvec import _native
+from polyvec.encoder.description import ModelDescription, bigrams_in_words, heads_in_words, layer_in_words
+from polyvec.encoder.encoded import Encoded
 from polyvec.encoder.fingerprint import PROBE, fingerprint_of
 from polyvec.encoder.locate import locate, portable_name
+from polyvec.encoder.model_folder.weight_names import is_unused
 from polyvec.encoder.native.forward import NativeForward
 from polyvec.encoder.native.layout import apply_options, layout_of
 from polyvec.encoder.native.spec import Spec, read_spec
 from polyvec.encoder.native.weights import build_backbone
 from polyvec.encoder.options import EncoderOptions
+from polyvec.encoder.pooling import pool
 from polyvec.encoder.streaming import StreamingEncoder
 from polyvec.encoder.tokens import TextTokenizer
 from polyvec.errors import InputError, ModelError
@@ -58,7 +63,8 @@ class NativeEncoder(StreamingEncoder):
         self.dim: int = spec.dim
         self.fingerprint: str = native_fingerprint(spec, self)
         self._named = portable_name(located)
-        self.unusual = spec.unusual
+        self.description = describe(spec)
+        self.poolings = spec.poolings
 
     @property
     def tokens(self) -> TextTokenizer:
@@ -73,6 +79,13 @@ class NativeEncoder(StreamingEncoder):
     def settings(self) -> dict[str, Any]:
         """Keyword arguments, as plain JSON values, with which an encoder makes the same vectors."""
         return {"model": self._named, **self.options.of_vectors()}
+
+    def pool(self, encoded: Encoded, task: str) -> Encoded:
+        """Merge similar vectors of one text, where the model or an option says so."""
+        return pool(encoded, task, self.poolings)
+
+    def _pools(self, task: str) -> bool:
+        return any(pooling.applies_to(task) for pooling in self.poolings)
 
 
 def native_precision(wanted: str | None, spec: Spec) -> str:
@@ -92,7 +105,9 @@ def native_forward(spec: Spec, options: EncoderOptions, *, int8: bool, kernel: s
     try:
         kernel = _native.encoder_kernel(kernel)
     except ValueError as error:
-        raise InputError(f"kernel={kernel!r}: {error}.") from error
+        given = f"kernel={kernel!r}" if kernel else f"POLYVEC_KERNEL={os.environ.get('POLYVEC_KERNEL')!r}"
+        there = ", ".join(_native.encoder_kernels())
+        raise InputError(f"{given}: not a kernel of this processor, which has {there}.") from error
     highest = max(spec.tokenizer.get_vocab().values(), default=0)
     if highest >= vocabulary:
         raise ModelError(f"{name}: its tokenizer has tokens up to {highest}, but the model has rows for {vocabulary}.")
@@ -100,6 +115,36 @@ def native_forward(spec: Spec, options: EncoderOptions, *, int8: bool, kernel: s
     backbone = build_backbone(spec.architecture, spec.weights, projections, name, int8=int8, kernel=kernel)
     threads = options.threads or default_threads()
     return NativeForward(backbone, spec.architecture, spec.bigrams_of(spec.dim), threads, name)
+
+
+def describe(spec: Spec) -> ModelDescription:
+    """The model of a spec in words."""
+    architecture, width, steps = spec.architecture, spec.architecture.hidden, []
+    for head in spec.heads:
+        used = head.sizes[head.active]
+        if head.kind == "MatryoshkaHeads":
+            steps.append(heads_in_words(list(head.sizes), head.active))
+        else:
+            residual = used.identity or used.residual is not None
+            steps.append(layer_in_words(width, head.active, residual=residual))
+        width = head.active
+    bigrams = spec.bigrams_of(spec.dim)
+    steps += [] if bigrams is None else [bigrams_in_words(bigrams.weight)]
+    projections = [one for head in spec.heads for one in head.sizes.values()]
+    arrays = [array for one in projections for array in (one.weight, one.bias, one.residual) if array is not None]
+    stored = sum(math.prod(weight.shape) for name, weight in spec.weights.items() if not is_unused(name))
+    return ModelDescription(
+        kind=spec.kind,
+        folder=spec.located.folder,
+        architecture="jina_embeddings_v3" if spec.kind == "jina" else str(spec.config.get("model_type")),
+        layers=architecture.layers,
+        hidden=architecture.hidden,
+        parameters=stored + sum(array.size for array in arrays),
+        rotary_bases=architecture.rotary_bases,
+        vocabulary=len(spec.tokenizer),
+        projection=tuple(steps),
+        unusual=tuple(spec.unusual),
+    )
 
 
 def native_fingerprint(spec: Spec, encoder: NativeEncoder) -> str:
@@ -112,7 +157,7 @@ def native_fingerprint(spec: Spec, encoder: NativeEncoder) -> str:
         "document_length": encoder.document_length,
         "skiplist": sorted(layout.document_skip),
         "long_documents": [layout.long_documents, layout.window_overlap] if layout.long_documents != "cut" else "cut",
-        "pooling": [],
+        "pooling": [pooling.settings() for pooling in spec.poolings],
         **(
             {} if bigrams is None else {"bigrams": {"weight": bigrams.weight, "special_ids": list(bigrams.special_ids)}}
         ),

@@ -6,20 +6,27 @@ For GPUs, half precision, new heads, pooling, and architectures that the native 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from polyvec.encoder.checkpoints.loading import check_text_model, load
+from polyvec.encoder.description import ModelDescription, bigrams_in_words, heads_in_words, layer_in_words
 from polyvec.encoder.encoded import Encoded
 from polyvec.encoder.fingerprint import fingerprint
 from polyvec.encoder.locate import Located, locate
+from polyvec.encoder.model_folder.weight_names import is_unused
 from polyvec.encoder.options import EncoderOptions
+from polyvec.encoder.pooling import Pooling, TokenPooling, pool
 from polyvec.encoder.tokens import Layout, TextTokenizer
+from polyvec.encoder.torch.bigrams import HashedBigrams
 from polyvec.encoder.torch.forward import Forward
+from polyvec.encoder.torch.heads import MatryoshkaHeads
 from polyvec.encoder.torch.loaded import Loaded
 from polyvec.encoder.torch.precision import Choice, choose, int8_linear, weight_dtype
 from polyvec.encoder.torch.settings import apply_options, bigrams_of, device_for, layout_of, poolings_of
@@ -30,7 +37,11 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class TorchModel:
-    """A loaded model with a caller's options in it. precision_choice: what precision="auto" measured, else None."""
+    """A loaded model with a caller's options in it.
+
+    Attributes:
+        precision_choice: What precision="auto" measured; None for any other.
+    """
 
     loaded: Loaded
     layout: Layout
@@ -56,16 +67,70 @@ class TorchModel:
         """Dimensions of a token vector."""
         return int(self.loaded.model.get_embedding_dimension())
 
+    @property
+    def description(self) -> ModelDescription:
+        """The model in words."""
+        model, config = self.loaded.model, self.loaded.model[0].config
+        return ModelDescription(
+            kind=self.loaded.kind,
+            folder=self.located.folder,
+            architecture=str(config.model_type),
+            layers=int(getattr(config, "num_hidden_layers", 0)),
+            hidden=int(getattr(config, "hidden_size", 0)),
+            parameters=sum(one.numel() for name, one in model.named_parameters() if not is_unused(name)),
+            rotary_bases=_rotary_bases(config),
+            vocabulary=len(model.tokenizer),
+            projection=tuple(_projection_in_words(model, self.dim)),
+            unusual=tuple(self.loaded.unusual),
+        )
+
     def pool(self, encoded: Encoded, task: str) -> Encoded:
-        """Merge similar vectors of one text, as sentence-transformers does it."""
-        poolings = [pooling for pooling in self.poolings if pooling.applies_to(task)]
-        if not poolings:
-            return encoded
-        rows = torch.from_numpy(encoded.vectors)
-        for pooling in poolings:
-            (rows,) = pooling.pool([rows], task=task)
-        vectors = torch.nn.functional.normalize(rows, dim=-1).numpy()
-        return Encoded(vectors, np.full(len(vectors), -1, dtype=np.int32), None, encoded.truncated)
+        """Merge similar vectors of one text, where the model or an option says so."""
+        return pool(encoded, task, [_without_torch(pooling) for pooling in self.poolings])
+
+
+@dataclass(frozen=True, slots=True)
+class _ModulePooling:
+    """A pooling of another kind, on torch."""
+
+    module: Any
+
+    def applies_to(self, task: str) -> bool:
+        return bool(self.module.applies_to(task))
+
+    def pooled(self, vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        (rows,) = self.module.pool([torch.from_numpy(vectors)], task=self.module.tasks[0])
+        pooled: npt.NDArray[np.float32] = rows.numpy()
+        return pooled
+
+
+def _without_torch(module: Any) -> Pooling:
+    """The same pooling in NumPy, where it is sentence-transformers' hierarchical one."""
+    if type(module).__name__ != "HierarchicalTokenPooling":
+        return _ModulePooling(module)
+    return TokenPooling(
+        module.pool_factor, module.num_protected_tokens, module.normalize_embeddings, tuple(module.tasks)
+    )
+
+
+def _rotary_bases(config: Any) -> tuple[float, ...]:
+    """One base, or those of full and of sliding attention."""
+    rope = getattr(config, "rope_parameters", None)
+    if not isinstance(rope, dict):
+        return ()
+    tables = [rope] if "rope_theta" in rope else [one for one in rope.values() if isinstance(one, dict)]
+    return tuple(float(table["rope_theta"]) for table in tables if "rope_theta" in table)
+
+
+def _projection_in_words(model: MultiVectorEncoder, dim: int) -> Iterator[str]:
+    for module in list(model)[1:]:
+        if isinstance(module, MatryoshkaHeads):
+            yield heads_in_words(list(module.sizes), module.active)
+        elif isinstance(module, HashedBigrams):
+            yield bigrams_in_words(module.weight_of(dim))
+        elif hasattr(module, "out_features"):
+            residual = bool(getattr(module, "use_residual", False))
+            yield layer_in_words(module.in_features, module.out_features, residual=residual)
 
 
 def load_torch(model: Any, options: EncoderOptions) -> TorchModel:

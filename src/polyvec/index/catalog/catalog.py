@@ -50,9 +50,12 @@ class Catalog(Listing, SegmentsTable):
 
     @classmethod
     def open(cls, folder: Path, *, write: bool = False, pin: bool = True) -> Catalog:
-        """Open the catalog of an index: pinned to the present state (read), or ready for transactions (write).
+        """Open the catalog of an index.
 
-        pin: False for a reader that only asks for `changes`.
+        Args:
+            folder: Of the index.
+            write: Whether transactions will be made; otherwise the catalog is read.
+            pin: Whether a reader is pinned to the present state; False for one that only asks for `changes`.
         """
         path = folder / CATALOG_FILE
         if not path.is_file():
@@ -131,7 +134,7 @@ class Catalog(Listing, SegmentsTable):
     def vacuum(self) -> None:
         """Give free pages back to the disk and empty SQLite's log, so that deleted text is gone from both.
 
-        Where another reader still looks at the log, it is emptied when the last such reader has gone on.
+        Where another reader still reads from the log, it is emptied when the last such reader has refreshed or closed.
         """
         with self._lock:
             self._connection.execute("INSERT INTO keywords (keywords) VALUES ('optimize')")  # drops deleted terms

@@ -1,4 +1,4 @@
-"""Documents in the order of their ids, and a summary of their metadata: what somebody looks at who does not search.
+"""Documents in the order of their ids, and a summary of their metadata: for somebody who reads the index without a search.
 
 Reads the catalog's table of documents. Knows nothing about token vectors.
 """

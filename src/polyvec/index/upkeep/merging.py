@@ -28,11 +28,11 @@ Int64 = npt.NDArray[np.int64]
 Float = npt.NDArray[np.float32]
 
 
-def segment_writer(path: Path, dim: int, described: CodecRecord | None, codec: Codec | None) -> SegmentWriter:
-    """A writer of codes where there is a codec, of fp16 vectors where there is none. described: the codec in the catalog."""
-    if codec is None or described is None:
+def segment_writer(path: Path, dim: int, codec_record: CodecRecord | None, codec: Codec | None) -> SegmentWriter:
+    """A writer of codes where there is a codec, which the catalog keeps as `codec_record`; of fp16 vectors where there is none."""
+    if codec is None or codec_record is None:
         return VectorsWriter(path, dim)
-    return CodesWriter(path, codec, described.checksum, default_threads())
+    return CodesWriter(path, codec, codec_record.checksum, default_threads())
 
 
 class Source:

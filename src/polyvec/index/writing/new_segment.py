@@ -26,14 +26,19 @@ from polyvec.index.upkeep.merging import Source, segment_writer
 class NewSegment:
     """Takes documents in row order; nothing is on disk before the first of them.
 
-    described, codec: the codec that its vectors are coded with, as the catalog keeps it and as it is; None for fp16.
+    Args:
+        folder: Of the index.
+        catalog: Open for writing.
+        dim: Of the token vectors.
+        codec_record: The codec that its vectors are coded with, as the catalog keeps it; None for fp16.
+        codec: The same, loaded.
     """
 
     def __init__(
-        self, folder: Path, catalog: Catalog, dim: int, described: CodecRecord | None, codec: Codec | None
+        self, folder: Path, catalog: Catalog, dim: int, codec_record: CodecRecord | None, codec: Codec | None
     ) -> None:
         self._catalog, self._dim = catalog, dim
-        self._described, self.codec = described, codec
+        self._described, self.codec = codec_record, codec
         self._number, self.path = unused_file(folder, catalog.settings().next_segment, "seg")
         self._process, self._placed = os.getpid(), False  # whether the file has got its name, or is about to
         self.replaced: list[SegmentRecord] = []

@@ -38,15 +38,21 @@ from polyvec.index.writing.new_segment import NewSegment, unused_file
 log = logging.getLogger(__name__)
 
 Existing = Literal["error", "replace", "skip"]
-_CHECK_CHUNK = 256  # ids looked up at once
+_CHECK_CHUNK = 256  # ids read from the catalog at once
 _GRACE_SECONDS = 2.0  # that a replaced file stays for readers which are about to open it
 
 
 @dataclass
 class AddReport:
-    """What one call did: documents added, replaced and skipped, tokens stored, documents cut at the model's limit.
+    """What one call did.
 
-    deleted: documents of an earlier, interrupted build that did not come again.
+    Attributes:
+        added: Documents with new ids.
+        replaced: Documents that took the place of others with their ids.
+        skipped: Documents that were left out, as their ids were stored already.
+        tokens: Token vectors that were stored.
+        truncated: Documents that were cut at the model's limit.
+        deleted: Documents of an earlier, interrupted build that did not come again.
     """
 
     added: int = 0
@@ -60,9 +66,13 @@ class AddReport:
 class Writer:
     """The one writer of an index; holds the lock until close().
 
-    place: the catalog that was opened before in this folder; where another lies there now, StorageError is raised.
     Each change goes through `_transaction`: it is made in the folder that was opened, or not at all, and whatever was
     remembered is forgotten where it fails.
+
+    Args:
+        folder: Of the index.
+        place: The catalog that was opened before in this folder; StorageError is raised where another is there now.
+        on_commit: Called before each commit and again after it.
     """
 
     def __init__(
@@ -85,7 +95,7 @@ class Writer:
             held.pop_all()
 
     def close(self) -> None:
-        """Let go of the catalog and the lock."""
+        """Close the catalog and release the lock."""
         with contextlib.ExitStack() as last:  # each of them, whatever becomes of the others
             last.callback(self._lock.close)
             last.callback(self.catalog.close)
@@ -245,10 +255,14 @@ class Writer:
             self.catalog.set_settings(state=state, nbits=nbits, next_segment=next_segment, codec=codec)
 
     def compact(self, *, dim: int, nbits: int, retrain: bool = False) -> None:
-        """Merge all segments into one without its dead rows, in codes where nbits is below 16; nothing is rewritten
-        where that is so.
+        """Merge all segments into one without deleted rows, in codes where nbits is below 16.
 
-        retrain: train a new codec on what is stored. `Catalog.vacuum` then erases deleted texts.
+        Nothing is rewritten where that is so already. `Catalog.vacuum` then erases deleted texts.
+
+        Args:
+            dim: Of the token vectors.
+            nbits: Bits a dimension; 16 is fp16.
+            retrain: Whether to train a new codec on what is stored.
         """
         records, settings = self.catalog.segments(), self.catalog.settings()
         coded = nbits < 16
@@ -294,8 +308,11 @@ class Writer:
     ) -> None:
         """Write the live documents of neighboring segments as one, in a transaction of its own.
 
-        train: bits of a new codec to train on them, for which they have to be all there are · expected: how many tokens
-        it is made for; None for these alone.
+        Args:
+            records: The segments, as the catalog lists them.
+            dim: Of the token vectors.
+            train: Bits of a new codec to train on them, for which they have to be all there are; None to train none.
+            expected: How many tokens the codec is made for; None for those that are there.
         """
         new: NewSegment | None = None
         trained: Path | None = None
@@ -303,25 +320,25 @@ class Writer:
             with self._transaction():
                 settings = self.catalog.settings()
                 source = Source(self._opened(records, dim, settings))
-                described, codec = settings.codec, self._codec(settings.codec)
+                codec_record, codec = settings.codec, self._codec(settings.codec)
                 if train is not None and source.tokens:
                     codec, error = source.train(train, source.tokens if expected is None else expected)
                     self._check()
                     _, trained = unused_file(self.folder, settings.next_segment, "codec")
                     size, checksum = codec.save(trained)
-                    described = CodecRecord(
+                    codec_record = CodecRecord(
                         file=trained.name,
                         checksum=checksum,
                         size_bytes=size,
                         error=error,
                         tokens=source.tokens,
                     )
-                new = NewSegment(self.folder, self.catalog, dim, described, codec)
+                new = NewSegment(self.folder, self.catalog, dim, codec_record, codec)
                 new.take(records, source)
                 self._check()
                 new.list()
                 if trained is not None:
-                    self.catalog.set_settings(codec=described)
+                    self.catalog.set_settings(codec=codec_record)
         except BaseException:
             if new is not None:
                 new.abort()
@@ -334,23 +351,23 @@ class Writer:
             self._retired.append((time.monotonic(), settings.codec.file))
 
     def _measure(self, dim: int) -> None:
-        """Store what probing finds in the index as it is now."""
-        if (described := self.catalog.settings().codec) is not None:
+        """Measure and store what each search setting finds in the index as it is now."""
+        if (codec_record := self.catalog.settings().codec) is not None:
             curve = measured_curve(self._opened(self.catalog.segments(), dim))
-            self.set_settings(codec=replace(described, curve=curve))
+            self.set_settings(codec=replace(codec_record, curve=curve))
 
     def _opened(self, records: list[SegmentRecord], dim: int, settings: IndexSettings | None = None) -> Snapshot:
-        """These segments as they are now; files that are open already are not opened again. settings: where they were read."""
+        """These segments as they are now; files that are open already are not opened again."""
         self._snapshot = Snapshot.open(
             self.folder, self.catalog, dim, before=self._snapshot, records=records, settings=settings
         )
         return self._snapshot
 
-    def _codec(self, described: CodecRecord | None) -> Codec | None:
+    def _codec(self, codec_record: CodecRecord | None) -> Codec | None:
         """The codec that the catalog names, read once."""
-        if described is None:
+        if codec_record is None:
             return None
-        file, checksum = described.file, described.checksum
+        file, checksum = codec_record.file, codec_record.checksum
         if self._opened_codec is None or self._opened_codec[:2] != (file, checksum):
             self._opened_codec = (file, checksum, Codec.load(self.folder / SEGMENT_FOLDER / file))
         return self._opened_codec[2]
