@@ -135,19 +135,28 @@ inline void over_panels(std::size_t vectors, const Body& body) {
   if (left == 1) body(v, std::integral_constant<std::size_t, 1>{});
 }
 
-// Expands a token into place `t` of the scratch memory; its sum of squares goes to `inverse`.
+// Where tokens are read from and expanded to. Kept by value, since the compiler reloads whatever a store might have changed.
 template <class I, unsigned nbits>
-inline void expand_token(const ScoreJob& job, std::size_t token, std::size_t code, const Scratch<I>& scratch, std::size_t t) {
-  const std::size_t p = job.codec.p;
-  const std::int32_t square = I::template expand<nbits>(job.codec.centroids + code * p, job.segment.packed + token * (p * nbits / 8),
-                                                        job.codec.levels + std::size_t{job.segment.scales[token]} * kWindows, p,
-                                                        scratch.tokens + t * p);
-  scratch.inverse[t] = static_cast<float>(square);
-}
+struct TokenReader {
+  const std::int8_t *centroids, *levels;
+  const std::uint8_t *packed, *scales;
+  std::size_t p, width;
+  typename I::Stored* tokens;
+  float* inverse;
 
-inline void invert_lengths(float* squares, std::size_t n) {
-  for (std::size_t t = 0; t < n; ++t) squares[t] = squares[t] > 0 ? 1.0f / std::sqrt(squares[t]) : 0.0f;
-}
+  TokenReader(const ScoreJob& job, const Scratch<I>& scratch)
+      : centroids(job.codec.centroids), levels(job.codec.levels), packed(job.segment.packed), scales(job.segment.scales), p(job.codec.p),
+        width(job.codec.p * nbits / 8), tokens(scratch.tokens), inverse(scratch.inverse) {}
+
+  // Expands a token into place `t`; its sum of squares goes to `inverse`.
+  void expand(std::size_t token, std::size_t code, std::size_t t) const {
+    inverse[t] = static_cast<float>(I::template expand<nbits>(centroids + code * p, packed + token * width,
+                                                              levels + std::size_t{scales[token]} * kWindows, p, tokens + t * p));
+  }
+  void invert_lengths(std::size_t n) const {
+    for (std::size_t t = 0; t < n; ++t) inverse[t] = inverse[t] > 0 ? 1.0f / std::sqrt(inverse[t]) : 0.0f;
+  }
+};
 
 inline float weighted_sum(const PackedQuery& query, const float* best) {
   float total = 0;
@@ -159,7 +168,7 @@ inline float weighted_sum(const PackedQuery& query, const float* best) {
 
 // Raises the panel's part of `best` to the scores of the n tokens in the buffer where they are higher.
 template <class I, std::size_t V>
-void keep_best(const Panels<I>& query, std::size_t first_vector, const Scratch<I>& scratch, std::size_t n) {
+void keep_best(const Panels<I> query, std::size_t first_vector, const Scratch<I> scratch, std::size_t n) {
   constexpr std::size_t R = I::rows(V);
   alignas(kLine) std::int32_t sums[R * V * I::lanes];
   float* const best = scratch.best + first_vector * I::lanes;
@@ -176,7 +185,7 @@ void keep_best(const Panels<I>& query, std::size_t first_vector, const Scratch<I
   }
 }
 
-inline void prefetch_document(const SegmentView& segment, std::int64_t document, std::size_t packed_width) {
+POLYVEC_PREFETCHING void prefetch_document(const SegmentView& segment, std::int64_t document, std::size_t packed_width) {
   if (!segment.contains(document)) return;
   const std::size_t token = segment.offsets[document];
   const char* from = reinterpret_cast<const char*>(segment.packed + token * packed_width);
@@ -185,7 +194,7 @@ inline void prefetch_document(const SegmentView& segment, std::int64_t document,
   __builtin_prefetch(segment.scales + token);
 }
 
-inline void prefetch_centroid(const ScoreJob& job, std::size_t token) {
+POLYVEC_PREFETCHING void prefetch_centroid(const ScoreJob& job, std::size_t token) {
   const std::size_t code = job.segment.code(token);
   if (code >= job.codec.n_centroids) return;
   for (std::size_t at = 0; at < job.codec.p; at += kLine) __builtin_prefetch(job.codec.centroids + code * job.codec.p + at);
@@ -195,10 +204,11 @@ template <class I, unsigned nbits>
 bool full_scores_of(const ScoreJob& job, std::size_t begin, std::size_t end, void* memory) {
   const Panels<I> query(job.query);
   const Scratch<I> scratch(memory, job.codec.p);
+  const TokenReader<I, nbits> reader(job, scratch);
   for (std::size_t i = begin; i < end; ++i) {
     if (!job.segment.contains(job.documents[i])) return false;
     const std::size_t first = job.segment.offsets[job.documents[i]], last = job.segment.offsets[job.documents[i] + 1];
-    if (i + 1 < end) prefetch_document(job.segment, job.documents[i + 1], job.codec.p * nbits / 8);
+    if (i + 1 < end) prefetch_document(job.segment, job.documents[i + 1], reader.width);
     std::fill(scratch.best, scratch.best + query.padded_rows(), -std::numeric_limits<float>::infinity());
     for (std::size_t start = first; start < last; start += kBuffered) {
       const std::size_t n = std::min(kBuffered, last - start);
@@ -206,9 +216,9 @@ bool full_scores_of(const ScoreJob& job, std::size_t begin, std::size_t end, voi
         const std::size_t token = start + t, code = nbits == 8 ? 0 : job.segment.code(token);
         if (code >= job.codec.n_centroids) return false;
         if (nbits < 8 && token + kTokensAhead < last) prefetch_centroid(job, token + kTokensAhead);
-        expand_token<I, nbits>(job, token, code, scratch, t);
+        reader.expand(token, code, t);
       }
-      invert_lengths(scratch.inverse, n);
+      reader.invert_lengths(n);
       over_panels<I>(query.vectors, [&](std::size_t v, auto count) { keep_best<I, count()>(query, v, scratch, n); });
     }
     job.scores[i] = first < last ? weighted_sum(job.query, scratch.best) : 0.0f;
@@ -233,7 +243,7 @@ std::size_t near_among(const Code* codes, std::size_t n, const std::uint8_t* nea
   return count;
 }
 
-inline void prefetch_codes_of(const SegmentView& segment, std::int64_t document) {
+POLYVEC_PREFETCHING void prefetch_codes_of(const SegmentView& segment, std::int64_t document) {
   if (!segment.contains(document)) return;
   const std::size_t first = segment.offsets[document], last = segment.offsets[document + 1];
   const char* const from = static_cast<const char*>(segment.codes) + first * segment.code_bytes;
@@ -243,7 +253,7 @@ inline void prefetch_codes_of(const SegmentView& segment, std::int64_t document)
 
 // Each token's document is a row of `best`.
 template <class I, std::size_t V>
-void keep_best_of_each(const Panels<I>& query, std::size_t first_vector, const Scratch<I>& scratch, const std::uint32_t* rows, std::size_t n) {
+void keep_best_of_each(const Panels<I> query, std::size_t first_vector, const Scratch<I> scratch, const std::uint32_t* rows, std::size_t n) {
   constexpr std::size_t R = I::rows(V);
   alignas(kLine) std::int32_t sums[R * V * I::lanes];
   for (std::size_t t = 0; t < n; t += R) {
@@ -264,7 +274,7 @@ template <class I, unsigned nbits>
 class Approximating {
  public:
   Approximating(const ScoreJob& job, const Approximation& approximation, void* memory)
-      : job_(job), approximation_(approximation), query_(job.query), scratch_(memory, job.codec.p) {}
+      : job_(job), approximation_(approximation), query_(job.query), scratch_(memory, job.codec.p), reader_(job, scratch_) {}
 
   // False where a centroid number is out of range.
   bool add(std::int64_t document, std::size_t row) {
@@ -296,22 +306,22 @@ class Approximating {
   }
 
   void wait(std::size_t token, std::size_t row) {
-    const std::size_t width = job_.codec.p * nbits / 8;
-    for (std::size_t at = 0; at < width; at += kLine) __builtin_prefetch(job_.segment.packed + token * width + at, 0, 2);
-    __builtin_prefetch(job_.segment.scales + token);
+    for (std::size_t at = 0; at < reader_.width; at += kLine) __builtin_prefetch(reader_.packed + token * reader_.width + at, 0, 2);
+    __builtin_prefetch(reader_.scales + token);
     tokens_[found_ % kWaiting] = token;
     rows_[found_ % kWaiting] = static_cast<std::uint32_t>(row);
     if (++found_ - scored_ == kWaiting) score(kBuffered);
   }
 
   void score(std::size_t n) {
+    const TokenReader<I, nbits> reader = reader_;
     std::uint32_t rows[kBuffered];
     for (std::size_t t = 0; t < n; ++t) {
       const std::size_t at = (scored_ + t) % kWaiting, token = tokens_[at];
       rows[t] = rows_[at];
-      expand_token<I, nbits>(job_, token, job_.segment.code(token), scratch_, t);
+      reader.expand(token, job_.segment.code(token), t);
     }
-    invert_lengths(scratch_.inverse, n);
+    reader.invert_lengths(n);
     over_panels<I>(query_.vectors, [&](std::size_t v, auto count) { keep_best_of_each<I, count()>(query_, v, scratch_, rows, n); });
     scored_ += n;
   }
@@ -320,6 +330,7 @@ class Approximating {
   const Approximation& approximation_;
   const Panels<I> query_;
   const Scratch<I> scratch_;
+  const TokenReader<I, nbits> reader_;
   std::size_t tokens_[kWaiting];
   std::uint32_t rows_[kWaiting], places_[kStrip];
   std::size_t found_ = 0, scored_ = 0;  // tokens so far; token i is at i % kWaiting
