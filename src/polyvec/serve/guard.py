@@ -81,6 +81,7 @@ class Guard:
                 )  # fmt: skip
         finally:
             serving.in_flight -= 1
+            serving.room.let_go(exchange)
             self._note(exchange)
 
     async def _answer(self, exchange: Exchange, scope: Scope, receive: Receive, send: Send) -> None:
