@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import pickle
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,6 +28,7 @@ from polyvec.errors import (
 )
 from polyvec.search.explain import Explanation
 from tests.conftest import WordEncoder
+from tests.forking import in_child
 from tests.serve.in_thread import served
 
 DOCUMENTS = [
@@ -375,6 +377,15 @@ def test_a_closed_client_says_so(two: str) -> None:
     ):
         with pytest.raises(StorageError, match="the client is closed"):
             call()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # forks with threads, as servers of others do
+def test_a_forked_child_has_connections_of_its_own(two: str) -> None:
+    with Client(two, collection="one") as client:
+        expected = client.search("alpha")
+        assert in_child(lambda: [hit.id for hit in client.search("alpha")]) == ["one"]
+        assert client.search("alpha") == expected
 
 
 def test_a_client_is_neither_copied_nor_pickled(two: str) -> None:

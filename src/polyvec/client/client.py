@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 import weakref
@@ -58,8 +59,7 @@ class Client:
     ) -> None:
         self._settings = Settings(url, token, collection, timeout, write_timeout)
         self._httpx = load_httpx()
-        self._http = self._httpx.Client(headers=self._settings.headers)
-        weakref.finalize(self, self._http.close)  # when nobody holds this object any more
+        self._connect()
         self._facts: dict[str, Any] = {}
         self._lock = threading.Lock()
 
@@ -258,6 +258,11 @@ class Client:
                 self._facts = self._send(calls.described(self._settings.collection))
             return self._facts
 
+    def _connect(self) -> None:
+        self._process = os.getpid()
+        self._http = self._httpx.Client(headers=self._settings.headers)
+        weakref.finalize(self, self._http.close)  # when nobody holds this object any more
+
     def _check_open(self) -> None:
         if self._http.is_closed:
             raise StorageError(f"{self._settings.url}: the client is closed. Make another one with Client(url).")
@@ -265,6 +270,8 @@ class Client:
     def _send(self, call: Call[T]) -> T:
         """Make a call, again where that is safe, until it succeeds or its time is over."""
         self._check_open()
+        if self._process != os.getpid():  # a fork: the connections are those of its parent
+            self._connect()
         tries = Tries(call, self._settings.url, self._settings.seconds(call))
         while True:
             try:
