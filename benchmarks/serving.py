@@ -158,6 +158,7 @@ def server(path: Path, *flags: str) -> Iterator[tuple[int, psutil.Process]]:
         line = ""
         while "http://" not in line:
             line = process.stdout.readline()
+            assert line, "the server ended before it listened"
         port = int(re.search(r":(\d+)\s*$", line)[1])  # type: ignore[index]
         while Connection(port).ask(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n")[0] != 200:
             time.sleep(0.05)

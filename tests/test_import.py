@@ -88,6 +88,7 @@ STAGES = [
     "serve.routes",
     "serve.exchange",
     "serve.logs",
+    "serve.tracing",
     "serve.guard",
     "serve.static",
     "serve.warming",

@@ -11,6 +11,7 @@ TESTS = Path(__file__).parent
 
 # Tests of no single file, and what they are about.
 OF_NO_FILE = {
+    "test_docstrings.py": "docstrings of public names",
     "test_import.py": "imports of the whole package",
     "test_install.py": "extras and exact versions",
     "test_layout.py": "this",
@@ -41,6 +42,9 @@ OF_NO_FILE = {
     "serve/page/test_pointing.py": "serve/page/, in a browser: pointing at words",
     "serve/page/test_searching.py": "serve/page/, in a browser: searching",
     "serve/page/test_states.py": "serve/page/, in a browser: states and texts",
+    "serve/test_attacks.py": "attacks on the server as a whole",
+    "serve/test_contract.py": "the server against its own description",
+    "serve/test_overload.py": "the server with more to do than it can",
     "serve/test_docs.py": "docs/serving.md",
     "training/test_commands.py": "train, mine and teach, one after another",
 }

@@ -2,7 +2,7 @@
 //
 // For layers in int8. The walk over keys is encoder_attention.inl's; what differs is the form of numbers. Queries, keys and values have
 // one scale each, over the head and the text, and lie in pairs of int16 whose products add up exactly in int32: a score stays within
-// 2 ** 30, and 256 shares of at most 2 ** 12 times values of 11 bits within 2 ** 31. A unit of a score is a power of two, so that a
+// 2 ** 29, and 256 shares of at most 2 ** 12 times values of 11 bits within 2 ** 31. A unit of a score is a power of two, so that a
 // softmax takes shifts and small tables.
 
 namespace polyvec {
@@ -12,7 +12,7 @@ constexpr std::size_t kPairStride = kMostHeadSize / 2;  // of queries and shares
 static_assert(kKeyBlock <= 2 * kPairStride, "shares of a block of keys must fit a row");
 constexpr float kValueLevels = 2047.0f;
 constexpr int kLeastBits = 11, kMostBits = 25;  // of a score behind the point; with more, keys that are not seen would get a share
-constexpr std::int32_t kUnseen = std::numeric_limits<std::int32_t>::min();  // the score of a key that a query does not see
+constexpr std::int32_t kUnseen = -(1 << 30);  // the score of a key that a query does not see
 
 // Pairs of a head's dimensions, filled up with zeros.
 template <class I>
@@ -192,7 +192,7 @@ bool attend_int16(const AttentionJob& job, std::size_t head, float* memory) {
   float* const queries = job.qkv + head * size;
   const float query_size = largest<I>(queries, stride, job.tokens, size), key_size = largest<I>(queries + width, stride, n, size);
   const float value_size = largest<I>(queries + 2 * width, stride, n, size);
-  const float levels = std::floor(std::sqrt(static_cast<float>(1 << 30) / static_cast<float>(size)));
+  const float levels = std::floor(std::sqrt(static_cast<float>(1 << 29) / static_cast<float>(size)));
   const float unit = query_size / levels * (key_size / levels) * (kLog2e / std::sqrt(static_cast<float>(size)));  // if all levels are used
   if (!(unit < 1.0f && value_size < 1e30f)) return false;
   int exponent = -kMostBits;

@@ -6,6 +6,7 @@ import threading
 
 import numpy as np
 
+from polyvec.encoder.encoded import TextTokens
 from polyvec.serve.encoding import SharedEncoder, holding
 from tests.conftest import WordEncoder
 
@@ -33,3 +34,14 @@ def test_what_is_held_is_given_to_this_thread_alone() -> None:
         other.join()
     assert seen[0] is not made["bees"]
     assert next(shared.stream_queries(["bees"])) is not made["bees"]
+
+
+def test_which_characters_a_vector_stands_for_is_asked_of_the_model() -> None:
+    tokens = TextTokens(np.arange(2, dtype=np.int32), np.array([[0, 4], [5, 10]], np.int32), truncated=False)
+
+    class Locating(WordEncoder):
+        def document_tokens(self, text: str) -> TextTokens | None:
+            return tokens if text == "bees dance" else None
+
+    assert SharedEncoder(Locating()).document_tokens("bees dance") is tokens
+    assert SharedEncoder(WordEncoder()).document_tokens("bees dance") is None

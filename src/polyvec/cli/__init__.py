@@ -116,7 +116,14 @@ def cli(verbose: bool) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; the return value is the exit code."""
+    """Run one command.
+
+    Args:
+        arguments: Its words; None for those of the process.
+
+    Returns:
+        The exit code.
+    """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     prepare_streams()
     try:

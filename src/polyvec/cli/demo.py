@@ -51,7 +51,9 @@ def demo(index_path: Path, model: str | None, as_json: bool, serve: bool, port: 
         )
     if serve:
         index.close()
-        serve_collections((index_path,), None, {} if port is None else {"port": port}, browse=sys.stdout.isatty())
+        given = {} if port is None else {"port": port}
+        examples = show_questions(corpus)[:8]
+        serve_collections((index_path,), None, given, browse=sys.stdout.isatty(), examples=examples)
         return
     with index:
         facts = index.info()

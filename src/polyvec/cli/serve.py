@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,9 +61,26 @@ def check_installed() -> None:
 
 
 def serve_collections(
-    paths: tuple[Path, ...], config_path: Path | None, given: dict[str, Any], *, browse: bool = False
+    paths: tuple[Path, ...],
+    config_path: Path | None,
+    given: dict[str, Any],
+    *,
+    browse: bool = False,
+    examples: Sequence[str] = (),
 ) -> None:
-    """Open and serve; returns when the server was told to stop. browse: whether the page is opened in a browser."""
+    """Open and serve; returns when the server was told to stop.
+
+    Args:
+        paths: Folders of indexes.
+        config_path: A TOML file with settings.
+        given: Settings from the command line, which go before those of the file.
+        browse: Whether the page is opened in a browser.
+        examples: Questions that the start page offers.
+
+    Raises:
+        MissingExtraError: A package that serving needs is not installed.
+        InputError: A setting makes no sense, or the address would be open to everybody.
+    """
     check_installed()
     from polyvec.serve.collections import open_collections
     from polyvec.serve.config import load_config
@@ -71,6 +89,8 @@ def serve_collections(
     config = load_config(given, path=config_path)
     check_guarded(config)
     collections = open_collections(paths, follow=config.follow)
+    for one in collections.values():
+        one.examples = examples
     run_server(collections, config, started=lambda address: _say(address, list(collections), browse=browse))
 
 

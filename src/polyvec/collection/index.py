@@ -70,7 +70,7 @@ class Index(Searching, Reading, Writing):
         Args:
             path: Its folder.
             encoder: To share one that is loaded already; otherwise the index loads its own on first use.
-            auto_refresh: Whether every search looks at the newest committed state; otherwise `refresh()` moves on to it.
+            auto_refresh: Whether every search reads the newest committed state; otherwise `refresh()` moves on to it.
 
         Returns:
             The open index.
@@ -103,7 +103,7 @@ class Index(Searching, Reading, Writing):
             encoder: The model that turns texts into token vectors. One that is there may load its own.
             dim: Dimensions of a token vector, for an index of vectors only.
             nbits: Bits a dimension of a stored token vector; None for 4, or what the index that is there has.
-            auto_refresh: Whether every search looks at the newest committed state; otherwise `refresh()` moves on to it.
+            auto_refresh: Whether every search reads the newest committed state; otherwise `refresh()` moves on to it.
 
         Returns:
             The open index. Of several processes that call this at once, one makes it and all open it.

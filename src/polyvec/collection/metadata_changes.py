@@ -65,7 +65,14 @@ class Changed:
 
 
 def changed_documents(catalog: Catalog, changes: Changes) -> Changed:
-    """Join changes with the metadata that is stored; documents that stay the same are left out.
+    """Join changes with the metadata that is stored.
+
+    Args:
+        catalog: Of the index that is written.
+        changes: Fields by id, checked.
+
+    Returns:
+        What becomes of the documents; those that stay the same are left out.
 
     Raises:
         InputError: A document is not stored, or its metadata would become too large.
@@ -89,7 +96,15 @@ def changed_documents(catalog: Catalog, changes: Changes) -> Changed:
 
 
 def titled_documents(catalog: Catalog, titled: Changes) -> Iterator[Document]:
-    """The documents to encode again, with their new metadata, read from the catalog as they are asked for."""
+    """The documents to encode again, read from the catalog as they are asked for.
+
+    Args:
+        catalog: Of the index that is written.
+        titled: Their new metadata by id.
+
+    Returns:
+        The documents, in order.
+    """
     for chunk, stored in _stored(catalog, titled):
         for document_id in chunk:
             yield Document(document_id, stored[document_id].text or "", titled[document_id])

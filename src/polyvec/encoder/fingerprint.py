@@ -19,7 +19,16 @@ PROBE = "Photosynthese, 光合作用 в листьях: ไทย नमस्�
 
 
 def fingerprint(folder: Path | None, model: Any, settings: dict[str, Any]) -> str:
-    """16 hexadecimal digits. folder: where the weights lie, None for a model that is in memory only."""
+    """The name of the vectors that a model makes.
+
+    Args:
+        folder: Where the weights lie; None for a model that is in memory only.
+        model: The MultiVectorEncoder.
+        settings: Everything else that changes document vectors.
+
+    Returns:
+        16 hexadecimal digits.
+    """
     probe = model.tokenizer(PROBE)["input_ids"]
     if folder is not None:
         return fingerprint_of(folder, _config_of(folder), probe, len(model.tokenizer), settings)

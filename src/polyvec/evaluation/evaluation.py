@@ -85,14 +85,20 @@ def evaluate(
     """Judge a model through an index made for the occasion, in codes of nbits, or an index that is there, as it is.
 
     Args:
+        dataset: Documents, queries and judgments.
         encoder: Makes an index for the occasion. Either this or `index`.
         index: Is searched as it is.
+        nbits: Bits a dimension of the index that is made.
+        measures: As ir-measures spells them, such as "nDCG@10".
         options: How to search; k is the depth of the run.
         threads: Queries searched at a time, default all cores; results do not depend on it.
         progress: Called with what is done and how many more.
 
+    Returns:
+        The measures, by language too, the run, and what it took.
+
     Raises:
-        InputError: Both or neither, for an empty dataset, and for unknown measures.
+        InputError: Both or neither of encoder and index are given, the dataset is empty, or a measure is unknown.
     """
     if (encoder is None) == (index is None):
         raise InputError("evaluate needs either an encoder or an index, and not both.")

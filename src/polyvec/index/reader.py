@@ -183,7 +183,7 @@ def _loaded(folder: Path, codec_record: CodecRecord | None) -> Codec | None:
 def _live(
     folder: Path, catalog: Catalog, record: SegmentRecord, before: LiveSegment | None, engines: Engines
 ) -> LiveSegment:
-    """A segment as the catalog has it now. before: the same file, open already; it is returned where nothing has changed."""
+    """A segment as the catalog has it now; `before`, which has the same file open, where nothing has changed."""
     path = _existing(folder / SEGMENT_FOLDER / record.file)
     segment = before.segment if before else _engine_of(record, path, engines).open(path)
     if (segment.n_documents, segment.checksum) != (record.n_documents, record.checksum):

@@ -30,12 +30,14 @@ class Collection:
         index: Open, and shared by all threads: an index, or several as one.
         encoder: Its model; None where it has none, or encodes by itself.
         writer: One thread that does every change, in order.
+        examples: Questions that the start page offers.
     """
 
     name: str
     index: Searcher
     encoder: SharedEncoder | None
     writer: Pool = field(default_factory=lambda: Pool(threads=1, places=64, name="polyvec-writer"))
+    examples: Sequence[str] = ()
 
     writes: int = 0  # done here
     _fields: tuple[object, list[dict[str, Any]]] | None = None
@@ -56,7 +58,8 @@ class Collection:
         state = (self.writes, facts["documents"], facts.get("deleted_rows"), facts.get("segments"))
         if self._fields is None or self._fields[0] != state:
             self._fields = (state, [one.to_dict() for one in self.index.fields().values()])
-        return {**facts, "fields": self._fields[1]}
+        examples = {"examples": list(self.examples)} if self.examples else {}
+        return {**facts, "fields": self._fields[1], **examples}
 
     def close(self) -> None:
         """End the writer and close the index."""
@@ -65,7 +68,7 @@ class Collection:
 
 
 class Collections(Mapping[str, Collection]):
-    """Collections by name, in the order given. `wiki.polyvec` may be called `wiki`."""
+    """Collections by name, in the order given. `wiki` may be called `wiki.polyvec`, as its folder."""
 
     def __init__(self, collections: Iterable[Collection]) -> None:
         self._named: dict[str, Collection] = {}
@@ -98,8 +101,8 @@ class Collections(Mapping[str, Collection]):
             raise Problem("invalid", f"collection is missing: expected one of {', '.join(self._named)}.")
         if not isinstance(name, str):
             raise Problem("invalid", f"collection={shown(name)}: expected the name of a collection.")
-        if f"{name}{_SUFFIX}" in self._named:
-            name = f"{name}{_SUFFIX}"
+        if name not in self._named and name.removesuffix(_SUFFIX) in self._named:
+            name = name.removesuffix(_SUFFIX)
         if name not in self._named:
             raise Problem("no-collection", f"collection={shown(name)}: expected one of {', '.join(self._named)}.")
         return self._named[name]

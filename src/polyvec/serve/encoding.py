@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from polyvec.encoder import Encoded, TokenEncoder
+from polyvec.encoder.encoded import TextTokens
+from polyvec.encoder.protocol import LocatesTokens
 
 _held = threading.local()
 
@@ -69,6 +71,10 @@ class SharedEncoder:
     ) -> Iterator[Encoded]:
         """As the encoder has it."""
         return self.encoder.stream_documents(texts, progress=progress)
+
+    def document_tokens(self, text: str) -> TextTokens | None:
+        """As the encoder has it; None where it cannot say."""
+        return self.encoder.document_tokens(text) if isinstance(self.encoder, LocatesTokens) else None
 
     def encode_together(self, texts: Iterable[str]) -> dict[str, Encoded]:
         """Encodings by text; a text that comes twice is encoded once."""

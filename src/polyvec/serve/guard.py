@@ -18,6 +18,7 @@ from polyvec.serve.exchange import Exchange
 from polyvec.serve.logs import RequestLog
 from polyvec.serve.problems import MEDIA_TYPE, Problem
 from polyvec.serve.serving import Serving, queue_full
+from polyvec.serve.tracing import Tracing, describe
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -61,7 +62,7 @@ class Guard:
         config = serving.config
         self._hosts = _host_names(config.host, config.allowed_host, loopback=config.on_loopback)
         self._origins = frozenset(one.rstrip("/").encode() for one in config.cors_origin)
-        self._log = RequestLog(config.log_format)
+        self._log, self._tracing = RequestLog(config.log_format), Tracing()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; what is no HTTP request goes to the application, and web sockets nowhere."""
@@ -77,7 +78,12 @@ class Guard:
         serving = self.serving
         serving.in_flight += 1
         try:
-            await self._answer(exchange, scope, receive, sender)
+            with self._tracing.span(exchange.method, exchange.headers) as span:
+                await self._answer(exchange, scope, receive, sender)
+                describe(
+                    span, method=exchange.method, route=exchange.route, status=exchange.status,
+                    request_id=exchange.request_id,
+                )  # fmt: skip
         finally:
             serving.in_flight -= 1
             self._note(exchange)

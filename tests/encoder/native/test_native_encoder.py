@@ -139,7 +139,7 @@ def test_tokens_are_those_of_transformers(both: tuple[NativeEncoder, Encoder], t
 # -- what it does not have ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("options", [{"heads": (8,)}, {"pool_factor": 2.0}])
+@pytest.mark.parametrize("options", [{"heads": (8,)}])
 def test_what_needs_torch_says_so(options: dict[str, object], tmp_path: Path) -> None:
     with pytest.raises((ModelError, ImportError, InputError)) as raised:
         NativeEncoder(**options)

@@ -46,7 +46,10 @@ def serve(paths: list[Path], encoder: Encoder, **settings: Any) -> Iterator[str]
     from polyvec.serve.config import ServeConfig
 
     listening = socket.create_server(("127.0.0.1", 0))
-    app = create_app(open_collections(paths, encoder=encoder), ServeConfig(**settings))
+    collections = open_collections(paths, encoder=encoder)
+    for collection in collections.values():
+        collection.examples = [BEES, "为什么看不到月球的背面？"]
+    app = create_app(collections, ServeConfig(**settings))
     server = uvicorn.Server(uvicorn.Config(app, log_level="error", access_log=False, ws="none"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()
@@ -94,8 +97,9 @@ def address(indexes: list[Path], encoder: Encoder) -> Iterator[str]:
     yield from serve(indexes, encoder)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
+    """One browser for this folder's tests. While it is open, an event loop runs in this thread: others need it closed."""
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: make test-all")
     found = shutil.which("chromium") or shutil.which("chromium-browser")
     if found is None:

@@ -35,6 +35,15 @@ def test_hits_come_while_typing(visit: Visit) -> None:
     assert page.locator("#hits article").count() == 0
 
 
+def test_questions_to_try_are_asked_with_a_click(visit: Visit) -> None:
+    page = visit.open()
+    page.get_by_role("button", name="为什么看不到月球的背面？").click()
+    page.wait_for_selector("#hits article[data-id=moon-zh]")
+    assert page.input_value("#question") == "为什么看不到月球的背面？"
+    page.go_back()
+    page.wait_for_selector("#welcome h1")
+
+
 def test_few_requests_for_fast_typing(visit: Visit) -> None:
     page = visit.open()
     page.keyboard.type(BEES, delay=1)

@@ -30,7 +30,11 @@ def save_packed(loaded: Loaded, folder: Path) -> None:
 
 
 def unpacked_weights(folder: Path) -> dict[str, Tensor]:
-    """The state dict of a packed folder, float32. Raises ModelError where a part is missing."""
+    """The state dict of a packed folder, float32.
+
+    Raises:
+        ModelError: A part is missing.
+    """
     import torch
     from safetensors.torch import load_file
 

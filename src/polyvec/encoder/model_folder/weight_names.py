@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from polyvec.encoder.model_folder.files import read_object
 from polyvec.encoder.model_folder.tensors import read_tensors
 from polyvec.errors import ModelError
 
@@ -24,6 +25,12 @@ def safetensors_names(folder: Path) -> list[str]:
         ModelError: A file is broken.
     """
     return [name for path in sorted(folder.glob("*.safetensors")) for name in read_tensors(path)]
+
+
+def parts_named(folder: Path) -> set[str]:
+    """Names of the safetensors files that the index of a model in several parts lists; none where there is no index."""
+    places = read_object(folder / "model.safetensors.index.json").get("weight_map")
+    return {str(part) for part in places.values()} if isinstance(places, dict) else set()
 
 
 def is_unused(name: str) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 
 from polyvec import _native
 from polyvec.encoder.description import ModelDescription, bigrams_in_words, heads_in_words, layer_in_words
+from polyvec.encoder.encoded import Encoded
 from polyvec.encoder.fingerprint import PROBE, fingerprint_of
 from polyvec.encoder.locate import locate, portable_name
 from polyvec.encoder.model_folder.weight_names import is_unused
@@ -20,6 +21,7 @@ from polyvec.encoder.native.layout import apply_options, layout_of
 from polyvec.encoder.native.spec import Spec, read_spec
 from polyvec.encoder.native.weights import build_backbone
 from polyvec.encoder.options import EncoderOptions
+from polyvec.encoder.pooling import pool
 from polyvec.encoder.streaming import StreamingEncoder
 from polyvec.encoder.tokens import TextTokenizer
 from polyvec.errors import InputError, ModelError
@@ -62,6 +64,7 @@ class NativeEncoder(StreamingEncoder):
         self.fingerprint: str = native_fingerprint(spec, self)
         self._named = portable_name(located)
         self.description = describe(spec)
+        self.poolings = spec.poolings
 
     @property
     def tokens(self) -> TextTokenizer:
@@ -76,6 +79,13 @@ class NativeEncoder(StreamingEncoder):
     def settings(self) -> dict[str, Any]:
         """Keyword arguments, as plain JSON values, with which an encoder makes the same vectors."""
         return {"model": self._named, **self.options.of_vectors()}
+
+    def pool(self, encoded: Encoded, task: str) -> Encoded:
+        """Merge similar vectors of one text, where the model or an option says so."""
+        return pool(encoded, task, self.poolings)
+
+    def _pools(self, task: str) -> bool:
+        return any(pooling.applies_to(task) for pooling in self.poolings)
 
 
 def native_precision(wanted: str | None, spec: Spec) -> str:
@@ -95,7 +105,9 @@ def native_forward(spec: Spec, options: EncoderOptions, *, int8: bool, kernel: s
     try:
         kernel = _native.encoder_kernel(kernel)
     except ValueError as error:
-        raise InputError(f"kernel={kernel!r}: {error}.") from error
+        given = f"kernel={kernel!r}" if kernel else f"POLYVEC_KERNEL={os.environ.get('POLYVEC_KERNEL')!r}"
+        there = ", ".join(_native.encoder_kernels())
+        raise InputError(f"{given}: not a kernel of this processor, which has {there}.") from error
     highest = max(spec.tokenizer.get_vocab().values(), default=0)
     if highest >= vocabulary:
         raise ModelError(f"{name}: its tokenizer has tokens up to {highest}, but the model has rows for {vocabulary}.")
@@ -145,7 +157,7 @@ def native_fingerprint(spec: Spec, encoder: NativeEncoder) -> str:
         "document_length": encoder.document_length,
         "skiplist": sorted(layout.document_skip),
         "long_documents": [layout.long_documents, layout.window_overlap] if layout.long_documents != "cut" else "cut",
-        "pooling": [],
+        "pooling": [pooling.settings() for pooling in spec.poolings],
         **(
             {} if bigrams is None else {"bigrams": {"weight": bigrams.weight, "special_ids": list(bigrams.special_ids)}}
         ),

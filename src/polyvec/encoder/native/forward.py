@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from polyvec.encoder.encoded import unit
 from polyvec.encoder.native.architecture import Architecture
 from polyvec.encoder.native.bigrams import Bigrams
 from polyvec.encoder.tokens import Piece
@@ -72,13 +73,6 @@ class NativeForward:
                 longer = min(max(length, 2 * self._rotary.shape[2]), max(length, self._architecture.max_length))
                 self._rotary = rotary_tables(self._architecture, longer)
             return self._rotary
-
-
-def unit(rows: Vectors) -> Vectors:
-    """Rows of length 1; a row of zeros stays one. Each depends on nothing but itself."""
-    sizes = np.sqrt(np.einsum("ij,ij->i", rows, rows))
-    scaled: Vectors = rows / np.maximum(sizes, np.float32(1e-12))[:, None]
-    return scaled
 
 
 def rotary_tables(architecture: Architecture, length: int) -> npt.NDArray[np.float32]:

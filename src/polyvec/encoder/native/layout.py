@@ -19,6 +19,7 @@ from polyvec.encoder.native.architecture import not_native
 from polyvec.encoder.native.spec import Head, Spec, read_head
 from polyvec.encoder.native.weights import Projection
 from polyvec.encoder.options import EncoderOptions
+from polyvec.encoder.pooling import TokenPooling
 from polyvec.encoder.skiplist import skiplist_pieces
 from polyvec.encoder.tokens import Layout
 from polyvec.errors import InputError, ModelError
@@ -51,7 +52,7 @@ def apply_options(spec: Spec, options: EncoderOptions) -> None:
         given = {"weight": float(options.bigrams), "special_ids": special, "weight_at": {}}
         spec.bigrams = given if options.bigrams else None
     if options.pool_factor > 1:
-        raise not_native(name, f"pool_factor={options.pool_factor}")
+        spec.poolings.append(TokenPooling(options.pool_factor))
 
 
 def choose_dim(spec: Spec, dim: int, *, truncate: bool) -> None:

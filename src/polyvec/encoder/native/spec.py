@@ -20,6 +20,7 @@ from polyvec.encoder.native.architecture import Architecture, architecture_of, n
 from polyvec.encoder.native.bigrams import Bigrams
 from polyvec.encoder.native.tokenizer import FolderTokenizer
 from polyvec.encoder.native.weights import Floats, Projection, Weight, read_weights
+from polyvec.encoder.pooling import TokenPooling
 from polyvec.encoder.skiplist import skiplist_pieces
 from polyvec.errors import ModelError
 
@@ -55,6 +56,7 @@ class Spec:
     skiplist: list[str] = field(default_factory=list)
     skiplist_tasks: tuple[str, ...] = ("document",)
     bigrams: dict[str, Any] | None = None  # weight, special_ids, weight_at
+    poolings: list[TokenPooling] = field(default_factory=list)
     unusual: list[str] = field(default_factory=list)
 
     @property
@@ -170,6 +172,8 @@ def _length(value: Any, what: str, spec: Spec) -> int:
 
 
 def _read_module(spec: Spec, type_name: str, folder: Path) -> None:
+    if type_name != "Normalize" and not folder.is_dir():  # which needs no files, and so no folder
+        raise ModelError(f"{folder} is missing, which modules.json names. Is the download complete?")
     config, name = read_object(folder / "config.json"), spec.located.name
     if type_name == "Dense":
         spec.heads.append(_dense(folder, config, spec.dim, name))
@@ -183,8 +187,23 @@ def _read_module(spec: Spec, type_name: str, folder: Path) -> None:
         tasks = config.get("skiplist_tasks") or ["document"]
         spec.skiplist = [str(word) for word in config.get("skiplist_words") or []]
         spec.skiplist_tasks = tuple([tasks] if isinstance(tasks, str) else tasks)
+    elif type_name == "HierarchicalTokenPooling":
+        spec.poolings.append(_pooling(config, folder))
     elif type_name != "Normalize":
         raise not_native(name, f"a module of type {type_name}")
+
+
+def _pooling(config: dict[str, Any], folder: Path) -> TokenPooling:
+    """A pooling as sentence-transformers saves it. A folder that does not say so leaves rows as they are, not normalized."""
+    factor, protected = config.get("pool_factor", 1.0), config.get("num_protected_tokens", 1)
+    tasks = config.get("tasks") or ["document"]
+    tasks = [tasks] if isinstance(tasks, str) else tasks
+    numbers = type(factor) in (int, float) and 1 <= factor < float("inf") and type(protected) is int and protected >= 0
+    if not numbers or not isinstance(tasks, list) or not all(isinstance(task, str) for task in tasks):
+        raise ModelError(
+            f"{folder / 'config.json'}: pool_factor={factor!r}, num_protected_tokens={protected!r}, tasks={tasks!r}."
+        )
+    return TokenPooling(factor, protected, bool(config.get("normalize_embeddings", False)), tuple(tasks))
 
 
 def read_head(folder: Path, width: int, name: str) -> Head:

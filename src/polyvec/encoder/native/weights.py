@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from polyvec import _native
 from polyvec.encoder.model_folder.tensors import Array, Tensor, read_tensors
-from polyvec.encoder.model_folder.weight_names import check_names, plain_name
+from polyvec.encoder.model_folder.weight_names import check_names, parts_named, plain_name
 from polyvec.encoder.native.architecture import Architecture, not_native
 from polyvec.errors import ModelError
 
@@ -81,6 +81,9 @@ def read_weights(folder: Path, name: str) -> dict[str, Weight]:
         ModelError: where there are none, or a file is broken.
     """
     tensors: dict[str, Tensor] = {}
+    for part in sorted(parts_named(folder)):
+        if not (folder / part).is_file():
+            raise ModelError(f"{folder} is not whole: {part} is missing. Is the download complete?")
     for path in sorted(folder.glob("*.safetensors")):
         tensors |= read_tensors(path)
     if not tensors:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from polyvec.encoder.checkpoints.loading import check_text_model, load
@@ -21,6 +22,7 @@ from polyvec.encoder.fingerprint import fingerprint
 from polyvec.encoder.locate import Located, locate
 from polyvec.encoder.model_folder.weight_names import is_unused
 from polyvec.encoder.options import EncoderOptions
+from polyvec.encoder.pooling import Pooling, TokenPooling, pool
 from polyvec.encoder.tokens import Layout, TextTokenizer
 from polyvec.encoder.torch.bigrams import HashedBigrams
 from polyvec.encoder.torch.forward import Forward
@@ -35,7 +37,11 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class TorchModel:
-    """A loaded model with a caller's options in it. precision_choice: what precision="auto" measured, else None."""
+    """A loaded model with a caller's options in it.
+
+    Attributes:
+        precision_choice: What precision="auto" measured; None for any other.
+    """
 
     loaded: Loaded
     layout: Layout
@@ -79,15 +85,32 @@ class TorchModel:
         )
 
     def pool(self, encoded: Encoded, task: str) -> Encoded:
-        """Merge similar vectors of one text, as sentence-transformers does it."""
-        poolings = [pooling for pooling in self.poolings if pooling.applies_to(task)]
-        if not poolings:
-            return encoded
-        rows = torch.from_numpy(encoded.vectors)
-        for pooling in poolings:
-            (rows,) = pooling.pool([rows], task=task)
-        vectors = torch.nn.functional.normalize(rows, dim=-1).numpy()
-        return Encoded(vectors, np.full(len(vectors), -1, dtype=np.int32), None, encoded.truncated)
+        """Merge similar vectors of one text, where the model or an option says so."""
+        return pool(encoded, task, [_without_torch(pooling) for pooling in self.poolings])
+
+
+@dataclass(frozen=True, slots=True)
+class _ModulePooling:
+    """A pooling of another kind, on torch."""
+
+    module: Any
+
+    def applies_to(self, task: str) -> bool:
+        return bool(self.module.applies_to(task))
+
+    def pooled(self, vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        (rows,) = self.module.pool([torch.from_numpy(vectors)], task=self.module.tasks[0])
+        pooled: npt.NDArray[np.float32] = rows.numpy()
+        return pooled
+
+
+def _without_torch(module: Any) -> Pooling:
+    """The same pooling in NumPy, where it is sentence-transformers' hierarchical one."""
+    if type(module).__name__ != "HierarchicalTokenPooling":
+        return _ModulePooling(module)
+    return TokenPooling(
+        module.pool_factor, module.num_protected_tokens, module.normalize_embeddings, tuple(module.tasks)
+    )
 
 
 def _rotary_bases(config: Any) -> tuple[float, ...]:

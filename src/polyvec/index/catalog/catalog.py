@@ -50,9 +50,12 @@ class Catalog(Listing, SegmentsTable):
 
     @classmethod
     def open(cls, folder: Path, *, write: bool = False, pin: bool = True) -> Catalog:
-        """Open the catalog of an index: pinned to the present state (read), or ready for transactions (write).
+        """Open the catalog of an index.
 
-        pin: False for a reader that only asks for `changes`.
+        Args:
+            folder: Of the index.
+            write: Whether transactions will be made; otherwise the catalog is read.
+            pin: Whether a reader is pinned to the present state; False for one that only asks for `changes`.
         """
         path = folder / CATALOG_FILE
         if not path.is_file():

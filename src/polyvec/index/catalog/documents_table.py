@@ -148,9 +148,17 @@ class DocumentsTable(Database):
     ) -> tuple[Int64, npt.NDArray[np.float64]]:
         """The k best rows by BM25 (FTS5: k1 1.2, b .75) and their scores, best first, ties by row.
 
-        subset: rows to choose from, None for all · scored: rows of the subset whose scores are wanted in any case; they come
-        behind the k best, where a word of the query is in them. A query without words finds nothing. Statistics are those of
-        the whole collection, so a score does not depend on the subset.
+        A query without words finds nothing. Statistics are those of the whole collection, so a score does not depend on the subset.
+
+        Args:
+            query: As it was typed.
+            k: Rows to find.
+            subset: Rows to choose from; None for all.
+            scored: Rows of the subset whose scores are wanted in any case. They come after the k best, where a word of the query
+                is in them.
+
+        Returns:
+            (n,) int64 rows and (n,) float64 scores.
         """
         expression = match_expression(query)
         if not expression:

@@ -49,7 +49,12 @@ _MOST_QUERY_TOKENS = 512  # SQLite refuses expressions of many thousand terms
 
 
 class Term(NamedTuple):
-    """One token of a query. prefix: it is a single character of an unspaced script, and any token that begins with it counts."""
+    """One token of a query.
+
+    Attributes:
+        token: As the keyword index stores it.
+        prefix: Whether any token that begins with it counts, because it is a single character of an unspaced script.
+    """
 
     token: str
     prefix: bool

@@ -14,7 +14,12 @@ State = Literal["ready", "building"]
 
 @dataclass(frozen=True, slots=True)
 class ModelRecord:
-    """The model that made an index's vectors. settings: arguments of Encoder, with which it makes the same."""
+    """The model that made an index's vectors.
+
+    Attributes:
+        fingerprint: Of the model and its settings.
+        settings: Arguments of Encoder, with which it makes the same vectors.
+    """
 
     fingerprint: str
     settings: dict[str, Any]

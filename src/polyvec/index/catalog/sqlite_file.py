@@ -114,7 +114,7 @@ class SQLiteFile(sqlite3.Connection):
 
 
 def open_file(path: Path, *, write: bool) -> SQLiteFile:
-    """A connection without transactions of its own. write: durable commits, and deleted bytes overwritten."""
+    """A connection that begins no transactions by itself; with `write`, commits are durable and deleted bytes are overwritten."""
     if write:
         connection = _open(path, str(path))
         connection.writes = True

@@ -19,10 +19,14 @@ Fusion = Literal["rank", "weight"]
 
 @dataclass(frozen=True, kw_only=True)
 class SearchOptions:
-    """Checked on creation. Raises InputError for a value that makes no sense.
+    """How to search, checked when it is made.
 
     nprobe, candidates and recall matter for compressed indexes only, and only in collections too large for a full score of every
     document.
+
+    Raises:
+        InputError: A value makes no sense.
+        FilterError: The filter is no object.
     """
 
     # Hits to return.
@@ -90,6 +94,9 @@ class SearchOptions:
         Args:
             values: Fields by name; those that are absent or None keep their defaults.
 
+        Returns:
+            The options.
+
         Raises:
             InputError: `values` is no object, has an unknown field, or one with a value that makes no sense.
         """
@@ -115,6 +122,9 @@ class SearchOptions:
 
         Args:
             values: Fields by name; None leaves a field as it is.
+
+        Returns:
+            The new options.
 
         Raises:
             InputError: As `from_dict` has it.
@@ -159,7 +169,9 @@ class SearchOptions:
 def with_recall(options: SearchOptions, curve: Sequence[MeasuredRecall]) -> SearchOptions:
     """The options with the cheapest measured setting that reaches `recall`; exact where none does, or none was measured.
 
-    curve: as polyvec.index.upkeep.tuning measures it, cheapest first.
+    Args:
+        options: Returned as they are where they ask for no recall.
+        curve: Cheapest first, as polyvec.index.upkeep.tuning measures it.
     """
     if options.recall is None or options.exact:
         return options

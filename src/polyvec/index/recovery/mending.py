@@ -112,9 +112,15 @@ def plan_repair(folder: Path, catalog: Catalog) -> Plan:
 
 
 def apply(folder: Path, catalog: Catalog, plan: Plan) -> list[Path]:
-    """Do what was planned; files that were replaced are in the folder `damaged` afterwards, where their paths are returned.
+    """Do what was planned. Interrupted, it leaves the index as it was, and the files to keep in both places.
 
-    catalog: open for writing. Interrupted, it leaves the index as it was, and the files to keep in both places.
+    Args:
+        folder: Of the index.
+        catalog: Open for writing.
+        plan: Made of this state.
+
+    Returns:
+        Where the files that were replaced are now: in the folder `damaged`.
     """
     settings = catalog.settings()
     kept = [keep_copy(folder, path) for path in plan.aside]

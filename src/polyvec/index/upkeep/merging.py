@@ -29,7 +29,7 @@ Float = npt.NDArray[np.float32]
 
 
 def segment_writer(path: Path, dim: int, codec_record: CodecRecord | None, codec: Codec | None) -> SegmentWriter:
-    """A writer of codes where there is a codec, of fp16 vectors where there is none. codec_record: the codec in the catalog."""
+    """A writer of codes where there is a codec, which the catalog keeps as `codec_record`; of fp16 vectors where there is none."""
     if codec is None or codec_record is None:
         return VectorsWriter(path, dim)
     return CodesWriter(path, codec, codec_record.checksum, default_threads())

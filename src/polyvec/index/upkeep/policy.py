@@ -27,13 +27,17 @@ def absorbed(records: Sequence[SegmentRecord], tokens: int) -> list[SegmentRecor
 
 
 def merge_due(records: Sequence[SegmentRecord], dead: Sequence[int]) -> list[SegmentRecord]:
-    """Neighboring segments to write anew as one after a commit; empty where all is well.
+    """Neighboring segments to write anew as one after a commit; empty where there are none.
 
-    dead: rows deleted in each segment. The newest segments are merged from the first on that is at most RATIO times as large as
-    all after it; then a segment that is more than half dead is written alone.
+    The newest segments are merged from the first one on that is at most RATIO times as large as all after it. Then a segment of
+    which more than half is deleted is written alone.
 
     A query pays for each further segment, so n tokens are in at most 1 + log_5(n) of them. What makes a segment be copied adds a
     quarter to it or more, so that a token is copied once, and at most log_1.25(n) times again.
+
+    Args:
+        records: All live segments, in row order.
+        dead: How many rows of each segment are deleted.
     """
     if records and (tail := _unsettled(records[:-1], records[-1].n_tokens, MERGED_TOKENS)):
         return [*tail, records[-1]]
@@ -44,10 +48,14 @@ def merge_due(records: Sequence[SegmentRecord], dead: Sequence[int]) -> list[Seg
 
 
 def training_due(codec_record: CodecRecord | None, tokens: int) -> bool:
-    """Whether to train a codec on `tokens` live tokens. codec_record: the present one, as the catalog has it.
+    """Whether to train a codec now.
 
     The first at TRAIN_FROM tokens; a new one after GROWTH-fold growth, until no growth adds centroids; and one where what
     was added since is at least as much as the codec was trained on and fits it badly.
+
+    Args:
+        codec_record: The present codec, as the catalog has it; None where there is none.
+        tokens: Live tokens in the index.
     """
     if codec_record is None:
         return tokens >= TRAIN_FROM

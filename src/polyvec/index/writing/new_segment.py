@@ -26,7 +26,12 @@ from polyvec.index.upkeep.merging import Source, segment_writer
 class NewSegment:
     """Takes documents in row order; nothing is on disk before the first of them.
 
-    codec_record, codec: the codec that its vectors are coded with, as the catalog keeps it and as it is; None for fp16.
+    Args:
+        folder: Of the index.
+        catalog: Open for writing.
+        dim: Of the token vectors.
+        codec_record: The codec that its vectors are coded with, as the catalog keeps it; None for fp16.
+        codec: The same, loaded.
     """
 
     def __init__(

@@ -44,9 +44,15 @@ _GRACE_SECONDS = 2.0  # that a replaced file stays for readers which are about t
 
 @dataclass
 class AddReport:
-    """What one call did: documents added, replaced and skipped, tokens stored, documents cut at the model's limit.
+    """What one call did.
 
-    deleted: documents of an earlier, interrupted build that did not come again.
+    Attributes:
+        added: Documents with new ids.
+        replaced: Documents that took the place of others with their ids.
+        skipped: Documents that were left out, as their ids were stored already.
+        tokens: Token vectors that were stored.
+        truncated: Documents that were cut at the model's limit.
+        deleted: Documents of an earlier, interrupted build that did not come again.
     """
 
     added: int = 0
@@ -60,9 +66,13 @@ class AddReport:
 class Writer:
     """The one writer of an index; holds the lock until close().
 
-    place: the catalog that was opened before in this folder; where another lies there now, StorageError is raised.
     Each change goes through `_transaction`: it is made in the folder that was opened, or not at all, and whatever was
     remembered is forgotten where it fails.
+
+    Args:
+        folder: Of the index.
+        place: The catalog that was opened before in this folder; StorageError is raised where another is there now.
+        on_commit: Called before each commit and again after it.
     """
 
     def __init__(
@@ -347,7 +357,7 @@ class Writer:
             self.set_settings(codec=replace(codec_record, curve=curve))
 
     def _opened(self, records: list[SegmentRecord], dim: int, settings: IndexSettings | None = None) -> Snapshot:
-        """These segments as they are now; files that are open already are not opened again. settings: where they were read."""
+        """These segments as they are now; files that are open already are not opened again."""
         self._snapshot = Snapshot.open(
             self.folder, self.catalog, dim, before=self._snapshot, records=records, settings=settings
         )
