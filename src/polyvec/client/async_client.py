@@ -108,7 +108,17 @@ class AsyncClient:
         return int((await self.info())["documents"])
 
     async def contains(self, document_id: str) -> bool:
-        """Whether a document is stored."""
+        """Whether a document is stored; in place of `in`, which cannot be awaited.
+
+        Args:
+            document_id: Its id.
+
+        Returns:
+            Whether it is there.
+
+        Raises:
+            InputError: It cannot be an id.
+        """
         return await self._send(calls.contains(self._settings.collection, document_id))
 
     # -- searching -----------------------------------------------------------------------------------------------------

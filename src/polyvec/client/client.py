@@ -131,6 +131,9 @@ class Client:
             query: One question, or a list of them.
             **keywords: As `Index.search` has them. `threads` is for the server to choose.
 
+        Returns:
+            At most k hits, best first; for a list of questions, such a list for each of them.
+
         Raises:
             InputError: As `Index.search` has it.
             ServerError: The server does not answer in time, or refuses.
@@ -176,7 +179,7 @@ class Client:
     # -- documents -----------------------------------------------------------------------------------------------------
 
     def get(self, ids: Iterable[str]) -> list[Document | None]:
-        """The stored documents in the order asked for, None where an id is not stored."""
+        """The stored documents in the order asked for, None where an id is not stored; see `Index.get`."""
         pages = calls.get(self._settings.collection, ids)
         return [document for page in pages for document in self._send(page)]
 
@@ -213,6 +216,9 @@ class Client:
             existing: What to do with an id that is stored already: "error", "replace" or "skip".
             progress: Called with the number of documents just sent.
 
+        Returns:
+            What was done, as `Index.add` says it.
+
         Raises:
             InputError: As `Index.add` has it.
             ServerError: The server does not answer in time, or refuses. After a failure on the way, the sentence says whether the
@@ -225,7 +231,8 @@ class Client:
     ) -> AddReport:
         """Replace documents by id, and add the ones that are new; durable on return, all of them or none.
 
-        Tried again after a failure, since doing it twice leaves the same documents: the report is that of the last try.
+        Tried again after a failure, since doing it twice leaves the same documents: the report is that of the last try. See
+        `Index.update`.
         """
         return self.add(documents, existing="replace", progress=progress)
 
@@ -241,12 +248,12 @@ class Client:
         metadata: Iterable[Mapping[str, Any] | None] | None = None,
         existing: Existing = "error",
     ) -> AddReport:
-        """Store token vectors of your own, one (t, dim) array an id; durable on return, all or none."""
+        """Store token vectors of your own, one (t, dim) array an id; durable on return, all or none. See `Index.add_vectors`."""
         call = calls.add_vectors(self._settings.collection, ids, vectors, metadata, existing, dim=self.dim)
         return self._send(call)
 
     def delete(self, ids: Iterable[str] | None = None, *, filter: Mapping[str, Any] | None = None) -> int:
-        """Delete documents by id, or by a filter on metadata; durable on return. Returns how many there were."""
+        """Delete documents by id, or by a filter on metadata; durable on return. See `Index.delete`."""
         return self._send(calls.delete(self._settings.collection, ids, filter))
 
     # -- inside --------------------------------------------------------------------------------------------------------
