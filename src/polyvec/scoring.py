@@ -97,28 +97,26 @@ def maxsim_packed(
     """
     from polyvec import _native
 
-    call = {np.dtype(np.float32): _native.maxsim_f32, np.dtype(np.float16): _native.maxsim_f16}.get(tokens.dtype)
-    if call is None:
+    if tokens.dtype not in (np.float32, np.float16):
         raise InputError(f"tokens: dtype {tokens.dtype}, expected float32 or float16.")
     if query.ndim != 2 or tokens.ndim != 2 or query.shape[1] != tokens.shape[1] or not query.shape[1]:
         raise InputError(f"query {query.shape} and tokens {tokens.shape}: expected (q, d) and (T, d) of one dim d.")
     threads = thread_count(threads, default_threads)
     if len(offsets) == 0:
         raise InputError("offsets: empty, expected (n + 1,) numbers that begin with 0.")
-    scores = np.empty(len(offsets) - 1 if which is None else len(which), np.float32)
+    rows = np.ascontiguousarray(query, np.float32)
+    rest = (
+        np.ascontiguousarray(offsets, np.int64),
+        None if which is None else np.ascontiguousarray(which, np.int64),
+        threads,
+        kernel,
+    )
     try:
-        call(
-            np.ascontiguousarray(query, np.float32),
-            _bits(np.ascontiguousarray(tokens)),
-            np.ascontiguousarray(offsets, np.int64),
-            scores,
-            None if which is None else np.ascontiguousarray(which, np.int64),
-            threads,
-            kernel,
-        )
+        if tokens.dtype == np.float32:
+            return _native.maxsim_f32(rows, np.ascontiguousarray(tokens), *rest)
+        return _native.maxsim_f16(rows, _bits(np.ascontiguousarray(tokens)), *rest)
     except ValueError as error:
         raise InputError(f"maxsim: {error}.") from error
-    return scores
 
 
 @functools.cache

@@ -108,13 +108,13 @@ class AsyncClient:
         return int((await self.info())["documents"])
 
     async def contains(self, document_id: str) -> bool:
-        """Whether a document is stored; in place of `in`, which cannot be awaited.
+        """Whether a document is stored.
 
         Args:
             document_id: Its id.
 
         Returns:
-            Whether it is there.
+            True where it is.
 
         Raises:
             InputError: It cannot be an id.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 import weakref
@@ -58,8 +59,7 @@ class Client:
     ) -> None:
         self._settings = Settings(url, token, collection, timeout, write_timeout)
         self._httpx = load_httpx()
-        self._http = self._httpx.Client(headers=self._settings.headers)
-        weakref.finalize(self, self._http.close)  # when nobody holds this object any more
+        self._connect()
         self._facts: dict[str, Any] = {}
         self._lock = threading.Lock()
 
@@ -217,7 +217,7 @@ class Client:
             progress: Called with the number of documents just sent.
 
         Returns:
-            What was done, as `Index.add` says it.
+            What was done: documents added, replaced and skipped, tokens stored, documents cut at the model's limit.
 
         Raises:
             InputError: As `Index.add` has it.
@@ -231,8 +231,18 @@ class Client:
     ) -> AddReport:
         """Replace documents by id, and add the ones that are new; durable on return, all of them or none.
 
-        Tried again after a failure, since doing it twice leaves the same documents: the report is that of the last try. See
-        `Index.update`.
+        Tried again after a failure, since doing it twice leaves the same documents.
+
+        Args:
+            documents: As `add` takes them.
+            progress: Called with the number of documents just sent.
+
+        Returns:
+            What was done by the last try.
+
+        Raises:
+            InputError: As `Index.update` has it.
+            ServerError: The server does not answer in time, or refuses.
         """
         return self.add(documents, existing="replace", progress=progress)
 
@@ -248,12 +258,12 @@ class Client:
         metadata: Iterable[Mapping[str, Any] | None] | None = None,
         existing: Existing = "error",
     ) -> AddReport:
-        """Store token vectors of your own, one (t, dim) array an id; durable on return, all or none. See `Index.add_vectors`."""
+        """Store token vectors of your own, one (t, dim) array an id; durable on return; see `Index.add_vectors`."""
         call = calls.add_vectors(self._settings.collection, ids, vectors, metadata, existing, dim=self.dim)
         return self._send(call)
 
     def delete(self, ids: Iterable[str] | None = None, *, filter: Mapping[str, Any] | None = None) -> int:
-        """Delete documents by id, or by a filter on metadata; durable on return. See `Index.delete`."""
+        """Delete documents by id, or by a filter on metadata; durable on return; see `Index.delete`."""
         return self._send(calls.delete(self._settings.collection, ids, filter))
 
     # -- inside --------------------------------------------------------------------------------------------------------
@@ -265,6 +275,11 @@ class Client:
                 self._facts = self._send(calls.described(self._settings.collection))
             return self._facts
 
+    def _connect(self) -> None:
+        self._process = os.getpid()
+        self._http = self._httpx.Client(headers=self._settings.headers)
+        weakref.finalize(self, self._http.close)  # when nobody holds this object any more
+
     def _check_open(self) -> None:
         if self._http.is_closed:
             raise StorageError(f"{self._settings.url}: the client is closed. Make another one with Client(url).")
@@ -272,6 +287,8 @@ class Client:
     def _send(self, call: Call[T]) -> T:
         """Make a call, again where that is safe, until it succeeds or its time is over."""
         self._check_open()
+        if self._process != os.getpid():  # a fork: the connections are those of its parent
+            self._connect()
         tries = Tries(call, self._settings.url, self._settings.seconds(call))
         while True:
             try:

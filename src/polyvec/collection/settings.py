@@ -15,11 +15,11 @@ from polyvec.encoder import Encoder, TokenEncoder
 from polyvec.encoder.locate import DEFAULT_NAME, is_other_default
 from polyvec.errors import InputError, ModelMismatchError
 from polyvec.index.catalog.settings import IndexSettings, ModelRecord, State
+from polyvec.index.kernels import MAX_DIM
 from polyvec.version import __version__
 
 NBITS = (1, 2, 4, 8, 16)  # bits a dimension of a stored token vector; 16: fp16, no compression
 DEFAULT_NBITS = 4
-_MOST_DIM = 1 << 20
 
 
 def checked_nbits(nbits: Any) -> int:
@@ -61,7 +61,7 @@ def new_settings(
     """
     nbits = checked_nbits(nbits)
     if dim is not None:
-        dim = whole_number("dim", dim, most=_MOST_DIM, of="dimensions")
+        dim = whole_number("dim", dim, most=MAX_DIM, of="dimensions")
     if encoder is None and dim is None:
         raise InputError("Index.create needs an encoder, or dim= for an index of vectors only.")
     if encoder is not None:
@@ -70,7 +70,7 @@ def new_settings(
             raise InputError(
                 f"dim={dim}, but the encoder makes vectors of dim {encoder.dim}. Leave dim out, or give Encoder(dim=...)."
             )
-        dim = encoder.dim
+        dim = whole_number("the encoder's dim", encoder.dim, most=MAX_DIM, of="dimensions")
     assert dim is not None
     model = None if encoder is None else ModelRecord(encoder.fingerprint, encoder.settings())
     return IndexSettings(state=state, source=source, version=__version__, dim=dim, nbits=nbits, model=model)

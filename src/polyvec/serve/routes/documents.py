@@ -71,7 +71,8 @@ async def put_documents(request: Request) -> Response:
     config = serving.config
     given: list[Any] | IO[bytes]
     if kind == _NDJSON:
-        given = await spool_body(request, most=config.max_upload, within_s=config.timeout)
+        with serving.room.upload():
+            given = await spool_body(request, most=config.max_upload, within_s=config.timeout)
     else:
         parsed = parse_json(await read_body(request, most=config.max_body, within_s=config.timeout))
         given = list(list_of("documents", parsed))
