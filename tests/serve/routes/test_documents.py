@@ -145,7 +145,7 @@ def test_a_writer_elsewhere_is_named(running: Running) -> None:
         other.add([{"id": "theirs", "text": "zebra"}])
         answer = running.put([{"id": "ours", "text": "x"}])
         assert (answer.status_code, answer.json()["type"]) == (409, "/docs#locked")
-        assert "wiki is being written by process" in answer.json()["detail"]
+        assert "wiki.polyvec is being written by process" in answer.json()["detail"]
         assert str(collection.path) not in answer.text, "no client is told where the collection lies"
     assert running.put([{"id": "ours", "text": "x"}]).status_code == 200, "when they are done, writing goes on"
 

@@ -14,6 +14,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import ConfigDict, Field, SkipValidation
 
 from polyvec.arguments import list_of, one_of, shown, whole_number
+from polyvec.deadlines import stopping
 from polyvec.errors import InputError
 from polyvec.index.engine.options import SearchOptions
 from polyvec.index.writing.writer import Existing
@@ -86,7 +87,8 @@ async def search_vectors(request: Request) -> Response:
         threads = serving.pool.threads if len(queries) == 1 and serving.pool.alone else 1
         began = time.perf_counter()
         for query in queries:
-            hits = collection.index.search_vectors(query, options=options, threads=threads)
+            with stopping(task.check):
+                hits = collection.index.search_vectors(query, options=options, threads=threads)
             results.append({"query": "", "hits": [hit.to_dict() for hit in hits]})
             yield None
         search_ms = since_ms(began)
@@ -109,7 +111,8 @@ async def put_vectors(request: Request) -> Response:
     collection = serving.collections.chosen(request.query_params.get("collection"))
     check_media_type(request, (_NDJSON,))
     config = serving.config
-    file = await spool_body(request, most=config.max_upload, within_s=config.timeout)
+    with serving.room.upload():
+        file = await spool_body(request, most=config.max_upload, within_s=config.timeout)
 
     def work(task: Task) -> Work:
         columns = _Columns(task, file, config.max_body, collection.index.dim)
