@@ -47,7 +47,7 @@ _PUT = {
     "requestBody": {
         "required": True,
         "content": {
-            "application/json": {"schema": _LIST},
+            "application/json": {"schema": _LIST, "example": [{"id": "42", "text": "Bienen tanzen.", "lang": "de"}]},
             _NDJSON: {"schema": {"type": "string"}, "example": '{"id": "42", "text": "Bienen tanzen."}\n'},
         },
     },
