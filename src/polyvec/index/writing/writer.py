@@ -11,10 +11,10 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -34,33 +34,12 @@ from polyvec.index.upkeep.policy import absorbed, expected_tokens, merge_due, tr
 from polyvec.index.upkeep.tuning import measured_curve
 from polyvec.index.writing.arrivals import Arrival, D, Encode, as_stored, in_batches, tokens_of
 from polyvec.index.writing.new_segment import NewSegment, unused_file
+from polyvec.index.writing.report import AddReport, Existing
 
 log = logging.getLogger(__name__)
 
-Existing = Literal["error", "replace", "skip"]
 _CHECK_CHUNK = 256  # ids read from the catalog at once
 _GRACE_SECONDS = 2.0  # that a replaced file stays for readers which are about to open it
-
-
-@dataclass
-class AddReport:
-    """What one call did.
-
-    Attributes:
-        added: Documents with new ids.
-        replaced: Documents that took the place of others with their ids.
-        skipped: Documents that were left out, as their ids were stored already.
-        tokens: Token vectors that were stored.
-        truncated: Documents that were cut at the model's limit.
-        deleted: Documents of an earlier, interrupted build that did not come again.
-    """
-
-    added: int = 0
-    replaced: int = 0
-    skipped: int = 0
-    tokens: int = 0
-    truncated: int = 0
-    deleted: int = 0
 
 
 class Writer:

@@ -12,7 +12,7 @@ from polyvec.arguments import list_of, one_of, shown
 from polyvec.data import Document
 from polyvec.data.document import document_of
 from polyvec.errors import InputError
-from polyvec.index.writing.writer import AddReport, Existing
+from polyvec.index.writing.report import AddReport, Existing
 from polyvec.serve.bodies import check_media_type, parse_json, read_body, read_request, spool_body
 from polyvec.serve.calls import COLLECTION_PARAMETER, READ, WRITE, bytes_answer, call, json_bytes
 from polyvec.serve.collections import Collection

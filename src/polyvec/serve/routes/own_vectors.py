@@ -17,7 +17,7 @@ from polyvec.arguments import list_of, one_of, shown, whole_number
 from polyvec.deadlines import stopping
 from polyvec.errors import InputError
 from polyvec.index.engine.options import SearchOptions
-from polyvec.index.writing.writer import Existing
+from polyvec.index.writing.report import Existing
 from polyvec.serve.bodies import check_media_type, parse_json, read_request, spool_body
 from polyvec.serve.calls import COLLECTION_PARAMETER, READ, WRITE, bytes_answer, call, json_bytes
 from polyvec.serve.pool import Task, Work
