@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, SkipValidation, WithJsonSchem
 
 Text = Annotated[str, Field(min_length=1)]
 Texts = Annotated[list[Text], Field(min_length=1)]
-Ids = list[Annotated[str, WithJsonSchema({"type": ["string", "integer"]})]]  # numbers become their digits
+Id = Annotated[str, WithJsonSchema({"type": ["string", "integer"]})]  # numbers become their digits
+Ids = list[Id]
 Filter = dict[str, Any]
 
 _COLLECTION = "Which collection; may be left out where one is served."
