@@ -14,7 +14,7 @@ from polyvec.cli.render import human_bytes, print_done, print_json, progress_bar
 @command(
     examples=[
         "polyvec shard wiki.polyvec wiki-shards",
-        "polyvec shard wiki.polyvec wiki-shards --shards 8 --json",
+        "polyvec shard wiki.polyvec eight --shards 8 --json",
     ]
 )
 @index_argument
