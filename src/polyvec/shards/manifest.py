@@ -74,7 +74,14 @@ class Manifest:
 
 
 def has_manifest(folder: str | os.PathLike[str]) -> bool:
-    """Whether a folder is one of shards, as far as its manifest's name says."""
+    """Whether a folder is one of shards, as far as the name of its manifest says.
+
+    Args:
+        folder: Any path.
+
+    Returns:
+        Whether a shards.json is there.
+    """
     return os.path.isfile(os.path.join(folder, MANIFEST_FILE))
 
 

@@ -29,7 +29,15 @@ def shard_of(document_id: str, shards: int) -> int:
 
 
 def by_shard(ids: Iterable[str], shards: int) -> list[list[str]]:
-    """Ids, shard by shard, each in the order given."""
+    """Ids by the shard that they belong to.
+
+    Args:
+        ids: Ids of documents.
+        shards: How many there are.
+
+    Returns:
+        A list for each shard, in the order given.
+    """
     routed: list[list[str]] = [[] for _ in range(shards)]
     for document_id in ids:
         routed[shard_of(document_id, shards)].append(document_id)

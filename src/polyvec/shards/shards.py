@@ -108,12 +108,25 @@ class Shards(Searching, Reading, ShardsWriting):
 
 
 def new_manifest(settings: IndexSettings, shards: int) -> Manifest:
-    """The manifest of new shards."""
+    """The manifest of new shards.
+
+    Args:
+        settings: Of each of them.
+        shards: How many there are.
+
+    Returns:
+        The manifest, with names for their folders.
+    """
     names = tuple(f"shard-{number:03d}" for number in range(shards))
     return Manifest(shards=names, dim=settings.dim, nbits=settings.nbits, model=settings.model)
 
 
 def finish_folder(folder: Path, manifest: Manifest) -> None:
-    """What a folder of shards has beside them."""
+    """Put into a folder of shards what it has beside them. From then on it can be opened.
+
+    Args:
+        folder: That has all shards.
+        manifest: Of them.
+    """
     (folder / COMMIT_LOCK_FILE).touch()
     manifest.write(folder)

@@ -29,6 +29,10 @@ def keep_up(session: ShardsSession, writers: Sequence[Writer]) -> None:
     """Train a codec where it is time, and merge segments, as `Writer.keep_up` does for one index.
 
     What went before is committed, so a failure is logged, and tried again after the next addition.
+
+    Args:
+        session: Of the shards, which is writing.
+        writers: Of all shards.
     """
     dim, nbits = session.settings.dim, session.settings.nbits
     try:
@@ -42,7 +46,13 @@ def keep_up(session: ShardsSession, writers: Sequence[Writer]) -> None:
 
 
 def compact(session: ShardsSession, writers: Sequence[Writer], *, retrain: bool) -> None:
-    """Merge the segments of each shard into one, in codes where nbits is below 16."""
+    """Merge the segments of each shard into one, in codes where nbits is below 16.
+
+    Args:
+        session: Of the shards, which is writing.
+        writers: Of all shards.
+        retrain: Whether to train a new codec on what they hold.
+    """
     dim, nbits = session.settings.dim, session.settings.nbits
     complete_change(session, writers)
     if nbits < 16 and (retrain or not session.manifest.codecs):
@@ -79,7 +89,12 @@ def train(session: ShardsSession, writers: Sequence[Writer], *, growing: bool = 
 
 
 def complete_change(session: ShardsSession, writers: Sequence[Writer]) -> None:
-    """Finish the change to another codec that an earlier writer began: all shards get the newest that one of them has."""
+    """Finish the change to another codec that an earlier writer began: all shards get the newest that one of them has.
+
+    Args:
+        session: Of the shards, which is writing.
+        writers: Of all shards.
+    """
     listed = session.manifest.codecs
     records = [writer.catalog.settings().codec for writer in writers]
     if all(record is not None and record.checksum == listed[0] for record in records) if listed else not any(records):

@@ -19,6 +19,12 @@ class SharedSnapshot(Snapshot):
     """The segments of all shards as those of one index: candidates are generated and scores ordered over all of them.
 
     Attributes:
+        folder: Of the shards.
+        segments: Shard by shard.
+        codec: Of the segments in codes; None where there are none.
+        codec_checksum: Of the codec's file; empty where there is none.
+        engines: Of one of the shards.
+        curve: What candidate generation found of the exact top 10 of all shards, by setting.
         groups: The engines that have segments, with them.
     """
 
