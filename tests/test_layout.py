@@ -48,6 +48,7 @@ OF_NO_FILE = {
     "serve/test_contract.py": "the server against its own description",
     "serve/test_overload.py": "the server with more to do than it can",
     "serve/test_docs.py": "docs/serving.md",
+    "shards/test_docs.py": "docs/scale-out.md",
     "training/test_commands.py": "train, mine and teach, one after another",
 }
 
