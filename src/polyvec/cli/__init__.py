@@ -36,6 +36,11 @@ _GROUPS = {
         "repair": "polyvec.cli.repair:repair",
         "copy": "polyvec.cli.copy:copy",
     },
+    "Publish": {
+        "publish": "polyvec.cli.publish:publish",
+        "pull": "polyvec.cli.publish:pull",
+        "follow": "polyvec.cli.publish:follow",
+    },
     "Ask": {
         "search": "polyvec.cli.search:search",
         "rerank": "polyvec.cli.rerank:rerank",
