@@ -66,6 +66,11 @@ class Writer:
             held.callback(self._lock.close)
             self.catalog = Catalog.open(folder, write=True)
             held.callback(self.catalog.close)
+            if (origin := self.catalog.pulled()) is not None:
+                raise StorageError(
+                    f"{folder} was pulled from {origin.get('url')}, and the next pull replaces it: it is only read. Change it "
+                    "where it is published from, or change a copy of it, which `polyvec copy` makes."
+                )
             self._place = self.catalog.place if place is None else place
             if on_commit is not None:
                 self.catalog.on_commit = on_commit
