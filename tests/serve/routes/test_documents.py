@@ -96,6 +96,14 @@ def test_limits(start: Start) -> None:
     assert (long.status_code, long.json()["detail"]) == (
         422, "document 0: the text of document 'a' has 51 characters, and at most 50 are taken. Cut or split it.",
     )  # fmt: skip
+    for path, body in (
+        ("/v1/search", {"query": "x" * 51}),
+        ("/v1/rerank", {"query": "x" * 51, "documents": ["a"]}),
+        ("/v1/rerank", {"query": "a", "documents": ["x" * 51]}),
+        ("/v1/multi-vector", {"input": ["x" * 51]}),
+    ):
+        answer = server.post(path, body)
+        assert (answer.status_code, "at most 50 are taken" in answer.json()["detail"]) == (422, True), path
 
 
 def test_delete_by_ids_and_by_filter(running: Running) -> None:

@@ -33,10 +33,9 @@ from polyvec.index.upkeep.merging import Source, TrainedCodec
 from polyvec.index.upkeep.policy import absorbed, expected_tokens, merge_due, training_due
 from polyvec.index.upkeep.tuning import measured_curve
 from polyvec.index.writing.arrivals import Arrival, D, Encode, as_stored, in_batches, tokens_of
-from polyvec.index.writing.arriving_ids import AddReport, ArrivingIds, Existing
+from polyvec.index.writing.arriving_ids import ArrivingIds
 from polyvec.index.writing.new_segment import NewSegment, unused_file
-
-__all__ = ["AddReport", "Existing", "Writer"]
+from polyvec.index.writing.report import AddReport, Existing
 
 log = logging.getLogger(__name__)
 
