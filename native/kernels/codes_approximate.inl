@@ -1,7 +1,5 @@
-// Approximate scores of documents in codes, a template over an instruction set: tokens of several documents wait together, so that
-// what lies scattered in memory has arrived when they are scored. Comes after codes_panels.inl.
-
-#include <algorithm>
+// Approximate scores with SIMD: tokens of several documents wait together, so that what lies scattered in memory has arrived when they are
+// scored. Part of codes_simd.inl.
 
 namespace polyvec {
 namespace {

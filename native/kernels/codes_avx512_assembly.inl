@@ -1,5 +1,5 @@
 // The inner loop of scoring with AVX-512 VNNI in assembly. Compilers keep neither all accumulators in registers nor copies away:
-// docs/benchmarks.md has the times of both. Its twin in intrinsics is generic_products of codes_panels.inl, which codes_avx512.cpp
+// docs/benchmarks.md has the times of both. Its twin in intrinsics is generic_products of codes_simd.inl, which codes_avx512.cpp
 // compiles as a kernel of its own; tests compare the two, and sanitizers, which cannot see into assembly, run the twin.
 //
 // Eight tokens lie p bytes apart; one step takes four dimensions. Accumulators are zmm0 to zmm15, token by token.

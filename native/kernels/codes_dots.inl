@@ -1,9 +1,4 @@
-// Dot products of query rows with rows of int8 that reach a threshold, a template over an instruction set. Comes after
-// codes_panels.inl.
-
-#include <algorithm>
-#include <cstring>
-#include <limits>
+// Dot products with SIMD that reach a threshold. Part of codes_simd.inl.
 
 namespace polyvec {
 namespace {

@@ -23,6 +23,7 @@ _PUBLIC = {
     "Index": "polyvec.collection.index",
     "PolyvecError": "polyvec.errors",
     "SearchOptions": "polyvec.index.engine.options",
+    "Shards": "polyvec.shards.shards",
     "build_index": "polyvec.collection.build",
     "evaluate": "polyvec.evaluation.evaluation",
     "maxsim": "polyvec.scoring",
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from polyvec.search.explain import Explanation as Explanation
     from polyvec.search.hits import Hit as Hit
     from polyvec.search.rerank import rerank as rerank
+    from polyvec.shards.shards import Shards as Shards
 
 
 def __getattr__(name: str) -> Any:

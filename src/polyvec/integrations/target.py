@@ -47,6 +47,20 @@ def encoder_of(model: str | TokenEncoder | None) -> TokenEncoder:
     return Encoder(model) if isinstance(model, str) else model
 
 
+def path_or_index(what: str, path: Any, index: Any) -> Any:
+    """The one of the two that is given.
+
+    Args:
+        what: The name of the class, for the message.
+
+    Raises:
+        InputError: Neither is given, or both.
+    """
+    if (path is None) == (index is None):
+        raise InputError(f"{what}: give a path, or index= with an open index, and not both.")
+    return index if path is None else path
+
+
 def _check_open(target: Any, **options: Any) -> None:
     missing = [name for name in _METHODS if not callable(getattr(target, name, None))]
     if missing:

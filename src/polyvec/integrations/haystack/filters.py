@@ -6,24 +6,17 @@ condition for raises Haystack's FilterError.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from haystack.errors import FilterError
 
+from polyvec.integrations.conditions import NOTHING, Condition, all_of, any_of, equal_to, ordered
 from polyvec.integrations.haystack.dates import Moment, moment_of
 from polyvec.integrations.haystack.documents import CLOCK_FIELD, UTC_FIELD
 
-Condition = dict[str, Any]
-
 _OPERATORS = ("==", "!=", ">", ">=", "<", "<=", "in", "not in")
-_ORDER: dict[str, tuple[str, Callable[[int, Any], bool]]] = {
-    ">": ("$gt", lambda a, b: bool(a > b)),
-    ">=": ("$gte", lambda a, b: bool(a >= b)),
-    "<": ("$lt", lambda a, b: bool(a < b)),
-    "<=": ("$lte", lambda a, b: bool(a <= b)),
-}
-_NOTHING: Condition = {"$not": {}}
+_ORDER = {">": "$gt", ">=": "$gte", "<": "$lt", "<=": "$lte"}
 _DOCUMENT_FIELDS = ("id", "content", "blob", "meta", "score", "embedding", "sparse_embedding")
 
 
@@ -54,11 +47,11 @@ def _condition(given: Any) -> Condition:
         raise FilterError(f"'conditions': got {conditions!r}, expected a list of conditions.")
     parts = [_condition(part) for part in conditions]
     if operator == "AND":
-        return _all(parts)
+        return all_of(parts)
     if operator == "OR":
-        return _any(parts)
+        return any_of(parts)
     if operator == "NOT":
-        return {"$not": _all(parts)}
+        return {"$not": all_of(parts)}
     raise FilterError(f"Unknown logical operator {operator!r}; expected 'AND', 'OR' or 'NOT'.")
 
 
@@ -70,7 +63,7 @@ def _comparison(given: Mapping[str, Any]) -> Condition:
     if operator in ("in", "not in"):
         if not isinstance(value, list):
             raise FilterError(f"{operator!r} on {name!r}: got {type(value).__name__}, expected a list of values.")
-        inside = _any([_equal(name, one) for one in value])
+        inside = any_of([_equal(name, one) for one in value])
         return inside if operator == "in" else {"$not": inside}
     if operator in ("==", "!="):
         equal = _equal(name, value)
@@ -82,7 +75,7 @@ def _equal(name: str, value: Any) -> Condition:
     if value is None:
         return {"$or": [{name: {"$eq": None}}, {name: {"$exists": False}}]}
     if isinstance(value, (bool, int, float)):
-        return {name: {"$in": [int(value), bool(value)]}} if value in (0, 1) else {name: {"$eq": value}}
+        return equal_to(name, value)
     moment = moment_of(value)
     if isinstance(value, str):
         spelled: Condition = {name: {"$eq": value}}
@@ -96,14 +89,10 @@ def _equal(name: str, value: Any) -> Condition:
 
 
 def _ordered(name: str, operator: str, value: Any) -> Condition:
-    ours, holds = _ORDER[operator]
     if value is None:
-        return _NOTHING  # nothing is larger or smaller than None
+        return NOTHING  # nothing is larger or smaller than None
     if isinstance(value, (bool, int, float)):
-        number = int(value) if isinstance(value, bool) else value
-        parts: list[Condition] = [{name: {ours: number}}]
-        parts += [{name: {"$eq": truth}} for truth in (False, True) if holds(int(truth), number)]
-        return _any(parts)
+        return ordered(name, _ORDER[operator], value)
     moment = moment_of(value)
     if moment is None:
         what = "which is no ISO 8601 date" if isinstance(value, str) else f"a {type(value).__name__}"
@@ -111,7 +100,7 @@ def _ordered(name: str, operator: str, value: Any) -> Condition:
             f"{operator!r} on {name!r}: got {value!r}, {what}. Expected a number, a datetime or a date such as "
             "'2024-05-31T12:00:00'."
         )
-    return _compared(name, ours, moment)
+    return _compared(name, _ORDER[operator], moment)
 
 
 def _compared(name: str, operator: str, moment: Moment) -> Condition:
@@ -141,13 +130,3 @@ def _entry(given: Mapping[str, Any], key: str) -> Any:
     if key not in given:
         raise FilterError(f"{key!r} is missing in {dict(given)!r}.")
     return given[key]
-
-
-def _all(parts: list[Condition]) -> Condition:
-    return {"$and": parts} if parts else {}
-
-
-def _any(parts: list[Condition]) -> Condition:
-    if not parts:
-        return _NOTHING
-    return parts[0] if len(parts) == 1 else {"$or": parts}

@@ -22,7 +22,7 @@ from polyvec.errors import FilterError, InputError
 from polyvec.integrations.haystack.documents import FIELD, dates_of, document_of_hit, document_of_stored, row_of
 from polyvec.integrations.haystack.fields import Fields
 from polyvec.integrations.haystack.filters import filter_of
-from polyvec.integrations.target import opened
+from polyvec.integrations.target import opened, path_or_index
 
 if TYPE_CHECKING:
     from polyvec.encoder import TokenEncoder
@@ -53,8 +53,7 @@ class PolyvecDocumentStore(Fields):
         model: str | TokenEncoder | None = None,
         nbits: int | None = None,
     ) -> None:
-        if (path is None) == (index is None):
-            raise InputError("PolyvecDocumentStore: give a path, or index= with an open index, and not both.")
+        path_or_index("PolyvecDocumentStore", path, index)
         self._path, self._model, self._nbits = path, model, nbits
         self._opening = threading.Lock()
         self._index = None if index is None else opened(index, model=model, nbits=nbits)
