@@ -3,11 +3,11 @@ PYTHON ?= python3
 VENV ?= .venv
 PY := $(VENV)/bin/python
 PIP := $(VENV)/bin/python -m pip
-NATIVE := $(wildcard native/*.cpp native/*.hpp native/*.h native/kernels/*) CMakeLists.txt native/CMakeLists.txt
+NATIVE := $(wildcard native/*.cpp native/*.hpp native/*.h native/kernels/*) CMakeLists.txt native/CMakeLists.txt native/compiler.cmake
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test test-all check bench docs native fuzz reproduce results crash clean
+.PHONY: demo test test-all check bench docs native stubs fuzz tsan reproduce results crash attack chaos clean
 
 demo: $(VENV)/.installed
 	$(VENV)/bin/polyvec demo
@@ -43,6 +43,15 @@ reproduce: $(VENV)/.installed
 crash: $(VENV)/.installed-dev
 	$(PY) -m tests.crash.harness
 
+# 10,000 made-up requests to the server, checked against its description, and a list of attacks: some minutes.
+attack: $(VENV)/.installed-all
+	$(PY) -m tests.serve.contract --cases 10000
+	$(PY) -m pytest -q tests/serve/test_attacks.py
+
+# A server that is killed again and again while clients search, write and delete: ten minutes.
+chaos: $(VENV)/.installed-dev
+	$(PY) -m tests.serve.chaos --minutes 10
+
 # 100,000 damaged index files, read by an extension built with the address and undefined sanitizers: some minutes.
 SANITIZED := build/sanitized-site
 fuzz: $(VENV)/.installed-dev
@@ -51,6 +60,14 @@ fuzz: $(VENV)/.installed-dev
 	LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libubsan.so)" ASAN_OPTIONS=detect_leaks=0 \
 	  PYTHONPATH=$(SANITIZED):$$($(PY) -c "import sysconfig; print(sysconfig.get_path('purelib'))"):. \
 	  $(PY) -S -m tests.index.fuzz_files
+
+# Eight callers of the thread pool and of the candidate search, under the thread sanitizer.
+tsan: $(VENV)/.installed-dev
+	$(PY) -m pytest -q tests/native/test_sanitized.py -k threads
+
+# The type stub of the extension, from its bindings.
+stubs: native
+	$(PY) native/stubs.py
 
 # Writes the values found into the list and the tables from the list; after a new default model.
 results: $(VENV)/.installed

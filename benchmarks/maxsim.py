@@ -23,10 +23,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from peak import peaks
 from rich.console import Console
 from rich.table import Table
 
-from polyvec import _native
 from polyvec.scoring import available_kernels, default_threads, maxsim_packed
 
 RESULTS = Path(__file__).parent / "results" / "maxsim.jsonl"
@@ -116,7 +116,7 @@ def run(threads: int, rounds: int) -> list[dict[str, object]]:
     named, missing = contestants(query, tokens, offsets, threads)
     errors = {name: float(np.abs(call() - exact).max()) for name, call in named.items()}
     times = measure(named, rounds)
-    peak = max(_native.fma_peak(threads, "") for _ in range(20))
+    peak = peaks(threads)["fp32"]
     work = QUERY_TOKENS * DIM * int(offsets[-1])
     results = []
     for name, seconds in times.items():

@@ -3,14 +3,14 @@
 #include <nanobind/nanobind.h>
 
 void bind_maxsim(nanobind::module_& m);
-void bind_engine(nanobind::module_& m);
-void bind_candidates(nanobind::module_& m);
+void bind_search(nanobind::module_& m);
+void bind_build(nanobind::module_& m);
 void bind_encoder(nanobind::module_& m);
 
 NB_MODULE(_native, m) {
-  m.doc() = "Native kernels of polyvec. Shapes are checked here; values are the callers' business.";
+  m.doc() = "Native kernels of polyvec. They check shapes, dtypes and whatever numbers would lead out of an array.";
   bind_maxsim(m);
-  bind_engine(m);
-  bind_candidates(m);
+  bind_search(m);
+  bind_build(m);
   bind_encoder(m);
 }

@@ -1,4 +1,4 @@
-// What the bindings of the index share: how arrays come in, and the first checks of them.
+// What the bindings share: how arrays come in and go out, and the first checks of them.
 #pragma once
 
 #include <nanobind/nanobind.h>
@@ -9,6 +9,8 @@
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "dispatch.hpp"
 
@@ -22,6 +24,25 @@ template <class T>
 using Row = Array<const T, 1>;
 template <class T>
 using Matrix = Array<const T, 2>;
+template <class T, int dims>
+using Owned = nb::ndarray<nb::numpy, T, nb::ndim<dims>>;
+template <class T>
+using OwnedRow = Owned<T, 1>;
+template <class T>
+using OwnedMatrix = Owned<T, 2>;
+
+// Numbers that Python owns from now on.
+template <class T, class... Shape>
+Owned<T, sizeof...(Shape)> owned(std::vector<T>&& values, Shape... shape) {
+  auto* const kept = new std::vector<T>(std::move(values));
+  const nb::capsule owner(kept, [](void* memory) noexcept { delete static_cast<std::vector<T>*>(memory); });
+  return {kept->data(), {shape...}, owner};
+}
+template <class T>
+OwnedRow<T> owned_row(std::vector<T>&& values) {
+  const std::size_t n = values.size();
+  return owned(std::move(values), n);
+}
 
 // Releases the GIL until it goes out of scope. Where the interpreter has begun to end by then, the thread (a daemon thread: all others
 // have been joined) stops here for good and ends with the process: CPython before 3.14 would end it by unwinding its stack, which
@@ -43,16 +64,15 @@ class Unlocked {
   PyThreadState* state_;
 };
 
-constexpr std::size_t kBlock = 32;  // dimensions of a row come in whole blocks
+template <class Kernel>
+std::vector<std::string> names_of(const std::vector<const Kernel*>& kernels) {
+  std::vector<std::string> names;
+  for (const Kernel* kernel : kernels) names.emplace_back(kernel->name);
+  return names;
+}
 
 inline void expect(bool holds, const char* otherwise) {
   if (!holds) throw std::invalid_argument(otherwise);
-}
-
-inline const CodesKernel& codes_kernel(const std::string& name) {
-  const CodesKernel* kernel = find_codes_kernel(name);
-  expect(kernel, "no such kernel on this machine; POLYVEC_KERNEL and kernel= take a name from codes_kernels()");
-  return *kernel;
 }
 
 // Offsets that cut `total` things into non-empty parts.

@@ -3,97 +3,156 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
-#include <functional>
-#include <limits>
 
+#include "best_documents.hpp"
 #include "kernels/candidate_generation.hpp"
-#include "memory.hpp"
+#include "kernels/probe.hpp"
 #include "parallel.hpp"
+#include "prepared_query.hpp"
 
 namespace polyvec {
 namespace {
 
-constexpr std::size_t kScoredAtOnce = 16, kLookedAtOnce = 64, kParentsAtOnce = 8;
-// What keeps a thread busy for longer than waking it takes.
-constexpr std::size_t kScoredAThread = 32, kLookedAThread = 128, kInteractedAThread = 512, kParentsAThread = 64;
-constexpr double kByte = 255;        // the byte of a cosine of 1
-constexpr double kLeast = 1e-30;     // below it, a length counts as none
-constexpr double kMostGain = 65535 * 0.999;
+// Items of a loop that a thread takes at a time, and that make it worth waking one.
+struct Share {
+  std::size_t at_once, worth_a_thread;
+};
+constexpr Share kFullScores{16, 32}, kApproximateScores{64, 128}, kInteractions{64, 512}, kCoarseCentroids{8, 64};
+
+constexpr double kByte = 255;             // the byte of a cosine of 1
+constexpr double kSmallest = 1e-30;       // shorter rows count as zeros
+constexpr double kLargestGain = 65535 * 0.999;
 constexpr std::size_t kKeptBytes = std::size_t{1} << 24;  // a table that a thread keeps, at most: 65,536 centroids and 256 query rows
 
-// What is known after probing.
-struct Probed {
-  std::vector<double> norms;          // of the query's rows
-  std::vector<std::int32_t> numbers;  // (q, nprobe)
-  std::vector<std::uint16_t> gains;   // (q, nprobe), what gathering adds over what is missing
-  double gain;                        // what a unit of them is worth
-  double unit;                        // what a byte of the table is worth
-  std::vector<float> least;           // (q,), of look
-  double doubling;                    // what twice the length takes from a document's order, in the table's bytes
-};
-
-// Documents of all segments, one segment after another, and what the last step says of them.
-struct Documents {
-  std::vector<std::int64_t> positions;
-  std::vector<double> scores;
-  std::vector<std::size_t> ends;  // of each segment
-  std::vector<double> best;       // scratch
-
-  void clear() { positions.clear(), scores.clear(), ends.clear(); }
-
-  template <class Body>
-  bool each_segment(const Body& body) const {  // body(segment, first, count): false ends it
-    for (std::size_t segment = 0, first = 0; segment < ends.size(); first = ends[segment++]) {
-      if (ends[segment] > first && !body(segment, first, ends[segment] - first)) return false;
-    }
-    return true;
-  }
-
-  // Keeps the `count` best, ties to those that come first, as far as they are `within` the k-th best's.
-  void keep_best(std::size_t count, std::size_t k, double within) {
-    const double infinity = std::numeric_limits<double>::infinity();
-    const std::size_t n = positions.size();
-    const bool far = n > k && within < infinity;
-    best.clear();
-    if (n > count || far) best = scores;
-    const auto cut = [&](std::size_t place) {  // brings the best to the front; the score of the last of them
-      const auto last = best.begin() + static_cast<std::ptrdiff_t>(place - 1);
-      std::nth_element(best.begin(), last, best.end(), std::greater<>());
-      return *last;
-    };
-    double last = -infinity, least = -infinity;
-    std::size_t ties = 0;  // of those with just the score `last`, how many stay
-    if (n > count) {
-      last = cut(count);
-      best.resize(count);
-      ties = static_cast<std::size_t>(std::count(best.begin(), best.end(), last));
-    }
-    if (far) least = cut(k) - within;
-    std::size_t to = 0, from = 0;
-    for (std::size_t& end : ends) {
-      for (; from < end; ++from) {
-        const double score = scores[from];
-        const bool tie = score == last && ties > 0;
-        ties -= tie;
-        if (score < least || !(score > last || tie)) continue;
-        positions[to] = positions[from];
-        scores[to++] = score;
-      }
-      end = to;
-    }
-    positions.resize(to);
-    scores.resize(to);
-  }
-};
-
-// What a thread keeps from query to query, as fresh pages are dear.
-struct Kept {
-  std::vector<std::uint8_t> table, marked;
+// Memory that a thread keeps from query to query, since fresh pages cost time.
+struct Workspace {
+  std::vector<std::uint8_t> table, near;
   std::vector<Candidate> generated;
-  Documents documents;
+  BestDocuments documents;
   std::vector<std::int32_t> sums;
-  std::vector<float> looks;
+  std::vector<float> approximate_scores;
 };
+
+struct QueryNorms {
+  double largest = kSmallest, sum = 0;  // of the lengths of rows
+  double spread;  // the root of the summed squares, at 128 dimensions: the unit of margins
+};
+
+struct ProbedCentroids {
+  std::vector<std::int32_t> numbers, dots;  // (q, nprobe), best first
+  CentroidScores scores;                    // of all centroids
+  double byte_unit;                         // value of one unit of their bytes
+};
+
+struct Gains {
+  std::vector<std::uint16_t> values;  // (q, nprobe): what a probed centroid gives over the imputed score
+  double unit;                        // value of one unit of them
+};
+
+QueryNorms norms_of(const QueryView& query, std::size_t dim) {
+  QueryNorms norms;
+  double squares = 0;
+  for (std::size_t i = 0; i < query.q; ++i) {
+    std::int64_t square = 0;
+    for (std::size_t k = 0; k < query.p; ++k) square += query.rows[i * query.p + k] * query.rows[i * query.p + k];
+    const double norm = std::sqrt(static_cast<double>(square)) * query.scales[i];
+    norms.largest = std::max(norms.largest, norm);
+    norms.sum += norm;
+    squares += norm * norm;
+  }
+  norms.spread = std::sqrt(squares * 128 / static_cast<double>(dim));
+  return norms;
+}
+
+// The best centroids of each query row, over threads that each take some coarse centroids.
+void probe_on_threads(const CandidateSearch& search, PreparedQuery& query, const ScoreBytes& bytes, ProbedCentroids& probed) {
+  const CodecView& codec = search.codec;
+  const ProbeJob job{query.packed(), codec, search.narrowing.nprobe, search.narrowing.coarse_nprobe, bytes};
+  const std::size_t threads = useful_threads(codec.n_coarse_centroids, kCoarseCentroids.worth_a_thread, search.threads);
+  const std::vector<std::uint32_t> coarse = probed_coarse_centroids(job, search.kernel, query.scratch(0));
+  std::vector<NearestRows> nearest(threads, NearestRows(search.kernel, query.packed(), job.nprobe));
+  parallel_for(coarse.size(), kCoarseCentroids.at_once, threads, [&](std::size_t thread, std::size_t begin, std::size_t end) noexcept {
+    for (std::size_t i = begin; i < end; ++i) {
+      const auto first = static_cast<std::size_t>(codec.coarse_offsets[coarse[i]]);
+      const auto last = static_cast<std::size_t>(codec.coarse_offsets[coarse[i] + 1]);
+      nearest[thread].see({codec.directions + first * codec.p, first, last - first}, bytes, query.scratch(thread));
+    }
+  });
+  for (std::size_t thread = 1; thread < threads; ++thread) nearest[0].merge(nearest[thread]);
+  nearest[0].write(probed.numbers.data(), probed.dots.data());
+}
+
+ProbedCentroids probe(const CandidateSearch& search, const QueryNorms& norms, PreparedQuery& prepared, Workspace& memory) {
+  const QueryView& query = search.query;
+  const std::size_t q = query.q, count = q * search.narrowing.nprobe;
+  const std::size_t stride = (q + kTableLanes - 1) / kTableLanes * kTableLanes;
+  if (memory.table.size() < search.codec.n_centroids * stride) memory.table.resize(search.codec.n_centroids * stride);
+  ProbedCentroids probed{std::vector<std::int32_t>(count), std::vector<std::int32_t>(count),
+                         {memory.table.data(), search.codec.n_centroids, stride}, norms.largest / kByte};
+  std::vector<std::int32_t> weights(q);
+  for (std::size_t i = 0; i < q; ++i) {
+    weights[i] = static_cast<std::int32_t>(std::nearbyint(query.scales[i] * (search.codec.step / probed.byte_unit * 65536)));
+  }
+  probe_on_threads(search, prepared, {weights.data(), memory.table.data(), stride}, probed);
+  return probed;
+}
+
+// The dot product of a query row, in its own units, with the last of its probed centroids.
+double last_dot(const CandidateSearch& search, const ProbedCentroids& probed, std::size_t row) {
+  return probed.dots[(row + 1) * search.narrowing.nprobe - 1] * search.codec.step;
+}
+
+// Marks the centroids near to some query row, and returns the imputed dot of each row, (q,), for approximate scores.
+std::vector<float> mark_near_centroids(const CandidateSearch& search, const ProbedCentroids& probed, Workspace& memory) {
+  const Narrowing& narrowing = search.narrowing;
+  std::vector<std::uint8_t> thresholds(probed.scores.stride, 255);  // bytes beyond the query's rows are 0
+  std::vector<float> imputed(search.query.q);
+  for (std::size_t i = 0; i < search.query.q; ++i) {
+    const double last = last_dot(search, probed, i), score = last * search.query.scales[i];
+    thresholds[i] = static_cast<std::uint8_t>(std::min(std::max(std::ceil(score * (narrowing.near / probed.byte_unit)), 1.0), 255.0));
+    imputed[i] = static_cast<float>(last * (narrowing.near * narrowing.approximate_imputed));
+  }
+  memory.near.resize(search.codec.n_centroids);
+  search.kernel.mark_near(probed.scores, thresholds.data(), memory.near.data());
+  return imputed;
+}
+
+Gains gains_of(const CandidateSearch& search, const ProbedCentroids& probed) {
+  const std::size_t q = search.query.q, nprobe = search.narrowing.nprobe;
+  std::vector<double> over(q * nprobe);  // the imputed score
+  double largest = 0;
+  for (std::size_t i = 0; i < q; ++i) {
+    const double scale = search.query.scales[i], last = last_dot(search, probed, i) * scale;
+    const double imputed = last - (1 - search.narrowing.generation_imputed) * std::abs(last);
+    for (std::size_t j = 0; j < nprobe; ++j) over[i * nprobe + j] = probed.dots[i * nprobe + j] * search.codec.step * scale - imputed;
+    largest += over[i * nprobe];
+  }
+  Gains gains{std::vector<std::uint16_t>(q * nprobe), std::max(largest, kSmallest) / kLargestGain};
+  for (std::size_t i = 0; i < over.size(); ++i) gains.values[i] = static_cast<std::uint16_t>(over[i] / gains.unit);
+  return gains;
+}
+
+// Each step below scores the documents that are left and returns the first damaged segment, or kNoDamage.
+
+std::size_t generate(const CandidateSearch& search, const ProbedCentroids& probed, const Gains& gains, Workspace& memory) {
+  memory.documents.clear();
+  for (std::size_t i = 0; i < search.segments.size(); ++i) {
+    const SearchedSegment& segment = search.segments[i];
+    const CandidateGenerationJob job{.centroids = probed.numbers.data(),
+                                     .gains = gains.values.data(),
+                                     .q = search.query.q,
+                                     .nprobe = search.narrowing.nprobe,
+                                     .postings = segment.postings,
+                                     .n_documents = segment.tokens.n_documents,
+                                     .allowed = segment.allowed,
+                                     .limit = search.narrowing.generated};
+    std::size_t found = 0;
+    if (!generate_candidates(job, memory.generated, found)) return i;
+    for (std::size_t j = 0; j < found; ++j) memory.documents.add(memory.generated[j].document, memory.generated[j].score);
+    memory.documents.end_segment();
+  }
+  return kNoDamage;
+}
 
 // log2, along straight lines between powers of two: the same bits on every machine. At least 1 counts.
 double doublings(std::int64_t length) {
@@ -102,156 +161,99 @@ double doublings(std::int64_t length) {
   return exponent - 2 + 2 * mantissa;
 }
 
-Probed probe(const CodesKernel& kernel, const CodecView& codec, const QueryView& query, const Narrowing& narrowing, std::size_t width,
-             std::size_t threads, Kept& kept) {
-  const std::size_t q = query.q, nprobe = narrowing.nprobe;
-  Probed found{std::vector<double>(q), std::vector<std::int32_t>(q * nprobe), std::vector<std::uint16_t>(q * nprobe), 0, 0,
-               std::vector<float>(q), 0};
-  double largest = kLeast, sum = 0;
-  for (std::size_t i = 0; i < q; ++i) {
-    std::int64_t square = 0;
-    for (std::size_t k = 0; k < codec.p; ++k) square += query.rows[i * codec.p + k] * query.rows[i * codec.p + k];
-    found.norms[i] = std::sqrt(static_cast<double>(square)) * query.scales[i];
-    largest = std::max(largest, found.norms[i]);
-    sum += found.norms[i];
-  }
-  found.unit = largest / kByte;
-  found.doubling = narrowing.doubling * kByte * sum / largest;
-  std::vector<std::int32_t> worth(q), dots(q * nprobe);
-  for (std::size_t i = 0; i < q; ++i) {
-    worth[i] = static_cast<std::int32_t>(std::nearbyint(query.scales[i] * (codec.step / found.unit * 65536)));
-  }
-  if (kept.table.size() < codec.n_centroids * width) kept.table.resize(codec.n_centroids * width);
-  kept.marked.resize(codec.n_centroids);
-  const ProbeJob job{nullptr, q, codec.p, codec.coarse_centroids, codec.coarse_offsets, codec.n_coarse_centroids, codec.directions, nprobe,
-                     narrowing.coarse_probe, Table{worth.data(), kept.table.data(), width}};
-  probe_all(kernel, query.rows, job, threads, found.numbers.data(), dots.data());
-  std::vector<std::uint8_t> reach(width, 255);  // bytes beyond the query's rows are 0
-  std::vector<double> over(q * nprobe);
-  double most = 0;
-  for (std::size_t i = 0; i < q; ++i) {
-    const double last = dots[(i + 1) * nprobe - 1] * codec.step, worst = last * query.scales[i];
-    reach[i] = static_cast<std::uint8_t>(std::min(std::max(std::ceil(worst * (narrowing.near / found.unit)), 1.0), 255.0));
-    found.least[i] = static_cast<float>(last * (narrowing.near * narrowing.least));
-    const double missing = worst - (1 - narrowing.missing) * std::abs(worst);
-    for (std::size_t j = 0; j < nprobe; ++j) over[i * nprobe + j] = dots[i * nprobe + j] * codec.step * query.scales[i] - missing;
-    most += over[i * nprobe];
-  }
-  found.gain = std::max(most, kLeast) / kMostGain;
-  for (std::size_t i = 0; i < over.size(); ++i) found.gains[i] = static_cast<std::uint16_t>(over[i] / found.gain);
-  kernel.mark(kept.table.data(), reach.data(), codec.n_centroids, width, kept.marked.data());
-  return found;
+// Centroid interaction, less a penalty for length: a long document has many centroids, and some come near by chance.
+std::size_t score_by_centroid_interaction(const CandidateSearch& search, const QueryNorms& norms, const ProbedCentroids& probed,
+                                          Workspace& memory) {
+  BestDocuments& documents = memory.documents;
+  const double penalty = search.narrowing.length_penalty * kByte * norms.sum / norms.largest;
+  std::size_t damaged = kNoDamage;
+  memory.sums.resize(documents.positions.size());
+  documents.each_segment([&](std::size_t i, std::size_t first, std::size_t count) {
+    const SegmentView& segment = search.segments[i].tokens;
+    const CentroidInteractionJob job{probed.scores, segment, documents.positions.data() + first, memory.sums.data() + first};
+    const std::size_t threads = useful_threads(count, kInteractions.worth_a_thread, search.threads);
+    std::atomic<bool> sound{true};
+    parallel_for(count, kInteractions.at_once, threads, [&](std::size_t, std::size_t begin, std::size_t end) noexcept {
+      if (!search.kernel.centroid_interaction(job, begin, end)) sound = false;
+    });
+    if (!sound) {
+      damaged = i;
+      return false;
+    }
+    for (std::size_t j = first; j < first + count; ++j) {
+      const std::int64_t* const tokens = segment.offsets + documents.positions[j];
+      documents.scores[j] = memory.sums[j] - penalty * doublings(tokens[1] - tokens[0]);
+    }
+    return true;
+  });
+  return damaged;
+}
+
+std::size_t score_approximately(const CandidateSearch& search, const std::vector<float>& imputed, PreparedQuery& query, Workspace& memory) {
+  BestDocuments& documents = memory.documents;
+  std::vector<float>& scores = memory.approximate_scores;
+  const Approximation approximation{memory.near.data(), imputed.data()};
+  std::size_t damaged = kNoDamage;
+  scores.resize(documents.positions.size());
+  documents.each_segment([&](std::size_t i, std::size_t first, std::size_t count) {
+    const ScoreJob job{query.packed(), search.codec, search.segments[i].tokens, documents.positions.data() + first, scores.data() + first};
+    const std::size_t threads = useful_threads(count, kApproximateScores.worth_a_thread, search.threads);
+    std::atomic<bool> sound{true};
+    parallel_for(count, kApproximateScores.at_once, threads, [&](std::size_t thread, std::size_t begin, std::size_t end) noexcept {
+      if (!search.kernel.approximate_scores(job, approximation, begin, end, query.scratch(thread))) sound = false;
+    });
+    if (!sound) damaged = i;
+    return damaged == kNoDamage;
+  });
+  std::copy(scores.begin(), scores.end(), documents.scores.begin());
+  return damaged;
+}
+
+std::vector<std::vector<std::int64_t>> by_segment(const BestDocuments& documents, std::size_t segments) {
+  std::vector<std::vector<std::int64_t>> positions(segments);
+  documents.each_segment([&](std::size_t i, std::size_t first, std::size_t count) {
+    const auto begin = documents.positions.begin() + static_cast<std::ptrdiff_t>(first);
+    positions[i].assign(begin, begin + static_cast<std::ptrdiff_t>(count));
+    return true;
+  });
+  return positions;
 }
 
 }  // namespace
 
-std::size_t find_candidates(const CodesKernel& kernel, const CodecView& codec, const QueryView& query, const Narrowing& narrowing,
-                            const std::vector<SegmentView>& segments, std::size_t threads, std::vector<std::vector<std::int64_t>>& kept) {
-  thread_local Kept memory;
-  const std::size_t width = (query.q + kTableLanes - 1) / kTableLanes * kTableLanes;
-  const Probed probed = probe(kernel, codec, query, narrowing, width, threads, memory);
-  double squares = 0;
-  for (const double norm : probed.norms) squares += norm * norm;
-  const double spread = std::sqrt(squares * 128 / static_cast<double>(codec.dim));
-  std::size_t damaged = kNoDamage;
+std::size_t find_candidates(const CandidateSearch& search, std::vector<std::vector<std::int64_t>>& positions) {
+  thread_local Workspace memory;
+  const Narrowing& narrowing = search.narrowing;
+  const QueryNorms norms = norms_of(search.query, search.codec.dim);
+  PreparedQuery query(search.kernel, search.query, std::max<std::size_t>(search.threads, 1));
+  const ProbedCentroids probed = probe(search, norms, query, memory);
+  const std::vector<float> imputed = mark_near_centroids(search, probed, memory);
+  const Gains gains = gains_of(search, probed);
 
-  Documents& documents = memory.documents;
-  documents.clear();
-  for (std::size_t i = 0; i < segments.size(); ++i) {
-    const SegmentView& segment = segments[i];
-    std::size_t found = 0;
-    const CandidateGenerationJob job{probed.numbers.data(), probed.gains.data(), query.q, narrowing.nprobe, segment.stream, segment.stream_size,
-                        segment.starts, codec.n_centroids, segment.documents, segment.allowed, narrowing.generated};
-    if (!generate_candidates(job, memory.generated, found)) return i;
-    for (std::size_t j = 0; j < found; ++j) {
-      documents.positions.push_back(memory.generated[j].document);
-      documents.scores.push_back(memory.generated[j].score);
-    }
-    documents.ends.push_back(documents.positions.size());
-  }
-  documents.keep_best(narrowing.generated, narrowing.k, narrowing.generated_within * spread / probed.gain);
+  std::size_t damaged = generate(search, probed, gains, memory);
+  if (damaged != kNoDamage) return damaged;
+  memory.documents.keep_best(narrowing.generated, narrowing.k, narrowing.generation_margin * norms.spread / gains.unit);
 
-  std::vector<std::int32_t>& sums = memory.sums;
-  sums.resize(documents.positions.size());
-  const bool interacted = documents.each_segment([&](std::size_t i, std::size_t first, std::size_t count) {
-    const SegmentView& segment = segments[i];
-    const CentroidInteractionJob job{memory.table.data(), codec.n_centroids, width, segment.codes, segment.code_bytes, segment.offsets,
-                          segment.tokens, segment.documents, documents.positions.data() + first, sums.data() + first};
-    if (!centroid_interaction_all(kernel, job, count, threads)) damaged = i;
-    for (std::size_t j = first; j < first + count && damaged == kNoDamage; ++j) {
-      const std::int64_t* const at = segment.offsets + documents.positions[j];
-      documents.scores[j] = sums[j] - probed.doubling * doublings(at[1] - at[0]);
-    }
-    return damaged == kNoDamage;
-  });
-  if (!interacted) return damaged;
+  damaged = score_by_centroid_interaction(search, norms, probed, memory);
+  if (damaged != kNoDamage) return damaged;
+  memory.documents.keep_best(narrowing.approximately_scored, narrowing.k, narrowing.interaction_margin * norms.spread / probed.byte_unit);
   if (memory.table.size() > kKeptBytes) std::vector<std::uint8_t>().swap(memory.table);
-  documents.keep_best(narrowing.approximately_scored, narrowing.k, narrowing.ordered_within * spread / probed.unit);
 
-  std::vector<float>& looks = memory.looks;
-  looks.resize(documents.positions.size());
-  const bool approximately_scored = documents.each_segment([&](std::size_t i, std::size_t first, std::size_t count) {
-    const SegmentView& segment = segments[i];
-    const CodedJob job{nullptr, query.scales, query.q, codec.p, codec.centroids, codec.n_centroids, codec.levels, segment.codes,
-                       segment.code_bytes, segment.scales, segment.packed, segment.offsets, segment.tokens, segment.documents,
-                       documents.positions.data() + first, codec.nbits, looks.data() + first, memory.marked.data(), probed.least.data()};
-    if (!score_all(kernel, query.rows, job, count, threads)) damaged = i;
-    return damaged == kNoDamage;
-  });
-  if (!approximately_scored) return damaged;
-  std::copy(looks.begin(), looks.end(), documents.scores.begin());
-  documents.keep_best(narrowing.scored, narrowing.k, narrowing.approximately_scored_within * spread);
+  damaged = score_approximately(search, imputed, query, memory);
+  if (damaged != kNoDamage) return damaged;
+  memory.documents.keep_best(narrowing.fully_scored, narrowing.k, narrowing.approximate_margin * norms.spread);
 
-  kept.assign(segments.size(), {});
-  documents.each_segment([&](std::size_t i, std::size_t first, std::size_t count) {
-    const auto begin = documents.positions.begin() + static_cast<std::ptrdiff_t>(first);
-    kept[i].assign(begin, begin + static_cast<std::ptrdiff_t>(count));
-    return true;
-  });
+  positions = by_segment(memory.documents, search.segments.size());
   return kNoDamage;
 }
 
-void probe_all(const CodesKernel& kernel, const std::int8_t* query, ProbeJob job, std::size_t threads, std::int32_t* numbers,
-               std::int32_t* dots) {
-  const std::size_t packed_size = whole_lines(kernel.packed_bytes(job.q, job.p)), scratch_size = whole_lines(kernel.scratch_bytes(job.q, job.p));
-  threads = useful_threads(job.n_coarse_centroids, kParentsAThread, threads);
-  Memory memory(packed_size + threads * scratch_size);
-  char* const packed = memory.begin();
-  kernel.pack(query, job.q, job.p, packed);
-  job.query = packed;
-  const std::vector<std::uint32_t> chosen = coarse_centroids_to_probe(job, kernel, packed + packed_size);
-  std::vector<Nearest> nearest(threads, Nearest(job.q, job.nprobe));
-  parallel_for(chosen.size(), kParentsAtOnce, threads, [&](std::size_t thread, std::size_t begin, std::size_t end) {
-    for (std::size_t i = begin; i < end; ++i) {
-      const auto first = static_cast<std::size_t>(job.coarse_offsets[chosen[i]]), last = static_cast<std::size_t>(job.coarse_offsets[chosen[i] + 1]);
-      nearest[thread].see(kernel, packed, job.p, job.centroids + first * job.p, first, last - first, job.table,
-                          packed + packed_size + thread * scratch_size);
-    }
-  });
-  for (std::size_t thread = 1; thread < threads; ++thread) nearest[0].see_all_of(nearest[thread]);
-  nearest[0].write(numbers, dots);
-}
-
-bool score_all(const CodesKernel& kernel, const std::int8_t* query, CodedJob job, std::size_t count, std::size_t threads) {
-  const std::size_t at_once = job.marked ? kLookedAtOnce : kScoredAtOnce;
-  const std::size_t packed_size = whole_lines(kernel.packed_bytes(job.q, job.p)), scratch_size = whole_lines(kernel.scratch_bytes(job.q, job.p));
-  threads = useful_threads(count, job.marked ? kLookedAThread : kScoredAThread, threads);
-  Memory memory(packed_size + threads * scratch_size);
-  char* const packed = memory.begin();
-  kernel.pack(query, job.q, job.p, packed);
-  job.query = packed;
-  const auto run = job.marked ? kernel.approximate_scores : kernel.score;
+bool full_scores(const FullScoring& scoring, float* scores) {
+  const std::size_t threads = useful_threads(scoring.count, kFullScores.worth_a_thread, scoring.threads);
+  PreparedQuery query(scoring.kernel, scoring.query, threads);
+  const ScoreJob job{query.packed(), scoring.codec, scoring.segment, scoring.documents, scores};
   std::atomic<bool> sound{true};
-  parallel_for(count, at_once, threads, [&](std::size_t thread, std::size_t begin, std::size_t end) {
-    if (!run(job, begin, end, packed + packed_size + thread * scratch_size)) sound = false;
-  });
-  return sound;
-}
-
-bool centroid_interaction_all(const CodesKernel& kernel, const CentroidInteractionJob& job, std::size_t count, std::size_t threads) {
-  std::atomic<bool> sound{true};
-  parallel_for(count, kLookedAtOnce, useful_threads(count, kInteractedAThread, threads), [&](std::size_t, std::size_t begin, std::size_t end) {
-    if (!kernel.centroid_interaction(job, begin, end)) sound = false;
+  parallel_for(scoring.count, kFullScores.at_once, threads, [&](std::size_t thread, std::size_t begin, std::size_t end) noexcept {
+    if (!scoring.kernel.full_scores(job, begin, end, query.scratch(thread))) sound = false;
   });
   return sound;
 }

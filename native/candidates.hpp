@@ -1,7 +1,7 @@
-// A query in codes -> the documents of several segments that are worth a full score: probe, gather, interact, look. Each step keeps
-// fewer documents and looks at them more closely. definitions.py says what is computed, docs/engine.md what it costs and finds.
+// A query in int8 -> the documents of several segments that get a full score, and full scores themselves, on several threads.
 //
-// The steps on several threads, which stand here too, are what the kernels leave to their callers.
+// Candidates are found in four steps: probing, candidate generation, centroid interaction, approximate scores. Each step keeps fewer
+// documents and scores them more closely. definitions.py says what is computed, docs/engine.md how it works.
 #pragma once
 
 #include <cstddef>
@@ -9,65 +9,54 @@
 #include <vector>
 
 #include "kernels/codes.hpp"
-#include "kernels/centroid_interaction.hpp"
-#include "kernels/probe.hpp"
+#include "kernels/views.hpp"
 
 namespace polyvec {
 
-struct CodecView {
-  const std::int8_t* centroids;  // (K, p)
-  std::size_t n_centroids, p, dim;
-  const std::int8_t* levels;      // (256, 16)
-  const std::int8_t* directions;  // (K, p), the centroids as unit vectors
-  const std::int8_t* coarse_centroids;     // (P, p), of the directions
-  const std::int64_t* coarse_offsets;  // (P + 1)
-  std::size_t n_coarse_centroids;
-  double step;  // what a unit of a direction is worth
-  unsigned nbits;
+struct SearchedSegment {
+  SegmentView tokens;
+  PostingsView postings;
+  const std::uint8_t* allowed;  // (n_documents,): 0 for a document to leave out; or null
 };
 
-struct SegmentView {
-  const void* codes;  // (T,) centroid numbers
-  std::size_t code_bytes;
-  const std::uint8_t* scales;   // (T,)
-  const std::uint8_t* packed;   // (T, p * nbits / 8)
-  const std::int64_t* offsets;  // (documents + 1,)
-  std::size_t tokens, documents;
-  const std::uint8_t* stream;  // postings
-  std::size_t stream_size;
-  const std::int64_t* starts;   // (K + 1,)
-  const std::uint8_t* allowed;  // (documents,), 0 for a document to pass over; or null
-};
-
-struct QueryView {
-  const std::int8_t* rows;  // (q, p)
-  const float* scales;      // (q,)
-  std::size_t q;
-};
-
-// How the steps choose. A distance is of the root of the summed squares of the query's rows, at 128 dimensions; infinity for none.
+// How many documents each step keeps. A margin is a distance below the k-th best score, of the root of the summed squares of the
+// query's rows, at 128 dimensions; infinity for none.
 struct Narrowing {
-  std::size_t k, nprobe, coarse_probe;
-  double missing, near, least, doubling;
-  std::size_t generated, approximately_scored, scored;  // documents that stay after each step, at most
-  double generated_within, ordered_within, approximately_scored_within;  // how far below the k-th best they may be
+  std::size_t k;
+  std::size_t nprobe, coarse_nprobe;  // centroids that a query row takes, coarse centroids that it probes
+  double generation_imputed;   // imputed score of a document that met none of a row's probed centroids, as a share of the last one's score
+  double near;                 // centroids count as near from this share of the last probed one's score on
+  double approximate_imputed;  // imputed score of a document without a token near a row, as a share of that
+  double length_penalty;       // taken off for each doubling of a document's length, as a share of the highest possible score
+  std::size_t generated, approximately_scored, fully_scored;  // documents that each step keeps, at most
+  double generation_margin, interaction_margin, approximate_margin;
+};
+
+struct CandidateSearch {
+  const CodesKernel& kernel;
+  const CodecView& codec;
+  const QueryView& query;
+  const Narrowing& narrowing;
+  const std::vector<SearchedSegment>& segments;
+  std::size_t threads;
 };
 
 constexpr std::size_t kNoDamage = static_cast<std::size_t>(-1);
 
-// Fills `kept` with the ascending positions of each segment, narrowing.scored of all at most. Returns the first segment whose numbers point
-// nowhere, else kNoDamage.
-std::size_t find_candidates(const CodesKernel& kernel, const CodecView& codec, const QueryView& query, const Narrowing& narrowing,
-                            const std::vector<SegmentView>& segments, std::size_t threads, std::vector<std::vector<std::int64_t>>& kept);
+// Fills `positions` with the ascending positions of each segment, narrowing.fully_scored of all at most. Returns the first segment with a
+// number that is out of range, else kNoDamage.
+std::size_t find_candidates(const CandidateSearch& search, std::vector<std::vector<std::int64_t>>& positions);
 
-// numbers, dots: (q, nprobe), best first. The job's query is packed here.
-void probe_all(const CodesKernel& kernel, const std::int8_t* query, ProbeJob job, std::size_t threads, std::int32_t* numbers,
-               std::int32_t* dots);
-
-// Scores `count` documents in full, or looks at them where the job has marks; the job's query is packed here. False for numbers that
-// point nowhere.
-bool score_all(const CodesKernel& kernel, const std::int8_t* query, CodedJob job, std::size_t count, std::size_t threads);
-
-bool centroid_interaction_all(const CodesKernel& kernel, const CentroidInteractionJob& job, std::size_t count, std::size_t threads);
+// Full MaxSim scores of some documents of a segment, into `scores`. False where a number is out of range.
+struct FullScoring {
+  const CodesKernel& kernel;
+  const CodecView& codec;
+  const QueryView& query;
+  const SegmentView& segment;
+  const std::int64_t* documents;  // (count,)
+  std::size_t count;
+  std::size_t threads;
+};
+bool full_scores(const FullScoring& scoring, float* scores);
 
 }  // namespace polyvec

@@ -51,21 +51,30 @@ const Kernel* named(const std::vector<const Kernel*>& kernels, const std::string
   return nullptr;
 }
 
+// POLYVEC_KERNEL as it was when the first kernel was chosen.
+const std::string& forced_kernel() {
+  static const std::string name = [] {
+    const char* const value = std::getenv("POLYVEC_KERNEL");
+    return std::string(value ? value : "");
+  }();
+  return name;
+}
+
+bool known_to_any_family(const std::string& name) {
+  return named(maxsim_kernels(), name) || named(codes_kernels(), name) || named(assign_kernels(), name) ||
+         named(quantize_kernels(), name) || named(encoder_kernels(), name);
+}
+
 template <class Kernel>
 const Kernel* found(const std::vector<const Kernel*>& kernels, const std::string& name) {
   if (!name.empty()) return named(kernels, name);
-  const std::string forced = forced_kernel();
+  const std::string& forced = forced_kernel();
   if (forced.empty()) return kernels.front();
   if (const Kernel* kernel = named(kernels, forced)) return kernel;
-  return named(maxsim_kernels(), forced) ? kernels.front() : nullptr;
+  return known_to_any_family(forced) ? kernels.front() : nullptr;
 }
 
 }  // namespace
-
-std::string forced_kernel() {
-  const char* name = std::getenv("POLYVEC_KERNEL");
-  return name ? name : "";
-}
 
 const std::vector<const MaxsimKernel*>& maxsim_kernels() {
   static const std::vector<const MaxsimKernel*> kernels = usable<MaxsimKernel>({
@@ -82,7 +91,7 @@ const std::vector<const MaxsimKernel*>& maxsim_kernels() {
 const std::vector<const CodesKernel*>& codes_kernels() {
   static const std::vector<const CodesKernel*> kernels = usable<CodesKernel>({
 #if defined(POLYVEC_X86)
-      &codes_avx512(), &codes_avx2(),
+      &codes_avx512(), &codes_avx512_intrinsics(), &codes_avx2(),
 #endif
 #if defined(POLYVEC_NEON)
       &codes_neon(),

@@ -1,4 +1,4 @@
-// Which kernels of each family this machine can run, and the one to use. Chosen once; POLYVEC_KERNEL names another.
+// Which kernels of each family this machine can run, and the one to use.
 #pragma once
 
 #include <string>
@@ -19,11 +19,8 @@ const std::vector<const AssignKernel*>& assign_kernels();
 const std::vector<const QuantizeKernel*>& quantize_kernels();
 const std::vector<const EncoderKernel*>& encoder_kernels();
 
-// The name POLYVEC_KERNEL holds, else empty.
-std::string forced_kernel();
-
-// The kernel of that name; without a name the one POLYVEC_KERNEL names, else the best; null if it cannot run here. A family
-// that has no kernel for the instruction set in POLYVEC_KERNEL takes its best one.
+// The kernel of that name; without a name the one that the environment variable POLYVEC_KERNEL names, else the best; null if it
+// cannot run here. The variable is read once. A family without a kernel of that name takes its best one, where another family has it.
 const MaxsimKernel* find_maxsim_kernel(const std::string& name);
 const CodesKernel* find_codes_kernel(const std::string& name);
 const AssignKernel* find_assign_kernel(const std::string& name);

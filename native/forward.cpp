@@ -248,7 +248,7 @@ std::size_t forward_bytes(const EncoderKernel& kernel, const Backbone& backbone,
 
 void forward(const EncoderKernel& kernel, const Backbone& backbone, const Texts& texts, const std::vector<std::size_t>& groups,
              std::size_t threads, const std::vector<char*>& memory, float* rows) {
-  parallel_for(groups.size() - 1, 1, threads, [&](std::size_t thread, std::size_t begin, std::size_t end) {
+  parallel_for(groups.size() - 1, 1, threads, [&](std::size_t thread, std::size_t begin, std::size_t end) noexcept {
     for (std::size_t group = begin; group < end; ++group) {
       Pass pass = pass_over(kernel, backbone, texts, groups[group], groups[group + 1]);
       lay_out(pass, memory[thread], longest_between(texts, pass.first, pass.last));

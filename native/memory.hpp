@@ -14,7 +14,7 @@ inline std::size_t whole_lines(std::size_t bytes) { return (bytes + kCacheLine -
 class Memory {
  public:
   explicit Memory(std::size_t bytes) : bytes_(bytes + kCacheLine) {}
-  char* begin() {
+  char* begin() noexcept {
     const auto at = reinterpret_cast<std::uintptr_t>(bytes_.data());
     return reinterpret_cast<char*>((at + kCacheLine - 1) / kCacheLine * kCacheLine);
   }

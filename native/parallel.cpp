@@ -14,8 +14,8 @@
 namespace polyvec {
 namespace {
 
-constexpr std::size_t kMost = 256;  // threads of the crew
-constexpr std::chrono::microseconds kPatience{40};  // of looking out for what comes before going to sleep: waking takes as long
+constexpr std::size_t kMaxThreads = 256;
+constexpr std::chrono::microseconds kSpin{40};  // before a thread goes to sleep: waking it takes as long
 
 inline void pause() {
 #if defined(__x86_64__) || defined(__i386__)
@@ -25,23 +25,23 @@ inline void pause() {
 #endif
 }
 
-// Returns when `over` holds, or patience ends.
-template <class Over>
-void spin(const Over& over) {
-  const auto until = std::chrono::steady_clock::now() + kPatience;
+// Returns when `done` holds, or after kSpin.
+template <class Done>
+void spin(const Done& done) {
+  const auto until = std::chrono::steady_clock::now() + kSpin;
   do {
     for (int i = 0; i < 64; ++i) {
-      if (over()) return;
+      if (done()) return;
       pause();
     }
   } while (std::chrono::steady_clock::now() < until);
 }
 
 struct Task {
-  void (*work)(void*, std::size_t);
+  Work work;
   void* context;
-  std::size_t threads, joined;          // wanted, and come so far, the caller among them
-  std::atomic<std::size_t> working{0};  // of the crew; the last touch of a task by one of them
+  std::size_t threads, joined;          // wanted, and joined so far, the caller among them
+  std::atomic<std::size_t> working{0};  // threads of the pool; their last access to a task is to leave this count
 };
 
 class ThreadPool {
@@ -52,7 +52,7 @@ class ThreadPool {
       const std::lock_guard<std::mutex> held(mutex_);
       grow(task.threads - 1);
       open_.push_back(&task);
-      news_.fetch_add(1, std::memory_order_release);
+      tasks_.fetch_add(1, std::memory_order_release);
       asleep = std::min(asleep_, task.threads - 1);
     }
     for (; asleep > 0; --asleep) wake_.notify_one();
@@ -68,21 +68,21 @@ class ThreadPool {
   }
 
  private:
-  // Where the system refuses another thread, those that are there do all the work.
+  // Where the system refuses another thread, those that run do all the work.
   void grow(std::size_t wanted) {
     try {
-      for (; members_ < std::min(wanted, kMost); ++members_) std::thread([this] { serve(); }).detach();
+      for (; threads_ < std::min(wanted, kMaxThreads); ++threads_) std::thread([this] { serve(); }).detach();
     } catch (const std::system_error&) {
     }
   }
 
-  [[noreturn]] void serve() {
+  [[noreturn]] void serve() noexcept {
     std::unique_lock<std::mutex> held(mutex_);
     for (;;) {
       if (open_.empty()) {
-        const unsigned known = news_.load(std::memory_order_relaxed);
+        const unsigned seen = tasks_.load(std::memory_order_relaxed);
         held.unlock();
-        spin([this, known] { return news_.load(std::memory_order_acquire) != known; });
+        spin([this, seen] { return tasks_.load(std::memory_order_acquire) != seen; });
         held.lock();
         ++asleep_;
         wake_.wait(held, [this] { return !open_.empty(); });
@@ -101,30 +101,30 @@ class ThreadPool {
 
   std::mutex mutex_;
   std::condition_variable wake_, done_;
-  std::vector<Task*> open_;  // those with room for another thread
-  std::size_t members_ = 0, asleep_ = 0;
-  std::atomic<unsigned> news_{0};
+  std::vector<Task*> open_;  // those that want another thread
+  std::size_t threads_ = 0, asleep_ = 0;
+  std::atomic<unsigned> tasks_{0};  // so far
 };
 
 std::atomic<ThreadPool*> pool{nullptr};  // never deleted: its threads may wait when the process ends
 
 #if !defined(_WIN32)
-const int forgotten_by_children = pthread_atfork(nullptr, nullptr, [] { pool.store(nullptr); });  // who have none of its threads
+const int forgotten_by_children = pthread_atfork(nullptr, nullptr, [] { pool.store(nullptr); });  // children have none of its threads
 #endif
 
 ThreadPool& thread_pool() {
-  ThreadPool* there = pool.load(std::memory_order_acquire);
-  if (!there) {
-    ThreadPool* const made = new ThreadPool;
-    if (pool.compare_exchange_strong(there, made, std::memory_order_acq_rel)) return *made;
-    delete made;
+  ThreadPool* current = pool.load(std::memory_order_acquire);
+  if (!current) {
+    ThreadPool* const created = new ThreadPool;
+    if (pool.compare_exchange_strong(current, created, std::memory_order_acq_rel)) return *created;
+    delete created;
   }
-  return *there;
+  return *current;
 }
 
 }  // namespace
 
-void together(std::size_t threads, void (*work)(void*, std::size_t), void* context) {
+void run_together(std::size_t threads, Work work, void* context) {
   if (threads <= 1) return work(context, 0);
   Task task{work, context, threads, 1};
   thread_pool().run(task);

@@ -120,6 +120,8 @@ def python_calls(index: Index, files: Path) -> dict[str, tuple[Callable[..., Any
             },
         ),
         "repair_index": (polyvec.repair_index, {"path": index.path, "encoder": encoder, "dry_run": True}),
+        "Client": (_client, {"url": "http://127.0.0.1:1"}),
+        "AsyncClient": (polyvec.AsyncClient, {"url": "http://127.0.0.1:1"}),
         "Index.create": (_create, {"path": "new.polyvec", "dim": DIM}),
         "Index.open_or_create": (_open_or_create, {"path": "opened.polyvec", "dim": DIM}),
         "Index.open": (_open, {"path": index.path, "encoder": encoder}),
@@ -249,6 +251,13 @@ def _create(**given: Any) -> None:
 
 
 _create.__signature__ = inspect.signature(Index.create)  # type: ignore[attr-defined]
+
+
+def _client(**given: Any) -> None:
+    polyvec.Client(**given).close()
+
+
+_client.__signature__ = inspect.signature(polyvec.Client)  # type: ignore[attr-defined]
 
 
 def _open_or_create(**given: Any) -> None:

@@ -11,6 +11,7 @@ TESTS = Path(__file__).parent
 
 # Tests of no single file, and what they are about.
 OF_NO_FILE = {
+    "test_docstrings.py": "docstrings of public names",
     "test_import.py": "imports of the whole package",
     "test_install.py": "extras and exact versions",
     "test_layout.py": "this",
@@ -24,6 +25,7 @@ OF_NO_FILE = {
     "collection/test_states.py": "every call in every state",
     "crash/test_crash.py": "processes that end while they write",
     "data/test_documents_generated.py": "generated files of every kind",
+    "deploy/test_deploy.py": "deploy/, beside src/",
     "encoder/native/test_architectures.py": "every backbone and layout, compared with torch",
     "encoder/native/test_damaged_models.py": "damaged and hostile model folders",
     "encoder/native/test_native_encoder.py": "the encoder as a whole",
@@ -32,9 +34,24 @@ OF_NO_FILE = {
     "index/test_damaged_files.py": "damaged files, read by every reader",
     "index/test_readers.py": "readers in other processes while one writes",
     "index/engine/test_threads.py": "the same hits with any number of threads",
+    "integrations/haystack/test_pipelines.py": "Haystack's components, alone and in pipelines",
+    "native/test_build.py": "compilers that are refused, and the type stub",
     "native/test_sanitized.py": "kernels under the sanitizers",
+    "publish/test_cuts.py": "publishing and pulling, cut at every request; publishers at once",
+    "publish/test_docs.py": "docs/publishing.md",
+    "publish/test_s3.py": "publishing and pulling through a pretended S3",
     "recipes/test_multilingual_e5.py": "recipes/multilingual_e5.py",
     "recipes/test_recipes.py": "recipes/*.toml and their page",
+    "serve/page/test_access.py": "serve/page/, looked at by axe-core",
+    "serve/page/test_files.py": "serve/page/, as files",
+    "serve/page/test_pointing.py": "serve/page/, in a browser: pointing at words",
+    "serve/page/test_searching.py": "serve/page/, in a browser: searching",
+    "serve/page/test_states.py": "serve/page/, in a browser: states and texts",
+    "serve/test_attacks.py": "attacks on the server as a whole",
+    "serve/test_contract.py": "the server against its own description",
+    "serve/test_overload.py": "the server with more to do than it can",
+    "serve/test_docs.py": "docs/serving.md",
+    "shards/test_docs.py": "docs/scale-out.md",
     "training/test_commands.py": "train, mine and teach, one after another",
 }
 

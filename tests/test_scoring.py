@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,6 +13,7 @@ from hypothesis import strategies as st
 
 import polyvec
 from polyvec.errors import InputError
+from polyvec.index import kernels
 from polyvec.scoring import available_kernels, default_threads, maxsim, maxsim_definition, maxsim_packed
 
 
@@ -152,14 +157,42 @@ def test_bad_packing_never_reaches_a_kernel(offsets: list[int], which: list[int]
         )
 
 
-def test_kernels_are_chosen_by_name_and_by_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+SCORES_ONE_DOCUMENT = """
+import numpy as np
+from polyvec.errors import InputError
+from polyvec.scoring import maxsim_packed
+try:
+    print(maxsim_packed(np.ones((1, 2), np.float32), np.ones((1, 2), np.float32), np.array([0, 1])).tolist())
+except InputError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "printed"), [("scalar", "[2.0]"), ("", "[2.0]"), ("mmx", "maxsim: no such kernel on this machine")]
+)
+def test_kernels_are_chosen_by_environment(name: str, printed: str) -> None:
+    """In a process of its own: the variable is read once."""
+    done = subprocess.run(
+        [sys.executable, "-c", SCORES_ONE_DOCUMENT], env=os.environ | {"POLYVEC_KERNEL": name}, capture_output=True,
+        text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.startswith(printed)
+
+
+def test_an_instruction_set_of_another_family_is_no_mistake() -> None:
+    """Encoders have kernels that MaxSim has not, and the other way round."""
+    elsewhere = set(kernels.codes_kernels()) - set(available_kernels())
+    for name in sorted(elsewhere):
+        test_kernels_are_chosen_by_environment(name, "[2.0]")
+
+
+def test_kernels_are_chosen_by_name() -> None:
     call = (np.ones((1, 2), np.float32), np.ones((1, 2), np.float32), np.array([0, 1]))
-    monkeypatch.setenv("POLYVEC_KERNEL", "scalar")
-    assert maxsim_packed(*call).tolist() == [2.0]
-    monkeypatch.setenv("POLYVEC_KERNEL", "mmx")
     with pytest.raises(InputError, match="no such kernel"):
-        maxsim_packed(*call)
+        maxsim_packed(*call, kernel="mmx")
     assert available_kernels()[-1] == "scalar"
+    assert maxsim_packed(*call, kernel="scalar").tolist() == [2.0]
     assert default_threads() >= 1
     with pytest.raises(InputError, match="dtype float64"):
         maxsim_packed(call[0], call[1].astype(np.float64), call[2])

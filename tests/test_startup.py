@@ -26,6 +26,7 @@ READING = {
     "atomic",
     "collection",
     "data",
+    "deadlines",
     "encoder",
     "errors",
     "index",

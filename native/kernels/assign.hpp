@@ -1,4 +1,4 @@
-// Vectors -> the centroid of their own group with the largest dot product plus bias; the inner loop of k-means and of every build.
+// Vectors -> the centroid of their own group with the largest dot product plus bias: the inner loop of k-means and of every build.
 //
 // A dot product is one chain of fused multiply-adds over the dimensions in order, then the bias, so every kernel and any number of threads
 // return the same numbers. Cost: n * (centroids of the vector's group) * d multiply-adds.
@@ -14,7 +14,7 @@ struct AssignJob {
   const std::int64_t* order;    // vectors of the same group side by side
   const std::int32_t* groups;   // (n,), of each vector
   std::size_t d;
-  const float* packed;          // every group's centroids and biases, 16 side by side, by AssignKernel-independent pack_centroids
+  const float* packed;          // every group's centroids and biases, 16 side by side, as pack_centroids lays them out
   const std::int64_t* packed_starts;  // (G,), where a group's first block is, in blocks
   const std::int64_t* group_offsets;  // (G + 1,)
   std::int64_t* nearest;        // (n,), ties by number

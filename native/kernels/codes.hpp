@@ -1,69 +1,65 @@
-// Arithmetic on quantized token vectors: MaxSim of an int8 query with documents in codes (refine), and plain int8 dot products.
+// Arithmetic on quantized token vectors: full and approximate scores of documents in codes, and plain int8 dot products.
 //
 // A token is v = clip(centroid + levels[scale][window], -127, 127) in int8, divided by its own length; with 8 bits the code
-// bytes are v itself. A dimension's window is four bits: its code and those that follow in its block of 32 dimensions. Rows are
-// p int8 values, p a multiple of 32. Every dot product is an exact int32, lengths and sums are fp32 in one order, so all kernels
-// return the same bits, and scalar is the definition.
+// bytes are v itself. A dimension's window is four bits: its code and those that follow in its block of 32 dimensions. Every dot
+// product is an exact int32 (views.hpp says why it fits), lengths and sums are fp32 in one order, so all kernels return the same
+// bits, and scalar is the definition.
 //
-// Cost of refine: q * t * p multiply-adds a document in int8, and p * nbits / 8 + 3 bytes a token plus its centroid's row. Looking
-// (the same sum over the tokens of some centroids) costs that for the tokens of these, and the centroid number of every token.
+// Cost of a full score: q * t * p multiply-adds in int8, and p * nbits / 8 + 3 bytes a token plus its centroid's row. An
+// approximate score costs that for the tokens of some centroids, and the centroid number of every token.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 
 #include "kernels/centroid_interaction.hpp"
+#include "kernels/views.hpp"
 
 namespace polyvec {
 
-// Whether a document is one of `documents`, and its tokens, offsets[document] to offsets[document + 1], lie among `tokens`.
-inline bool lies_inside(std::int64_t document, const std::int64_t* offsets, std::size_t documents, std::size_t tokens) {
-  if (document < 0 || static_cast<std::size_t>(document) >= documents) return false;
-  const std::int64_t begin = offsets[document], end = offsets[document + 1];
-  return begin >= 0 && begin <= end && static_cast<std::size_t>(end) <= tokens;
-}
-
-struct CodedJob {
-  const void* query;           // packed by CodesKernel::pack
-  const float* query_scales;   // (q,), what a unit of a query row is worth
-  std::size_t q, p;            // query rows, dimensions of a row
-  const std::int8_t* centroids;  // (K, p)
-  std::size_t n_centroids;
-  const std::int8_t* levels;   // (256, 16), what a window adds at each scale
-  const void* codes;           // (T,) centroid numbers
-  std::size_t code_bytes;      // 2 or 4 each
-  const std::uint8_t* scales;  // (T,) rows of levels
-  const std::uint8_t* packed;  // (T, p * nbits / 8)
-  const std::int64_t* offsets;  // (n + 1): document i is the rows offsets[i] to offsets[i + 1]
-  std::size_t tokens, documents;
-  const std::int64_t* which;   // documents to score
-  unsigned nbits;              // 1, 2, 4 or 8
-  float* scores;               // one a document scored
-  const std::uint8_t* marked;  // of look: (K,), 0 for a centroid whose tokens are passed over
-  const float* least;          // of look: (q,), what a query row has where no token of a document gives more; of dot / length
-
-  std::size_t code(std::size_t token) const {
-    return code_bytes == 2 ? static_cast<const std::uint16_t*>(codes)[token] : static_cast<const std::uint32_t*>(codes)[token];
-  }
-  bool holds(std::int64_t document) const { return lies_inside(document, offsets, documents, tokens); }
+// A query as CodesKernel::pack leaves it.
+struct PackedQuery {
+  const void* packed;
+  const float* scales;  // (q,): value of one unit of a row
+  std::size_t q, p;
 };
 
-// What probing keeps of every row it has seen, for centroid_interaction.hpp: a byte a query row, (dot * worth + 2^15) >> 16 cut to [0, 255], in
-// int32 that wraps around.
-struct Table {
-  const std::int32_t* worth;  // (q,)
-  std::uint8_t* bytes;        // (rows, stride), or null for no table
-  std::size_t stride;         // at least q, a multiple of kTableLanes; what is beyond q becomes 0
+struct ScoreJob {
+  PackedQuery query;
+  CodecView codec;
+  SegmentView segment;
+  const std::int64_t* documents;  // those to score
+  float* scores;                  // one for each
 };
 
-constexpr std::size_t kTableLanes = 32;
+// An approximate score leaves out the tokens of centroids that are far from every query row.
+struct Approximation {
+  const std::uint8_t* near;  // (n_centroids,): 0 for a centroid whose tokens are left out
+  const float* imputed;      // (q,): dot / length that a query row has where no token of a document gives more
+};
 
-inline std::uint8_t table_byte(std::int32_t dot, std::int32_t worth) {
-  const auto wrapped = static_cast<std::int32_t>(static_cast<std::uint32_t>(dot) * static_cast<std::uint32_t>(worth) + 32768u) >> 16;
+// What probing writes of every row it has seen: for each query row the byte (dot * weight + 2^15) >> 16, cut to [0, 255], in int32
+// that wraps around.
+struct ScoreBytes {
+  const std::int32_t* weights;  // (q,)
+  std::uint8_t* bytes;          // (rows, stride), or null to write none
+  std::size_t stride;           // at least q, a multiple of kTableLanes; what is beyond q becomes 0
+};
+
+inline std::uint8_t score_byte(std::int32_t dot, std::int32_t weight) {
+  const auto wrapped = static_cast<std::int32_t>(static_cast<std::uint32_t>(dot) * static_cast<std::uint32_t>(weight) + 32768u) >> 16;
   return static_cast<std::uint8_t>(wrapped < 0 ? 0 : wrapped > 255 ? 255 : wrapped);
 }
 
-struct Reached {
+struct DotJob {
+  PackedQuery query;
+  const std::int8_t* rows;         // (n, p)
+  std::size_t n;
+  const std::int32_t* thresholds;  // (q,)
+  ScoreBytes bytes;
+};
+
+struct FoundDot {
   std::uint32_t query_row, row;
   std::int32_t dot;
 };
@@ -71,30 +67,25 @@ struct Reached {
 struct CodesKernel {
   const char* name;
   bool (*supported)();
-  // Bytes of a packed query, and of the scratch memory that each thread hands in, for scoring or looking; both begin on a cache line.
+  // Bytes of a packed query, and of the scratch memory that each thread hands in; both begin on a cache line.
   std::size_t (*packed_bytes)(std::size_t q, std::size_t p);
   std::size_t (*scratch_bytes)(std::size_t q, std::size_t p);
-  void (*pack)(const std::int8_t* query, std::size_t q, std::size_t p, void* packed);
-  // Scores number `begin` to `end` of the job. False where a number in the arrays points outside of them.
-  bool (*score)(const CodedJob& job, std::size_t begin, std::size_t end, void* scratch);
-  // The same over the tokens of marked centroids alone, from `least` up.
-  bool (*approximate_scores)(const CodedJob& job, std::size_t begin, std::size_t end, void* scratch);
-  // The dot products of n int8 rows with a packed query that reach `least`, one int32 a query row. Returns how many; found has
-  // room for n * q. The rows' bytes go to `table`.
-  std::size_t (*reaching)(const void* packed, std::size_t q, std::size_t p, const std::int8_t* rows, std::size_t n,
-                          const std::int32_t* least, Reached* found, const Table& table, void* scratch);
-  // Scores number `begin` to `end` of the job. False where a number in the arrays points outside of them.
+  void (*pack)(const QueryView& query, void* packed);
+  // Scores the job's documents number `begin` to `end`. False where a number in the arrays is out of range.
+  bool (*full_scores)(const ScoreJob& job, std::size_t begin, std::size_t end, void* scratch);
+  bool (*approximate_scores)(const ScoreJob& job, const Approximation& approximation, std::size_t begin, std::size_t end, void* scratch);
   bool (*centroid_interaction)(const CentroidInteractionJob& job, std::size_t begin, std::size_t end);
-  // marked[i] = whether some byte of row i of the table, (n_centroids, stride), reaches that column's `least`, (stride,).
-  void (*mark)(const std::uint8_t* table, const std::uint8_t* least, std::size_t n_centroids, std::size_t stride, std::uint8_t* marked);
-  // Runs int8 multiply-adds from registers for a while; returns how many.
-  double (*run_multiply_adds)(std::size_t rounds);
+  // The dot products of the job's rows with the query's that reach the query row's threshold. Returns how many; `found` has room for n * q.
+  std::size_t (*find_dots)(const DotJob& job, FoundDot* found, void* scratch);
+  // near[i] = whether some byte of row i of the table reaches that column's threshold, (stride,).
+  void (*mark_near)(const CentroidScores& scores, const std::uint8_t* thresholds, std::uint8_t* near);
 };
 
 const CodesKernel& codes_scalar();
 #if defined(POLYVEC_X86)
 const CodesKernel& codes_avx2();
 const CodesKernel& codes_avx512();
+const CodesKernel& codes_avx512_intrinsics();
 #endif
 #if defined(POLYVEC_NEON)
 const CodesKernel& codes_neon();

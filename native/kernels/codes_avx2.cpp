@@ -32,8 +32,8 @@ struct Avx2 {
   static void products(const Packed* query, const std::int32_t* starts, const Stored* tokens, std::size_t p, std::int32_t* sums) {
     generic_products<Avx2, V, R>(query, starts, tokens, p, sums);
   }
-  static std::uint32_t reaches(ivec sums, ivec least) {
-    return ~static_cast<std::uint32_t>(_mm256_movemask_ps(_mm256_castsi256_ps(_mm256_cmpgt_epi32(least, sums)))) & 0xff;
+  static std::uint32_t reaches(ivec sums, ivec thresholds) {
+    return ~static_cast<std::uint32_t>(_mm256_movemask_ps(_mm256_castsi256_ps(_mm256_cmpgt_epi32(thresholds, sums)))) & 0xff;
   }
   static fvec to_float(ivec value) { return _mm256_cvtepi32_ps(value); }
   static fvec times(fvec a, fvec b) { return _mm256_mul_ps(a, b); }
@@ -41,8 +41,6 @@ struct Avx2 {
   static fvec set(float value) { return _mm256_set1_ps(value); }
   static fvec load(const float* from) { return _mm256_loadu_ps(from); }
   static void store(float* to, fvec value) { _mm256_storeu_ps(to, value); }
-  template <class T>
-  static void pin(T& value) { __asm__ volatile("" : "+x"(value)); }
 
   static void keep(__m256i values, Stored* to) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), low_half(values));

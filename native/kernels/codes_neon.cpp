@@ -63,9 +63,9 @@ struct Neon {
   static void products(const Packed* query, const std::int32_t* starts, const Stored* tokens, std::size_t p, std::int32_t* sums) {
     generic_products<Neon, V, R>(query, starts, tokens, p, sums);
   }
-  static std::uint32_t reaches(ivec sums, ivec least) {
+  static std::uint32_t reaches(ivec sums, ivec thresholds) {
     static constexpr std::uint32_t bits[4] = {1, 2, 4, 8};
-    return vaddvq_u32(vandq_u32(vcgeq_s32(sums, least), vld1q_u32(bits)));
+    return vaddvq_u32(vandq_u32(vcgeq_s32(sums, thresholds), vld1q_u32(bits)));
   }
   static fvec to_float(ivec value) { return vcvtq_f32_s32(value); }
   static fvec times(fvec a, fvec b) { return vmulq_f32(a, b); }
@@ -73,14 +73,6 @@ struct Neon {
   static fvec set(float value) { return vdupq_n_f32(value); }
   static fvec load(const float* from) { return vld1q_f32(from); }
   static void store(float* to, fvec value) { vst1q_f32(to, value); }
-  template <class T>
-  static void pin(T& value) {
-#if defined(POLYVEC_SIMDE)
-    (void)value;
-#else
-    __asm__ volatile("" : "+w"(value));
-#endif
-  }
   static std::int32_t square(const std::int8_t* row, std::size_t p) {
     int32x4_t sum = vdupq_n_s32(0);
     for (std::size_t k = 0; k < p; k += 16) sum = with_products(sum, vld1q_s8(row + k), vld1q_s8(row + k));

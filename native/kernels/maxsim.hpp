@@ -1,7 +1,7 @@
-// MaxSim over ragged documents: for each document, every query token takes its best dot product; the bests add up.
+// MaxSim over ragged documents: for each document, every query token takes its highest dot product, and these add up.
 //
 // One dot product is one chain of fused multiply-adds over the dimensions, first to last, in every instruction set, and
-// the bests add up in query order. So all kernels return the same bits, and scalar is the definition.
+// the highest dot products add up in query order. So all kernels return the same bits, and scalar is the definition.
 //
 // Cost: q * t * d multiply-adds a document; each token vector is read once, the query stays in the first-level cache.
 #pragma once
@@ -32,8 +32,6 @@ struct MaxsimKernel {
   void (*pack)(const float* query, std::size_t q, std::size_t d, float* packed);
   // Scores number `begin` to `end` of the job. An empty document scores 0; where a dot product is not finite, NaN.
   void (*score)(const MaxsimJob& job, std::size_t begin, std::size_t end, float* scratch);
-  // Runs about `rounds` * 1000 independent fused multiply-adds a lane; returns how many were done in all.
-  double (*run_multiply_adds)(std::size_t rounds);
 };
 
 const MaxsimKernel& maxsim_scalar();

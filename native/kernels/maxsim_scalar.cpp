@@ -37,12 +37,6 @@ void score(const MaxsimJob& job, std::size_t begin, std::size_t end, float*) {
   }
 }
 
-double run_multiply_adds(std::size_t rounds) {
-  volatile float sum = 1.0f;
-  for (std::size_t i = 0; i < rounds * 1000; ++i) sum = sum * 0.999f + 0.001f;
-  return static_cast<double>(rounds) * 1000.0;
-}
-
 }  // namespace
 
 const MaxsimKernel& maxsim_scalar() {
@@ -55,7 +49,6 @@ const MaxsimKernel& maxsim_scalar() {
         std::memcpy(packed, query, q * d * sizeof(float));
       },
       score,
-      run_multiply_adds,
   };
   return kernel;
 }

@@ -47,13 +47,10 @@ void pack(const float* query, std::size_t q, std::size_t d, float* packed) {
 }
 
 // Asks for `bytes` of memory to come. Document rows are read one value at a time, which hides them from the processor's own
-// prefetcher. Asking beyond the end of the array is harmless, so it is not checked.
-inline void prefetch(std::uintptr_t from, std::size_t bytes) {
-#if defined(__GNUC__)
+// prefetcher. Asking beyond the end of the array is harmless, so it is not checked. Always inline: GCC takes a function that only
+// prefetches for one without effect.
+__attribute__((always_inline)) inline void prefetch(std::uintptr_t from, std::size_t bytes) {
   for (std::size_t at = 0; at < bytes; at += 64) __builtin_prefetch(reinterpret_cast<const void*>(from + at));
-#else
-  (void)from, (void)bytes;
-#endif
 }
 
 // One panel against one block: raises the panel's maxima; `alarm` becomes NaN where a product is not finite. Every kStride
@@ -141,27 +138,8 @@ void score(const MaxsimJob& job, std::size_t begin, std::size_t end, float* scra
 }
 
 template <class I>
-double run_multiply_adds(std::size_t rounds) {
-  constexpr std::size_t chains = I::rows * I::vectors;
-  typename I::vec sums[chains];
-  for (std::size_t c = 0; c < chains; ++c) sums[c] = I::set(1.0f + static_cast<float>(c));
-  const typename I::vec factor = I::set(0.999f), summand = I::set(0.001f);
-  const std::size_t turns = rounds * 1000 / chains;
-  for (std::size_t turn = 0; turn < turns; ++turn) {
-    for (std::size_t c = 0; c < chains; ++c) sums[c] = I::fma(sums[c], factor, summand);
-  }
-  float lanes[I::lanes];
-  volatile float sink = 0.0f;
-  for (std::size_t c = 0; c < chains; ++c) {
-    I::store(lanes, sums[c]);
-    sink = sink + lanes[0];
-  }
-  return static_cast<double>(turns) * static_cast<double>(chains * I::lanes);
-}
-
-template <class I>
 constexpr MaxsimKernel kernel_of(const char* name, bool (*supported)()) {
-  return {name, supported, packed_floats<I>, scratch_floats<I>, pack<I>, score<I>, run_multiply_adds<I>};
+  return {name, supported, packed_floats<I>, scratch_floats<I>, pack<I>, score<I>};
 }
 
 }  // namespace

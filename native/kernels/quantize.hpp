@@ -1,9 +1,10 @@
-// Residuals -> codes and scales; what the build does for every token. Sums run over dimensions in order, unfused, so that
-// every machine writes the same file.
+// Residuals -> codes and scales, for every token of a build. Sums run over dimensions in order, unfused, so that every machine writes
+// the same file.
 //
-// A dimension's value is points[window]: its own code and those that follow, four bits in all (see codes.hpp), so that at 1 and 2
-// bits a code has a say in several values and 16 points are in reach of each. The best codes of a block are the shortest
-// path through a trellis of 2^(4 - nbits) states (Viterbi). With 4 bits a window is a code, and each value takes its nearest point.
+// A dimension's value is codebook[window] times the token's scale. Its window is its own code and those that follow, four bits in
+// all (see codes.hpp), so that at 1 and 2 bits each of 16 values is possible although a code has 2 or 4. The best codes of a block are
+// the shortest path through a trellis of 2^(4 - nbits) states (Viterbi). With 4 bits a window is a code, and each value takes its
+// nearest entry.
 //
 // Cost: three times p * 16 distances a token, one token a lane.
 #pragma once

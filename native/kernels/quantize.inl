@@ -16,22 +16,22 @@ static_assert(kLanes <= kQuantizeLanes, "scratch is too small");
 
 inline Lane all(float value) { return Lane{} + value; }
 
-// The dimension of a block whose code is number `step` along its bits.
+// The dimension of a block whose code comes at place `step` along the block's bits.
 template <unsigned nbits>
 constexpr std::size_t dimension(std::size_t step) {
   constexpr std::size_t in_byte = 8 / nbits, width = 4 * nbits;
   return step / in_byte + width * (step % in_byte);
 }
 
-// windows: (p,), those whose points times `scale` come nearest to the values, block by block; ties to the lower code.
+// windows: (p,), those whose codebook entries times `scale` are nearest to the values, block by block; ties to the lower code.
 template <unsigned nbits>
 void shortest_paths(const Lane* values, std::size_t p, const float* codebook, const Lane& scale, Whole* windows) {
   constexpr std::size_t codes = std::size_t{1} << nbits, states = kWindows / codes;
-  Lane worth[kWindows];
-  for (std::size_t w = 0; w < kWindows; ++w) worth[w] = scale * codebook[w];
+  Lane entries[kWindows];
+  for (std::size_t w = 0; w < kWindows; ++w) entries[w] = scale * codebook[w];
   for (std::size_t block = 0; block < p; block += kBlock) {
     Lane cost[states] = {};
-    Whole taken[kBlock][states];  // the window with which a path comes into each state
+    Whole taken[kBlock][states];  // the last window of the best path into each state
     for (std::size_t step = 0; step < kBlock; ++step) {
       const Lane value = values[block + dimension<nbits>(step)];
       Lane next[states];
@@ -39,7 +39,7 @@ void shortest_paths(const Lane* values, std::size_t p, const float* codebook, co
         Lane best = {};
         Whole window = {};
         for (std::size_t w = state * codes; w < (state + 1) * codes; ++w) {
-          const Lane apart = value - worth[w], path = cost[w % states] + apart * apart;
+          const Lane distance = value - entries[w], path = cost[w % states] + distance * distance;
           const bool first = w == state * codes;
           const Whole better = first ? ~Whole{} : path < best;
           best = better ? path : best;
@@ -50,7 +50,7 @@ void shortest_paths(const Lane* values, std::size_t p, const float* codebook, co
       }
       std::copy(next, next + states, cost);
     }
-    Whole state = {};  // no bit follows the last code
+    Whole state = {};  // the last code is followed by zeros
     for (std::size_t step = kBlock; step-- > 0;) {
       Whole window = taken[step][0];
       for (std::size_t s = 1; s < states; ++s) window = state == static_cast<std::int32_t>(s) ? taken[step][s] : window;
@@ -82,10 +82,10 @@ void quantize_lanes(const QuantizeJob& job, std::size_t begin, std::size_t end, 
       shortest_paths<nbits>(values, p, job.codebook, scale, windows);
       Lane product = {}, square = {};
       for (std::size_t k = 0; k < p; ++k) {
-        Lane point;
-        for (std::size_t l = 0; l < kLanes; ++l) point[l] = job.codebook[windows[k][l]];
-        product += values[k] * point;
-        square += point * point;
+        Lane entry;
+        for (std::size_t l = 0; l < kLanes; ++l) entry[l] = job.codebook[windows[k][l]];
+        product += values[k] * entry;
+        square += entry * entry;
       }
       const Lane fitted = product / (square > 0 ? square : all(1));
       scale = fitted > 0 ? fitted : scale;

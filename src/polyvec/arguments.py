@@ -35,7 +35,14 @@ _short.maxstring = _short.maxother = _short.maxlong = 60
 
 
 def shown(value: Any) -> str:
-    """A value as it stands in a message: short, on one line, printable on any terminal."""
+    """A value as it stands in a message: short, on one line, printable on any terminal.
+
+    Args:
+        value: Anything.
+
+    Returns:
+        Its repr, shortened and escaped; the name of its type where it has no repr.
+    """
     try:
         text = _short.repr(value)
     except Exception:  # a foreign object's own repr may raise anything, and a message is being written
@@ -46,14 +53,40 @@ def shown(value: Any) -> str:
 
 
 def one_of(name: str, value: Any, choices: Sequence[str]) -> str:
-    """One of some names, spelled exactly so."""
+    """One of some names, spelled exactly so.
+
+    Args:
+        name: What the argument is called, for the message.
+        value: What a caller gives.
+        choices: The names.
+
+    Returns:
+        The name, as a plain string.
+
+    Raises:
+        InputError: It is none of them.
+    """
     if not isinstance(value, str) or value not in choices:
         raise InputError(f"{name}={shown(value)}: expected one of {', '.join(choices)}.")
     return str.__str__(value)
 
 
 def whole_number(name: str, value: Any, *, least: int = 1, most: int = LARGEST, of: str = "") -> int:
-    """A whole number, NumPy's too, but neither True nor a float. of: what it counts, for the message."""
+    """A whole number, NumPy's too, but neither True nor a float.
+
+    Args:
+        name: What the argument is called, for the message.
+        value: What a caller gives.
+        least: The smallest that is taken.
+        most: The largest that is taken.
+        of: What it counts, for the message.
+
+    Returns:
+        The number.
+
+    Raises:
+        InputError: It is no whole number, or out of bounds.
+    """
     number = _index(value)
     if number is None or not least <= number <= most:
         what = f" of {of}" if of else ""
@@ -63,7 +96,18 @@ def whole_number(name: str, value: Any, *, least: int = 1, most: int = LARGEST, 
 
 
 def thread_count(value: Any, every: Callable[[], int]) -> int:
-    """A number of threads, at least 1. every: how many None stands for."""
+    """A number of threads, at least 1.
+
+    Args:
+        value: What a caller gives; None for as many as there are processors.
+        every: Gives that number.
+
+    Returns:
+        The number, at most 4096.
+
+    Raises:
+        InputError: It is no whole number, or below 1.
+    """
     if value is None:
         return every()
     number = _index(value)
@@ -75,7 +119,20 @@ def thread_count(value: Any, every: Callable[[], int]) -> int:
 
 
 def number(name: str, value: Any, expected: str, fits: Callable[[float], bool]) -> float:
-    """A finite number, NumPy's too, for which `fits` holds. expected: which those are, for the message."""
+    """A finite number, NumPy's too.
+
+    Args:
+        name: What the argument is called, for the message.
+        value: What a caller gives.
+        expected: Which numbers are taken, for the message.
+        fits: Whether a finite number is one of them.
+
+    Returns:
+        The number.
+
+    Raises:
+        InputError: It is no finite number, or does not fit.
+    """
     if not isinstance(value, (int, float, np.integer, np.floating)) or isinstance(value, bool):
         raise InputError(f"{name}={shown(value)}: expected {expected}.")
     try:
@@ -88,16 +145,36 @@ def number(name: str, value: Any, expected: str, fits: Callable[[float], bool]) 
 
 
 def flag(name: str, value: Any) -> bool:
-    """True or False, NumPy's too, and nothing that merely counts as one of them."""
+    """True or False, NumPy's too, and nothing that merely counts as one of them.
+
+    Args:
+        name: What the argument is called, for the message.
+        value: What a caller gives.
+
+    Returns:
+        True or False.
+
+    Raises:
+        InputError: It is neither.
+    """
     if not isinstance(value, (bool, np.bool_)):
         raise InputError(f"{name}={shown(value)}: expected True or False.")
     return bool(value)
 
 
 def list_of(what: str, value: Any, *, ordered: bool = False) -> Iterable[Any]:
-    """Any iterable that is no single thing: neither a string nor a dict. what: "ids", for the message.
+    """Any iterable that is no single thing: neither a string nor a dict.
 
-    ordered: whether a set is refused too, as its order means nothing.
+    Args:
+        what: What it holds, such as "ids", for the message.
+        value: What a caller gives.
+        ordered: Whether a set is refused too, as its order means nothing.
+
+    Returns:
+        The value, as it is.
+
+    Raises:
+        InputError: It is a single thing, or cannot be iterated over.
     """
     if isinstance(value, (str, bytes, bytearray, memoryview, Mapping)) or (
         ordered and isinstance(value, (set, frozenset))
@@ -112,20 +189,48 @@ def list_of(what: str, value: Any, *, ordered: bool = False) -> Iterable[Any]:
 
 
 def function(name: str, value: Any) -> None:
-    """Something that can be called, or None."""
+    """Something that can be called, or None.
+
+    Args:
+        name: What the argument is called, for the message.
+        value: What a caller gives.
+
+    Raises:
+        InputError: It is neither.
+    """
     if value is not None and not callable(value):
         raise InputError(f"{name}={shown(value)}: expected a function, or None.")
 
 
 def instance(name: str, value: Any, kind: type[T]) -> T:
-    """An object of one class."""
+    """An object of one class.
+
+    Args:
+        name: What the argument is called, for the message.
+        value: What a caller gives.
+        kind: The class.
+
+    Returns:
+        The value, as it is.
+
+    Raises:
+        InputError: It is an object of another class.
+    """
     if not isinstance(value, kind):
         raise InputError(f"{name}={shown(value)}: expected {kind.__name__}(...).")
     return value
 
 
 def token_encoder(name: str, value: Any) -> None:
-    """Something that turns texts into token vectors: an Encoder, or what has the members of polyvec.encoder.TokenEncoder."""
+    """Something that turns texts into token vectors: an Encoder, or what has the members of polyvec.encoder.TokenEncoder.
+
+    Args:
+        name: What the argument is called, for the message.
+        value: What a caller gives.
+
+    Raises:
+        InputError: It lacks a member.
+    """
     missing = [part for part in _ENCODER_MEMBERS if not hasattr(value, part)]
     if isinstance(value, type) or missing:
         lacks = f" (it lacks {', '.join(missing)})" if 0 < len(missing) < len(_ENCODER_MEMBERS) else ""
@@ -133,7 +238,18 @@ def token_encoder(name: str, value: Any) -> None:
 
 
 def local_path(name: str, value: Any) -> Path:
-    """A path of this machine, as a string or os.PathLike. An empty string does not stand for the current folder."""
+    """A path of this machine. An empty string does not stand for the current folder.
+
+    Args:
+        name: What the argument is called, for the message.
+        value: What a caller gives: a string or os.PathLike.
+
+    Returns:
+        The path, whether something is there or not.
+
+    Raises:
+        InputError: It is no path, or none that this system can hold.
+    """
     expected = "expected a path, as a string or a pathlib.Path"
     if not isinstance(value, (str, os.PathLike)):
         raise InputError(f"{name}={shown(value)}: {expected}.")
@@ -153,7 +269,18 @@ def local_path(name: str, value: Any) -> Path:
 
 
 def real_array(name: str, value: Any) -> npt.NDArray[Any]:
-    """Numbers as a NumPy array: lists, arrays of any real dtype and order, torch tensors on any device."""
+    """Numbers as a NumPy array: lists, arrays of any real dtype and order, torch tensors on any device.
+
+    Args:
+        name: What the argument is called, for the message.
+        value: What a caller gives.
+
+    Returns:
+        An array of a float or integer dtype; the same one where it is one already.
+
+    Raises:
+        InputError: NumPy cannot read it, or it holds no numbers.
+    """
     try:
         array = np.asarray(_host(value))
         if "numpy.ma" in sys.modules and np.ma.is_masked(

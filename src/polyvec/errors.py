@@ -9,7 +9,9 @@
     │   ├── IndexCorruptError     a file is damaged; the message names it
     │   ├── IndexIncompleteError  building was interrupted; the same command resumes it
     │   ├── IndexLockedError      another process is writing
-    │   └── ModelMismatchError    made by another model than the one given
+    │   ├── ModelMismatchError    made by another model than the one given
+    │   ├── PublishConflictError  somebody else published meanwhile; the same call publishes on top
+    │   └── ServerError           a server that cannot be reached, refuses, or fails
     └── MissingExtraError  an optional package is not installed; the message has the pip command
 
 `InputError` is a `ValueError` too, so callers who check arguments the usual way catch it.
@@ -30,6 +32,8 @@ __all__ = [
     "ModelError",
     "ModelMismatchError",
     "PolyvecError",
+    "PublishConflictError",
+    "ServerError",
     "StorageError",
 ]
 
@@ -92,6 +96,21 @@ class IndexLockedError(StorageError):
 
 class ModelMismatchError(StorageError):
     """The index was made by another model than the one given."""
+
+
+class PublishConflictError(StorageError):
+    """Somebody else published at this place meanwhile."""
+
+
+class ServerError(StorageError):
+    """A server that cannot be reached, refuses, or fails.
+
+    status: of the HTTP answer; None where none came · request_id: what the server's log calls the request.
+    """
+
+    def __init__(self, message: str, *, status: int | None = None, request_id: str | None = None) -> None:
+        super().__init__(message)
+        self.status, self.request_id = status, request_id
 
 
 class MissingExtraError(PolyvecError, ImportError):

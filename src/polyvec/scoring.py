@@ -19,18 +19,35 @@ from polyvec.errors import InputError
 
 
 def maxsim_definition(query: npt.NDArray[np.floating[Any]], document: npt.NDArray[np.floating[Any]]) -> float:
-    """Score one document, the obvious way. query: (q, d) · document: (t, d), t >= 1."""
+    """Score one document, the obvious way: the definition that the kernels are tested against.
+
+    Args:
+        query: (q, d), any real dtype.
+        document: (t, d), t >= 1.
+
+    Returns:
+        The sum over query rows of the largest dot product with a document row.
+    """
     return float((query @ document.T).max(axis=1).sum())
 
 
 def maxsim(
     query: npt.ArrayLike, documents: Sequence[npt.ArrayLike] | npt.ArrayLike, *, threads: int | None = None
 ) -> npt.NDArray[np.float32]:
-    """Score documents against one query: (n,) float32, the sum over query rows of the largest dot product.
+    """MaxSim of documents with one query: the sum over query rows of the largest dot product.
 
-    query: (q, d) · documents: n arrays (t_i, d), t_i >= 1, or one array (n, t, d). Any real dtype; torch CPU tensors too.
-    float16 documents are scored as they are, everything else as float32. threads: default all cores.
-    Raises InputError for wrong shapes, documents without rows, NaN and infinity, threads < 1.
+    Khattab and Zaharia, "ColBERT", SIGIR 2020.
+
+    Args:
+        query: (q, d), of any real dtype; a torch tensor on any device too.
+        documents: n arrays (t_i, d) with t_i >= 1, or one array (n, t, d). float16 is scored as it is, everything else as float32.
+        threads: How many to compute with; None for every processor this process may use.
+
+    Returns:
+        (n,) float32: one score a document, higher is better.
+
+    Raises:
+        InputError: A shape is wrong, a document has no rows, a value is NaN or infinite, or threads is below 1.
     """
     checked_query = _matrix(query, "query")
     dim = checked_query.shape[1]
@@ -62,37 +79,44 @@ def maxsim_packed(
     threads: int | None = None,
     kernel: str = "",
 ) -> npt.NDArray[np.float32]:
-    """Score documents that lie one after another in one array, without copying it.
+    """MaxSim of documents that lie one after another in one array, without copying it.
 
-    query: (q, d) float32 · tokens: (T, d) float32 or float16, C-contiguous, memory maps too · offsets: (n + 1,) int64,
-    document i being tokens[offsets[i]:offsets[i + 1]] · which: document numbers to score, default all · kernel: one of
-    available_kernels(), default the best. Returns float32 scores, one a document scored; an empty document scores 0, and
-    one with a dot product that is not finite NaN. Raises InputError for wrong shapes, dtypes, offsets, and threads < 1.
+    Args:
+        query: (q, d) float32.
+        tokens: (T, d) float32 or float16, C-contiguous; memory maps too.
+        offsets: (n + 1,) int64: document i is tokens[offsets[i]:offsets[i + 1]].
+        which: Numbers of the documents to score; None for all.
+        threads: How many to compute with; None for every processor this process may use.
+        kernel: One of `available_kernels()`; "" for the best.
+
+    Returns:
+        One float32 score a document scored: 0 for an empty document, NaN for one with a dot product that is not finite.
+
+    Raises:
+        InputError: A shape, a dtype or an offset is wrong, or threads is below 1.
     """
     from polyvec import _native
 
-    call = {np.dtype(np.float32): _native.maxsim_f32, np.dtype(np.float16): _native.maxsim_f16}.get(tokens.dtype)
-    if call is None:
+    if tokens.dtype not in (np.float32, np.float16):
         raise InputError(f"tokens: dtype {tokens.dtype}, expected float32 or float16.")
     if query.ndim != 2 or tokens.ndim != 2 or query.shape[1] != tokens.shape[1] or not query.shape[1]:
         raise InputError(f"query {query.shape} and tokens {tokens.shape}: expected (q, d) and (T, d) of one dim d.")
     threads = thread_count(threads, default_threads)
     if len(offsets) == 0:
         raise InputError("offsets: empty, expected (n + 1,) numbers that begin with 0.")
-    scores = np.empty(len(offsets) - 1 if which is None else len(which), np.float32)
+    rows = np.ascontiguousarray(query, np.float32)
+    rest = (
+        np.ascontiguousarray(offsets, np.int64),
+        None if which is None else np.ascontiguousarray(which, np.int64),
+        threads,
+        kernel,
+    )
     try:
-        call(
-            np.ascontiguousarray(query, np.float32),
-            _bits(np.ascontiguousarray(tokens)),
-            np.ascontiguousarray(offsets, np.int64),
-            scores,
-            None if which is None else np.ascontiguousarray(which, np.int64),
-            threads,
-            kernel,
-        )
+        if tokens.dtype == np.float32:
+            return _native.maxsim_f32(rows, np.ascontiguousarray(tokens), *rest)
+        return _native.maxsim_f16(rows, _bits(np.ascontiguousarray(tokens)), *rest)
     except ValueError as error:
         raise InputError(f"maxsim: {error}.") from error
-    return scores
 
 
 @functools.cache

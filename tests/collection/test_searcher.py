@@ -50,7 +50,7 @@ def test_a_misspelt_keyword_is_an_error() -> None:
 TYPED = """
 import numpy as np
 import numpy.typing as npt
-from polyvec import Hit, Index
+from polyvec import Client, Hit, Index
 from polyvec.collection.searcher import Searcher
 
 def given(index: Index, array: npt.NDArray[np.float32]) -> None:
@@ -59,6 +59,11 @@ def given(index: Index, array: npt.NDArray[np.float32]) -> None:
     several: list[list[Hit]] = index.search(["text"], mode="late")
     one = index.search_vectors(array, k=3)
     several = searcher.search_vectors([array, array])
+
+def far(client: Client) -> Searcher:
+    return client
+
+def also(searcher: Searcher, index: Index, one: list[Hit], several: list[list[Hit]], array: npt.NDArray[np.float32]) -> None:
 """
 WRONG = {
     "searcher.search('text', nprobes=3)": "nprobes",

@@ -30,7 +30,7 @@ def test_corpus() -> None:
     assert "CC0" in (CORPUS / "README.md").read_text(encoding="utf-8")
 
 
-def test_questions_and_judgements() -> None:
+def test_questions_and_judgments() -> None:
     demo = load_demo()
     language = {document.id: document.metadata["lang"] for document in demo.documents}
     topic = {document.id: document.metadata["topic"] for document in demo.documents}
@@ -46,7 +46,7 @@ def test_questions_and_judgements() -> None:
 
 
 def test_demo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["demo", "--index", str(tmp_path / "demo.polyvec"), "--json"]) == 0
+    assert main(["demo", str(tmp_path / "demo.polyvec"), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["index"]["documents"] == 280
     assert set(found["by_lang"]) == LANGUAGES

@@ -4,6 +4,8 @@ it."""
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ from polyvec.cli.convert import convert
 from polyvec.cli.doctor import doctor
 from polyvec.cli.encode import encode
 from polyvec.encoder import Encoder
+from polyvec.encoder import doctor as doctor_module
 from polyvec.encoder.doctor import examine
 from polyvec.errors import InputError, StorageError
 from tests.encoder.toy_checkpoints import make_jina, make_plain, make_pylate, make_stanford
@@ -31,6 +34,66 @@ def test_good_checkpoints_pass(tmp_path: Path, kind: str) -> None:
     assert kind in facts["checkpoint"].value
     if kind in ("jina", "stanford"):
         assert facts["document length"].source == "artifact.metadata"
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+def test_every_backend_describes_a_model_in_the_same_words(tmp_path: Path, kind: str) -> None:
+    MAKERS[kind](tmp_path / "m")
+    native, stock = Encoder(tmp_path / "m", backend="native"), Encoder(tmp_path / "m", backend="torch")
+    assert native.description == stock.description
+    assert native.description.parameters > 1000
+
+
+def test_without_torch_it_says_what_was_not_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_jina(tmp_path / "m")
+    whole = examine(Encoder(tmp_path / "m"))
+    monkeypatch.setattr(doctor_module, "torch_is_installed", lambda: False)
+    encoder = Encoder(tmp_path / "m", backend="native")
+    monkeypatch.setattr(Encoder, "model", property(lambda _: pytest.fail("torch was used")))
+    report = examine(encoder)
+    assert (report.facts, report.unusual, report.checks) == (whole.facts, whole.unusual, whole.checks[:-2])
+    assert whole.left_out is None
+    assert "polyvec[torch]" in str(report.left_out)
+    assert json.loads(json.dumps(report.to_dict()))["left_out"] == report.left_out
+    result = CliRunner().invoke(doctor, [str(tmp_path / "m")], standalone_mode=False)
+    assert "Not checked without torch: the projection" in " ".join(result.output.split())
+
+
+WITHOUT_TORCH = """
+import sys
+for name in ("torch", "transformers", "sentence_transformers"):
+    sys.modules[name] = None
+from polyvec.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_commands_without_torch(tmp_path: Path) -> None:
+    make_jina(tmp_path / "jina")
+    make_plain(tmp_path / "plain")
+    Encoder(tmp_path / "jina", backend="torch").save(tmp_path / "saved")
+
+    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", WITHOUT_TORCH, *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+
+    assert run("doctor", "jina", "--json").returncode == 0
+    packed = run("convert", "saved", "packed", "--to", "packed", "--json")
+    assert packed.returncode == 0, packed.stderr
+    assert run("doctor", "packed").returncode == 0
+    for arguments in (
+        ("convert", "jina", "out"),
+        ("convert", "jina", "out", "--to", "packed"),
+        ("convert", "saved", "out", "--to", "pylate"),
+        ("convert", "plain", "out", "--to", "rotary"),
+        ("doctor", "jina", "--backend", "torch"),
+    ):
+        refused = run(*arguments)
+        assert refused.returncode == 1, refused.stderr
+        last = refused.stderr.splitlines()[-1]
+        assert "needs torch" in last, last
+        assert "pip install 'polyvec[torch]'" in last, last
+        assert not (tmp_path / "out").exists()
 
 
 def test_a_model_in_training_passes_too(tmp_path: Path) -> None:

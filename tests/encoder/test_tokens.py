@@ -4,6 +4,7 @@ pooling."""
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from polyvec.encoder import Encoder
 from polyvec.encoder.batches import token_batches
+from polyvec.encoder.tokens import _Raw
 from polyvec.errors import InputError
 from tests.encoder.toy_checkpoints import make_jina, make_stanford
 
@@ -48,6 +50,51 @@ def test_a_short_document_has_one_window(jina: Path, whole: Encoder) -> None:
 
 def test_8192_tokens_in_one_piece(whole: Encoder) -> None:
     assert whole.encode_document("hello " * 9000).shape[0] == 8192
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    words=st.lists(
+        st.sampled_from(["hello", "light", "  ", "\n", "e\u0301", "光合作用", "plants,", "x" * 30]), min_size=60
+    ),
+    repeats=st.integers(1, 12),
+    gap=st.sampled_from([" ", "\n\n", ""]),
+)
+def test_the_front_of_a_long_document_has_the_tokens_of_the_whole(
+    cutting: Encoder, words: list[str], repeats: int, gap: str
+) -> None:
+    text = gap.join(words * repeats) + "."
+    tokens, limit = cutting._tokens, cutting.document_length
+    ((piece,),) = tokens.documents([text])
+    (raw,) = tokens._encode([text], tokens.layout.document_prompt)
+    cut = raw.cut(limit) if len(raw.ids) > limit else raw
+    np.testing.assert_array_equal(piece.ids, cut.ids)
+    np.testing.assert_array_equal(piece.offsets, cut.offsets)
+    assert piece.truncated == (len(raw.ids) > limit)
+
+
+@pytest.fixture(scope="module", params=["jina", "stanford", "default"])
+def cutting(request: pytest.FixtureRequest, jina: Path, tmp_path_factory: pytest.TempPathFactory) -> Encoder:
+    if request.param == "default":
+        return Encoder(document_length=12, backend="native")
+    folder = jina
+    if request.param == "stanford":
+        folder = tmp_path_factory.mktemp("stanford") / "m"
+        make_stanford(folder)
+    return Encoder(folder, document_length=12, backend="native")
+
+
+def test_the_end_of_a_long_document_is_not_tokenized(cutting: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+    encode = cutting._tokens._encode
+
+    def noting(texts: Sequence[str], prompt: str) -> list[_Raw]:
+        seen.extend(len(text) for text in texts)
+        return encode(texts, prompt)
+
+    monkeypatch.setattr(cutting._tokens, "_encode", noting)
+    cutting._tokens.documents(["hello light " * 80_000])
+    assert max(seen) < 1000
 
 
 def test_cutting_keeps_the_closing_token(jina: Path, whole: Encoder, caplog: pytest.LogCaptureFixture) -> None:

@@ -13,8 +13,9 @@ from polyvec import Encoder
 from polyvec.cli import main
 from polyvec.cli.evaluate import job_of
 from polyvec.data import read_documents
+from polyvec.encoder import Encoded
 from polyvec.errors import InputError
-from polyvec.evaluation import encodings as encodings_module
+from polyvec.evaluation import job as job_module
 from polyvec.evaluation.ablation import parse_probing
 from polyvec.evaluation.encodings import Encodings
 from polyvec.evaluation.reproduce import read_expected, rerun
@@ -38,14 +39,14 @@ def words(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     seen: list[str] = []
 
     class Words:
-        def __init__(self, model: str | None, dims: set[int | None]) -> None:
+        def __init__(self, model: str | None) -> None:
             self.kept: dict[tuple[int, float], Any] = {}
 
         def encoder(self, dim: int | None, pool_factor: float) -> Any:
             seen.append(f"{dim} {pool_factor:g}")
             return WordEncoder(dim or 16)
 
-    monkeypatch.setattr(encodings_module, "Encodings", Words)
+    monkeypatch.setattr(job_module, "Encodings", Words)
     return seen
 
 
@@ -159,28 +160,41 @@ def test_the_sweep(folder: Path, tmp_path: Path, words: list[str]) -> None:  # n
         parse_probing("1.5", 10)
 
 
+TASKS = {"stream_documents": "document", "stream_queries": "query"}
+
+
 def test_encodings_are_those_of_the_plain_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One forward pass for all heads and poolings, and the vectors that each encoder alone would make."""
-    corpus = Path(encodings_module.__file__).parents[1] / "demo" / "corpus"
+    """One forward pass a head for all poolings, and the vectors that each encoder alone would make."""
+    corpus = Path(job_module.__file__).parents[1] / "demo" / "corpus"
     texts = [document.text[:120] for document in read_documents(corpus)][::60]
-    shared = Encodings(None, [None, 64])
+    shared = Encodings(None)
+    found: dict[tuple[int | None, float, str], list[Encoded]] = {}
     passed: list[str] = []
-    for task in ("stream_documents", "stream_queries"):
-        monkeypatch.setattr(shared._encoder, task, _noting(getattr(shared._encoder, task), passed))
-    for dim, pool_factor in ((None, 1.0), (64, 1.0), (64, 2.0)):
+    settings = ((None, 1.0), (128, 1.0), (64, 1.0), (64, 2.0))
+    with monkeypatch.context() as noted:
+        for task in TASKS:
+            noted.setattr(Encoder, task, _noting(getattr(Encoder, task), passed))
+        for dim, pool_factor in settings:
+            for task in TASKS:
+                found[dim, pool_factor, task] = list(getattr(shared.encoder(dim, pool_factor), task)(texts))
+    assert passed == 2 * [*texts, *texts], "as documents and as queries for each of two heads, and never again"
+    for dim, pool_factor in settings:
         view, plain = shared.encoder(dim, pool_factor), Encoder(dim=dim, pool_factor=pool_factor)
         assert (view.dim, view.fingerprint, view.settings()) == (plain.dim, plain.fingerprint, plain.settings())
-        exact = Encoder(dim=dim, pool_factor=pool_factor, precision="fp32")  # as evaluation computes
-        for task in ("stream_documents", "stream_queries"):
-            for ours, theirs in zip(getattr(view, task)(texts), getattr(exact, task)(texts), strict=True):
+        alone = Encoder(dim=dim)
+        for task, role in TASKS.items():
+            kept = found[dim, pool_factor, task]
+            for ours, unpooled in zip(kept, getattr(alone, task)(texts), strict=True):
+                theirs = plain.pool(unpooled, role)
                 np.testing.assert_allclose(ours.vectors, theirs.vectors, atol=1e-5)
                 assert np.array_equal(ours.token_ids, theirs.token_ids)
-    assert passed == [*texts, *texts], "as documents, as queries, and never again"
+    pooled = found[64, 2.0, "stream_documents"]
+    assert sum(len(one.vectors) for one in pooled) < sum(len(one.vectors) for one in found[64, 1.0, "stream_documents"])
 
 
 def _noting(encode: Any, passed: list[str]) -> Any:
-    def noting(texts: list[str], **settings: Any) -> Any:
+    def noting(self: Encoder, texts: list[str], **settings: Any) -> Any:
         passed.extend(texts)
-        return encode(texts, **settings)
+        return encode(self, texts, **settings)
 
     return noting

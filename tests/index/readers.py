@@ -2,9 +2,9 @@
 
     python -m tests.index.readers [--seconds 600] [--readers 8]
 
-A document's vectors follow from its id and version, which its metadata tells, so a reader can score by brute force all that its
+A document's vectors follow from its id and version, which its metadata names, so a reader can score by brute force all that its
 snapshot lists. The writer publishes a digest of every state before it commits and a count after, so a reader knows that
-its snapshot is one whole committed state, and none older than what was acknowledged before it looked. Prints one JSON line.
+its snapshot is one whole committed state, and none older than what was acknowledged before it was opened. Prints one JSON line.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _TOLERANCE = 0.02  # of a score, a query token: 8-bit codes
 
 @dataclass
 class Shared:
-    """What the writer tells: digests of states in order, how many are committed, whether it is over."""
+    """What the writer reports: digests of states in order, how many are committed, whether it is over."""
 
     digests: Any
     committed: Any

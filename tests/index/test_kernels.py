@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from polyvec import _native
 from polyvec.index import definitions, kernels
-from tests.index import steps
+
+from . import steps
 
 SIZES = st.integers(0, 12)
 SEEDS = st.integers(0, 1 << 30)
@@ -17,8 +19,15 @@ NBITS = st.sampled_from([1, 2, 4, 8])
 BLOCKS = st.integers(1, 4)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def compiled() -> None:
+    """Before hypothesis measures how long a test takes."""
+    with contextlib.suppress(pytest.skip.Exception):  # the tests that need it skip themselves
+        steps.library()
+
+
 def coded(seed: int, q: int, doclens: list[int], nbits: int, blocks: int, k: int = 7, code_dtype: type = np.uint16):
-    """Arguments of full_scores: everything random, extreme values included."""
+    """Arguments of `full_scores_definition`: everything random, extreme values included."""
     rng = np.random.default_rng(seed)
     p, tokens = 32 * blocks, sum(doclens)
     offsets = np.concatenate([[0], np.cumsum(doclens)]).astype(np.int64)
@@ -40,6 +49,18 @@ def coded(seed: int, q: int, doclens: list[int], nbits: int, blocks: int, k: int
     }
 
 
+def full_scores(job, **options):
+    """`kernels.full_scores` with the arguments of its definition."""
+    centroids = job["centroids"]
+    codec = kernels.native_codec(
+        centroids=centroids, directions=centroids, coarse_centroids=centroids[:1],
+        coarse_offsets=np.array([0, len(centroids)], np.int64), levels=job["levels"], step=1 / 127,
+        dim=centroids.shape[1], nbits=job["nbits"],
+    )  # fmt: skip
+    segment = kernels.native_segment(**{name: job[name] for name in ("codes", "scales", "packed", "offsets")})
+    return kernels.full_scores(codec, segment, job["query"], job["query_scales"], job["which"], **options)
+
+
 @pytest.mark.parametrize("kernel", kernels.codes_kernels())
 @given(
     SEEDS, st.integers(1, 70), st.lists(st.integers(0, 80), max_size=8), NBITS, BLOCKS, st.booleans(), st.integers(1, 3)
@@ -48,44 +69,27 @@ def coded(seed: int, q: int, doclens: list[int], nbits: int, blocks: int, k: int
 def test_full_scores_are_their_definition(kernel, seed, q, doclens, nbits, blocks, wide, threads):
     job = coded(seed, q, doclens, nbits, blocks, code_dtype=np.uint32 if wide else np.uint16)
     expected = definitions.full_scores_definition(**job)
-    found = kernels.full_scores(**job, threads=threads, kernel=kernel)
+    found = full_scores(job, threads=threads, kernel=kernel)
     assert found.tobytes() == expected.tobytes()
 
 
-def approximately(job, seed: int):
-    """Arguments of approximate_scores: those of full_scores, and some of the centroids."""
+def approximated(job, seed: int):
+    """Arguments of `approximate_scores_definition`: those of full scores, and some of the centroids."""
     rng = np.random.default_rng(seed)
     share = rng.choice([0.0, 0.3, 1.0])
     return job | {
-        "marked": (rng.random(len(job["centroids"])) < share).astype(np.uint8),
+        "near": (rng.random(len(job["centroids"])) < share).astype(np.uint8),
         "imputed": rng.normal(size=len(job["query"])).astype(np.float32) * 300,
     }
 
 
 @pytest.mark.parametrize("kernel", kernels.codes_kernels())
-@given(
-    SEEDS,
-    st.integers(1, 70),
-    st.lists(st.integers(0, 80), max_size=80),
-    NBITS,
-    BLOCKS,
-    st.booleans(),
-    st.integers(1, 3),
-)
+@given(SEEDS, st.integers(1, 70), st.lists(st.integers(0, 80), max_size=80), NBITS, BLOCKS, st.booleans())
 @settings(max_examples=60)
-def test_approximate_scores_are_their_definition(kernel, seed, q, doclens, nbits, blocks, wide, threads):
-    job = approximately(coded(seed, q, doclens, nbits, blocks, code_dtype=np.uint32 if wide else np.uint16), seed)
+def test_approximate_scores_are_their_definition(kernel, seed, q, doclens, nbits, blocks, wide):
+    job = approximated(coded(seed, q, doclens, nbits, blocks, code_dtype=np.uint32 if wide else np.uint16), seed)
     expected = definitions.approximate_scores_definition(**job)
-    found = steps.approximate_scores(**job, threads=threads, kernel=kernel)
-    assert found.tobytes() == expected.tobytes()
-
-
-@pytest.mark.parametrize("name", ["marked", "imputed"])
-def test_approximate_scores_refuse_other_shapes(name):
-    job = approximately(coded(0, 2, [3, 2], 4, 1), 0)
-    job[name] = job[name][1:]
-    with pytest.raises(ValueError, match="must have one entry"):
-        steps.approximate_scores(**job)
+    assert steps.approximate_scores(**job, kernel=kernel).tobytes() == expected.tobytes()
 
 
 @given(SEEDS, st.integers(0, 20), st.integers(1, 140), st.booleans())
@@ -114,35 +118,76 @@ def test_packing_can_be_undone(seed, n, nbits):
 def test_a_token_of_zeros_scores_zero_and_an_empty_document_too():
     job = coded(0, 3, [2, 0], 8, 1)
     job["packed"][:] = 0
-    assert kernels.full_scores(**job).tolist() == [0, 0]
+    assert full_scores(job).tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("kernel", kernels.codes_kernels())
+@pytest.mark.parametrize(("query", "token"), [(-127, 127), (127, 127), (-128, -127), (-128, 127)])
+def test_no_sum_leaves_int32_at_the_most_dimensions(kernel, query, token):
+    """The largest products there are, all of one sign; exact in float64."""
+    p = kernels.MAX_DIM
+    job = coded(0, 1, [9], 8, p // 32) | {"query": np.full((1, p), query, np.int8)}
+    job["packed"][:] = np.array(token, np.int8).view(np.uint8)
+    dot, length = float(query * token * p), np.float32(np.sqrt(np.float32(token * token * p)))
+    found = full_scores(job, kernel=kernel)
+    assert found == job["query_scales"][0] * (np.float32(dot) * (np.float32(1) / length))
+
+
+def test_more_dimensions_are_refused():
+    with pytest.raises(ValueError, match="65,536 dimensions at most"):
+        full_scores(coded(0, 1, [1], 8, kernels.MAX_DIM // 32 + 1))
+
+
+def test_documents_may_be_every_other_entry_of_an_array():
+    job = coded(0, 2, [3, 2, 4], 4, 1)
+    everything = full_scores(job | {"which": np.arange(3)})
+    assert full_scores(job | {"which": np.arange(6)[:6:2] // 2}).tolist() == everything.tolist()
+    assert full_scores(job | {"which": np.array([0, 9, 2, 9])[::2]}).tolist() == everything[[0, 2]].tolist()
+
+
+OUT_OF_RANGE = [
+    ("which", np.array([2])),
+    ("which", np.array([-1])),
+    ("codes", np.full(5, 7, np.uint16)),
+    ("offsets", np.array([0, 3, 9])),
+    ("offsets", np.array([0, -3, 5])),
+    ("offsets", np.array([4, 3, 5])),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), OUT_OF_RANGE)
+@pytest.mark.parametrize("kernel", kernels.codes_kernels())
+def test_scoring_refuses_numbers_that_are_out_of_range(name, value, kernel):
+    job = coded(0, 2, [3, 2], 4, 1) | {"which": np.array([0, 1])} | {name: value}
+    with pytest.raises(ValueError, match="range"):
+        full_scores(job, kernel=kernel)
+    with pytest.raises(ValueError, match="range"):
+        steps.approximate_scores(**approximated(job, 1), kernel=kernel)
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("which", np.array([2])),
-        ("which", np.array([-1])),
-        ("codes", np.full(5, 7, np.uint16)),
-        ("offsets", np.array([0, 3, 9])),
-        ("offsets", np.array([0, -3, 5])),
-        ("offsets", np.array([4, 3, 5])),
         ("nbits", 3),
         ("query", np.zeros((2, 31), np.int8)),
         ("levels", np.zeros((256, 4), np.int8)),
         ("scales", np.zeros(4, np.uint8)),
-        ("codes", np.zeros(5, np.int64)),
+        ("packed", np.zeros((5, 8), np.uint8)),
         ("query_scales", np.zeros(1, np.float32)),
     ],
 )
-@pytest.mark.parametrize("kernel", kernels.codes_kernels())
-def test_scores_refuse_what_points_nowhere(name, value, kernel):
-    job = coded(0, 2, [3, 2], 4, 1)
-    job["which"] = np.array([0, 1])
-    job[name] = value
-    with pytest.raises(ValueError, match=r"range|must|differ"):
-        kernels.full_scores(**job, kernel=kernel)
-    with pytest.raises(ValueError, match=r"range|must|differ"):
-        steps.approximate_scores(**approximately(job, 1) | {"imputed": np.zeros(2, np.float32)}, kernel=kernel)
+def test_scoring_refuses_shapes_that_do_not_fit(name, value):
+    with pytest.raises(ValueError, match=r"must|differ"):
+        full_scores(coded(0, 2, [3, 2], 4, 1) | {name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("codes", np.zeros(5, np.int64)), ("query", np.zeros((2, 32))), ("which", np.zeros(1, np.int32))],
+)
+def test_arrays_of_another_dtype_are_refused_not_converted(name, value):
+    with pytest.raises(TypeError, match="incompatible function arguments"):
+        full_scores(coded(0, 2, [3, 2], 4, 1) | {name: value})
 
 
 @pytest.mark.parametrize("kernel", kernels.codes_kernels())
@@ -158,36 +203,17 @@ def test_probe_is_its_definition(kernel, seed, q, sizes, blocks, data):
 
     query, coarse_centroids, centroids = rows(q), rows(len(sizes)), rows(sum(sizes))
     nprobe = data.draw(st.integers(1, sum(sizes)))
-    coarse_probe = data.draw(st.integers(1, len(sizes) + 2))
-    worth = rng.integers(0, data.draw(st.sampled_from([600, 1 << 31])), q).astype(np.int32)  # the second overflows
+    coarse_nprobe = data.draw(st.integers(1, len(sizes) + 2))
+    weights = rng.integers(0, data.draw(st.sampled_from([600, 1 << 31])), q).astype(np.int32)  # the second overflows
     width = definitions.table_width(q) + 32 * data.draw(st.integers(0, 1))
     table = rng.integers(0, 256, (sum(sizes), width)).astype(np.uint8)
-    job = (query, coarse_centroids, offsets, centroids, nprobe, coarse_probe)
+    job = (query, coarse_centroids, offsets, centroids, nprobe, coarse_nprobe)
     expected = definitions.probe_definition(*job)
-    for filled in ({}, {"worth": worth, "table": table}):
-        found = steps.probe(*job, **filled, threads=2, kernel=kernel)
+    for filled in ({}, {"weights": weights, "table": table}):
+        found = steps.probe(*job, **filled, kernel=kernel)
         assert np.array_equal(found[0], expected[0])
         assert np.array_equal(found[1], expected[1])
-    assert np.array_equal(table, definitions.table_definition(*job, worth, width))
-
-
-@pytest.mark.parametrize(
-    ("worth", "table"),
-    [(3, None), (None, (4, 32)), (2, (4, 32)), (3, (5, 32)), (3, (4, 31)), (40, (4, 32))],
-)
-def test_probe_refuses_a_table_of_another_shape(worth, table):
-    query, centroids = np.ones((worth if worth == 40 else 3, 32), np.int8), np.ones((4, 32), np.int8)
-    with pytest.raises(ValueError, match=r"worth|table"):
-        steps.probe(
-            query,
-            centroids[:1],
-            np.array([0, 4]),
-            centroids,
-            1,
-            1,
-            worth=None if worth is None else np.ones(worth, np.int32),
-            table=None if table is None else np.zeros(table, np.uint8),
-        )
+    assert np.array_equal(table, definitions.table_definition(*job, weights, width))
 
 
 @given(SEEDS, st.integers(1, 12), st.integers(1, 400), st.integers(1, 20), st.booleans(), st.integers(0, 50))
@@ -214,7 +240,7 @@ def test_candidate_generation_is_its_definition(seed, q, documents, centroids, f
 @given(SEEDS, st.sampled_from([65_536, 65_537, 131_000, 200_000]), st.sampled_from([3, 100, 5000]), st.booleans())
 @settings(max_examples=25)
 def test_candidate_generation_among_many_documents_is_its_definition(seed, documents, limit, filtered):
-    """More documents than are added up at a time, more candidates than stay, long gaps and lists that end early."""
+    """More documents than a tile has, more candidates than stay, long gaps and lists that end early."""
     rng = np.random.default_rng(seed)
     lists = [
         np.unique(rng.integers(0, int(rng.integers(1, documents + 1)), int(rng.integers(0, 4000)))) for _ in range(8)
@@ -237,14 +263,8 @@ def test_candidate_generation_among_many_documents_is_its_definition(seed, docum
     assert np.array_equal(again[0], expected[0])
 
 
-def test_candidate_generation_refuses_gains_that_overflow():
-    gains = np.full((2, 1), 40_000, np.uint16)
-    with pytest.raises(ValueError, match="at most"):
-        steps.generate_candidates(np.zeros((2, 1), np.int32), gains, np.ones(1, np.uint8), np.array([0, 1]), 5, None, 3)
-
-
-def interaction(seed: int, doclens: list[int], columns: int, code_dtype: type = np.uint16):
-    """Arguments of centroid_interaction."""
+def interacting(seed: int, doclens: list[int], columns: int, code_dtype: type = np.uint16):
+    """Arguments of `centroid_interaction_definition`."""
     rng = np.random.default_rng(seed)
     return {
         "table": rng.integers(0, 256, (9, 32 * columns)).astype(np.uint8),
@@ -255,11 +275,11 @@ def interaction(seed: int, doclens: list[int], columns: int, code_dtype: type = 
 
 
 @pytest.mark.parametrize("kernel", kernels.codes_kernels())
-@given(SEEDS, st.lists(st.integers(0, 80), max_size=80), st.integers(1, 3), st.booleans(), st.integers(1, 3))
-def test_centroid_interaction_is_its_definition(kernel, seed, doclens, columns, wide, threads):
-    job = interaction(seed, doclens, columns, np.uint32 if wide else np.uint16)
+@given(SEEDS, st.lists(st.integers(0, 80), max_size=80), st.integers(1, 3), st.booleans())
+def test_centroid_interaction_is_its_definition(kernel, seed, doclens, columns, wide):
+    job = interacting(seed, doclens, columns, np.uint32 if wide else np.uint16)
     assert np.array_equal(
-        steps.centroid_interaction(**job, threads=threads, kernel=kernel),
+        steps.centroid_interaction(**job, kernel=kernel),
         definitions.centroid_interaction_definition(**job),
     )
 
@@ -270,31 +290,25 @@ def test_centroid_interaction_is_its_definition(kernel, seed, doclens, columns, 
         ("which", np.array([2])),
         ("which", np.array([-1])),
         ("codes", np.full(5, 9, np.uint16)),
-        ("codes", np.zeros(5, np.int64)),
         ("offsets", np.array([0, 3, 9])),
         ("offsets", np.array([0, -3, 5])),
-        ("table", np.zeros((9, 31), np.uint8)),
     ],
 )
-def test_centroid_interaction_refuses_what_points_nowhere(name, value):
-    job = interaction(0, [3, 2], 1) | {"which": np.array([0, 1])}
+def test_centroid_interaction_refuses_numbers_that_are_out_of_range(name, value):
+    job = interacting(0, [3, 2], 1) | {"which": np.array([0, 1])}
     for kernel in kernels.codes_kernels():
-        with pytest.raises(ValueError, match=r"range|must"):
+        with pytest.raises(ValueError, match="range"):
             steps.centroid_interaction(**job | {name: value}, kernel=kernel)
 
 
 @pytest.mark.parametrize("kernel", kernels.codes_kernels())
 @given(SEEDS, st.integers(0, 40), st.integers(1, 3))
-def test_mark_is_its_definition(kernel, seed, centroids, columns):
+def test_marking_near_centroids_is_its_definition(kernel, seed, centroids, columns):
     rng = np.random.default_rng(seed)
     table = rng.integers(0, 256, (centroids, 32 * columns)).astype(np.uint8)
-    threshold = rng.integers(240, 256, 32 * columns).astype(np.uint8)
-    assert np.array_equal(steps.mark(table, threshold, kernel=kernel), definitions.mark_definition(table, threshold))
-
-
-def test_mark_refuses_other_shapes():
-    with pytest.raises(ValueError, match="must have one entry a column"):
-        steps.mark(np.zeros((3, 32), np.uint8), np.zeros(31, np.uint8))
+    thresholds = rng.integers(240, 256, 32 * columns).astype(np.uint8)
+    found = steps.mark_near(table, thresholds, kernel=kernel)
+    assert np.array_equal(found, definitions.mark_near_definition(table, thresholds))
 
 
 @given(SEEDS, st.lists(st.integers(0, 6), max_size=20), st.sampled_from([40, 1 << 20, 1 << 40]))
@@ -306,7 +320,7 @@ def test_postings_can_be_read_back(seed, lengths, largest):
         np.array([len(one) for one in lists], np.int64),
     )
     for i, one in enumerate(lists):
-        assert np.array_equal(kernels.decode_postings(stream, starts, i), one)
+        assert np.array_equal(definitions.decode_postings(stream, starts, i), one)
 
 
 @pytest.mark.parametrize(
@@ -405,12 +419,8 @@ def test_a_window_is_a_code_and_what_follows():
     assert np.array_equal(kernels.unpack_windows(np.tile(packed, 2), 4)[:, :8], packed & 15)
 
 
-def test_peak_is_measured():
-    assert _native.int8_peak("") > 1e8
-
-
 def narrowed(seed: int, q: int, documents: list[int], nbits: int, blocks: int, wide: bool, few: bool):
-    """Arguments of find_candidates: a codec, segments with some documents masked, a query, and the settings of the steps."""
+    """Arguments of find_candidates: a codec, segments with some documents masked, a query, and the fields of Narrowing."""
     rng = np.random.default_rng(seed)
     sizes = rng.integers(1, 6, rng.integers(1, 6))
     n_centroids, p, spread = int(sizes.sum()), 32 * blocks, int(rng.choice([1, 127]))  # small values make ties
@@ -440,15 +450,16 @@ def narrowed(seed: int, q: int, documents: list[int], nbits: int, blocks: int, w
         named = {name: job[name] for name in ("codes", "scales", "packed", "offsets")}
         segments.append({**named, "stream": stream, "starts": starts})
         masks.append(rng.integers(0, 2, len(part)).astype(np.uint8) if rng.random() < 0.5 else None)
-    k, scored, approximately_scored, generated = np.cumsum(rng.integers(1, 4 if few else 40, 4)).tolist()
-    within = [float(rng.choice([np.inf, 0.3, 3.0])) for _ in range(3)]
-    settled = {
-        "k": k, "nprobe": int(rng.integers(1, n_centroids + 1)), "coarse_probe": int(rng.integers(1, len(sizes) + 2)),
-        "missing": 0.95, "near": float(rng.choice([0.9, 1.0])), "imputed": 0.85, "doubling": float(rng.choice([0.0, 0.01])),
-        "generated": generated, "approximately_scored": approximately_scored, "scored": scored,
-        "generated_within": within[0], "ordered_within": within[1], "approximately_scored_within": within[2],
+    k, fully_scored, approximately_scored, generated = np.cumsum(rng.integers(1, 4 if few else 40, 4)).tolist()
+    margins = [float(rng.choice([np.inf, 0.3, 3.0])) for _ in range(3)]
+    fields = {
+        "k": k, "nprobe": int(rng.integers(1, n_centroids + 1)), "coarse_nprobe": int(rng.integers(1, len(sizes) + 2)),
+        "generation_imputed": 0.95, "near": float(rng.choice([0.9, 1.0])), "approximate_imputed": 0.85,
+        "length_penalty": float(rng.choice([0.0, 0.01])), "generated": generated,
+        "approximately_scored": approximately_scored, "fully_scored": fully_scored, "generation_margin": margins[0],
+        "interaction_margin": margins[1], "approximate_margin": margins[2],
     }  # fmt: skip
-    return codec, segments, masks, query, rng.random(q).astype(np.float32), settled
+    return codec, segments, masks, query, rng.random(q).astype(np.float32), fields
 
 
 @pytest.mark.parametrize("kernel", kernels.codes_kernels())
@@ -464,13 +475,14 @@ def narrowed(seed: int, q: int, documents: list[int], nbits: int, blocks: int, w
 )
 @settings(max_examples=60)
 def test_finding_candidates_is_its_definition(kernel, seed, q, documents, nbits, blocks, wide, few, threads):
-    codec, segments, masks, query, scales, settled = narrowed(seed, q, documents, nbits, blocks, wide, few)
+    codec, segments, masks, query, scales, fields = narrowed(seed, q, documents, nbits, blocks, wide, few)
+    narrowing = kernels.Narrowing(**fields)
     expected = definitions.find_candidates_definition(
-        **codec, segments=segments, masks=masks, query=query, query_scales=scales, **settled
+        **codec, segments=segments, masks=masks, query=query, query_scales=scales, narrowing=narrowing
     )
     opened = kernels.native_codec(**codec)
     found = kernels.find_candidates(
-        opened, [kernels.native_segment(**one) for one in segments], masks, query, scales, **settled, threads=threads,
+        opened, [kernels.native_segment(**one) for one in segments], masks, query, scales, narrowing, threads=threads,
         kernel=kernel,
     )  # fmt: skip
     assert [part.tolist() for part in found] == [part.tolist() for part in expected]
@@ -479,19 +491,22 @@ def test_finding_candidates_is_its_definition(kernel, seed, q, documents, nbits,
 @pytest.mark.parametrize(
     ("part", "change", "message"),
     [
-        ("codec", {"dim": 33}, "multiple of 32"),
+        ("codec", {"dim": 33}, "dim must be from 1"),
         ("codec", {"coarse_offsets": np.array([0, 1])}, "coarse_offsets|offsets"),
         ("codec", {"step": 0.0}, "step"),
         ("segment", {"starts": np.array([0, 0])}, "starts"),
         ("segment", {"scales": np.zeros(1, np.uint8)}, "one entry a token"),
+        ("segment", {"starts": None}, "stream and starts"),
+        ("segment", {"starts": None, "stream": None}, "scored whole"),
         ("mask", {}, "mask"),
-        ("steps", {"nprobe": 1000}, "nprobe"),
-        ("steps", {"approximately_scored": 1, "scored": 2}, "approximately_scored"),
+        ("narrowing", {"nprobe": 1000}, "nprobe"),
+        ("narrowing", {"approximately_scored": 1, "fully_scored": 2}, "approximately_scored"),
+        ("narrowing", {"near": 0.0}, "near"),
         ("query", {}, "dim"),
     ],
 )
 def test_finding_candidates_refuses_what_does_not_fit(part, change, message):
-    codec, segments, masks, query, scales, settled = narrowed(3, 4, [3], 4, 1, False, True)
+    codec, segments, masks, query, scales, fields = narrowed(3, 4, [3], 4, 1, False, True)
     if part == "mask":
         masks = [np.ones(2, np.uint8)]
     if part == "query":
@@ -500,17 +515,17 @@ def test_finding_candidates_refuses_what_does_not_fit(part, change, message):
         kernels.find_candidates(
             kernels.native_codec(**(codec | change if part == "codec" else codec)),
             [kernels.native_segment(**(segments[0] | change if part == "segment" else segments[0]))],
-            masks, query, scales, **(settled | change if part == "steps" else settled),
+            masks, query, scales, kernels.Narrowing(**(fields | change if part == "narrowing" else fields)),
         )  # fmt: skip
 
 
 def test_a_damaged_segment_is_named():
-    codec, segments, _, query, scales, settled = narrowed(3, 4, [3, 5], 4, 1, False, True)
+    codec, segments, _, query, scales, fields = narrowed(3, 4, [3, 5], 4, 1, False, True)
     segments[1]["codes"][:] = 60_000
     with pytest.raises(kernels.DamagedSegmentError, match="out of range") as caught:
         kernels.find_candidates(
             kernels.native_codec(**codec), [kernels.native_segment(**one) for one in segments], [None, None], query,
-            scales, **settled | {"nprobe": len(codec["centroids"])},
+            scales, kernels.Narrowing(**fields | {"nprobe": len(codec["centroids"])}),
         )  # fmt: skip
     assert caught.value.segment == 1
 

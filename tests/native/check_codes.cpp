@@ -1,6 +1,6 @@
-// Runs the kernels of the index on random shapes, in buffers of exactly the right size: every codes and assign kernel that was
-// compiled in against the scalar one, bit for bit; and with numbers that point nowhere, which must be refused. Built with
-// sanitizers by tests/native/test_sanitized.py. Prints what it ran; exits 1 on a difference.
+// Runs the kernels of the index on random shapes, in buffers of exactly the right size: every kernel that was compiled in against the
+// scalar one, bit for bit; and with numbers that are out of range, which must be refused. Built with sanitizers by
+// tests/native/test_sanitized.py. Prints what it ran; exits 1 on a difference.
 
 #include <algorithm>
 #include <cstdio>
@@ -17,14 +17,23 @@
 #include "kernels/probe.hpp"
 #include "kernels/quantize.hpp"
 #include "memory.hpp"
+#include "prepared_query.hpp"
 
 using namespace polyvec;
 
 namespace polyvec {
 #if defined(POLYVEC_X86)
 bool cpu_has_avx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
-bool cpu_has_avx512() { return true; }  // this build runs those intrinsics through SIMDe
+#if defined(POLYVEC_SIMDE)  // runs those intrinsics on any processor
+bool cpu_has_avx512() { return true; }
 bool cpu_has_avx512_vnni() { return true; }
+#else
+bool cpu_has_avx512() {
+  return cpu_has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+         __builtin_cpu_supports("avx512vl");
+}
+bool cpu_has_avx512_vnni() { return cpu_has_avx512() && __builtin_cpu_supports("avx512vnni"); }
+#endif
 #endif
 }  // namespace polyvec
 
@@ -44,11 +53,10 @@ struct Case {
   std::size_t q, p, documents, tokens, centroids;
   unsigned nbits;
   std::vector<std::int8_t> query, centroid_rows, levels;
-  std::vector<float> query_scales;
+  std::vector<float> query_scales, imputed;
   std::vector<std::uint16_t> codes;
-  std::vector<std::uint8_t> scales, packed, marked;
-  std::vector<float> least;
-  std::vector<std::int64_t> offsets{0}, which;
+  std::vector<std::uint8_t> scales, packed, near;
+  std::vector<std::int64_t> offsets{0}, which, coarse_offsets;
 
   Case() {
     q = 1 + below(70), p = 32 * (1 + below(4)), documents = 1 + below(6), centroids = 1 + below(9);
@@ -60,53 +68,65 @@ struct Case {
     codes = bytes<std::uint16_t>(tokens, 0, static_cast<int>(centroids) - 1);
     scales = bytes<std::uint8_t>(tokens, 0, 255);
     packed = nbits == 8 ? bytes<std::uint8_t>(tokens * p, 129, 255) : bytes<std::uint8_t>(tokens * p * nbits / 8, 0, 255);
-    marked = bytes<std::uint8_t>(centroids, 0, 1);
-    for (std::size_t row = 0; row < q; ++row) least.push_back(static_cast<float>(below(200)) - 100.0f);
+    near = bytes<std::uint8_t>(centroids, 0, 1);
+    for (std::size_t row = 0; row < q; ++row) imputed.push_back(static_cast<float>(below(200)) - 100.0f);
     for (std::size_t i = below(80); i > 0; --i) which.push_back(static_cast<std::int64_t>(below(documents)));
+    for (std::size_t i = 0; i <= centroids; ++i) coarse_offsets.push_back(static_cast<std::int64_t>(i));  // each stands for itself
   }
 
-  // looking: over the tokens of about half of the centroids.
-  bool scores(const CodesKernel& kernel, std::vector<float>& found, bool looking = false) const {
-    const auto line = [](std::size_t size) { return (size + 63) / 64 * 64; };
-    void* packed_query = std::aligned_alloc(64, line(kernel.packed_bytes(q, p)));
-    void* scratch = std::aligned_alloc(64, line(kernel.scratch_bytes(q, p)));
-    kernel.pack(query.data(), q, p, packed_query);
+  CodecView codec() const {
+    return {.centroids = centroid_rows.data(),
+            .directions = centroid_rows.data(),
+            .coarse_centroids = centroid_rows.data(),
+            .coarse_offsets = coarse_offsets.data(),
+            .levels = levels.data(),
+            .n_centroids = centroids,
+            .n_coarse_centroids = centroids,
+            .p = p,
+            .dim = p,
+            .step = 1.0 / 127,
+            .nbits = nbits};
+  }
+  SegmentView segment() const {
+    return {.codes = codes.data(),
+            .code_bytes = 2,
+            .scales = scales.data(),
+            .packed = packed.data(),
+            .offsets = offsets.data(),
+            .n_tokens = tokens,
+            .n_documents = documents};
+  }
+  QueryView asked() const { return {query.data(), query_scales.data(), q, p}; }
+
+  // Full scores, or approximate ones over the tokens of about half of the centroids.
+  bool scores(const CodesKernel& kernel, std::vector<float>& found, bool approximate = false) const {
+    PreparedQuery prepared(kernel, asked(), 1);
     found.assign(which.size(), 0.0f);
-    const CodedJob job{packed_query, query_scales.data(), q, p, centroid_rows.data(), centroids, levels.data(), codes.data(), 2,
-                       scales.data(), packed.data(), offsets.data(), tokens, documents, which.data(), nbits, found.data(), marked.data(),
-                       least.data()};
-    const auto run = looking ? kernel.approximate_scores : kernel.score;
-    const bool sound = run(job, 0, which.size() / 2, scratch) && run(job, which.size() / 2, which.size(), scratch);
-    std::free(packed_query);
-    std::free(scratch);
-    return sound;
+    const ScoreJob job{prepared.packed(), codec(), segment(), which.data(), found.data()};
+    const Approximation approximation{near.data(), imputed.data()};
+    const auto run = [&](std::size_t begin, std::size_t end) {
+      return approximate ? kernel.approximate_scores(job, approximation, begin, end, prepared.scratch(0))
+                         : kernel.full_scores(job, begin, end, prepared.scratch(0));
+    };
+    return run(0, which.size() / 2) && run(which.size() / 2, which.size());
   }
 
-  // Numbers and dots, and then the table's bytes.
+  // Numbers and dots, and then the bytes of the table.
   std::vector<std::int32_t> probed(const CodesKernel& kernel) const {
-    const auto line = [](std::size_t size) { return (size + 63) / 64 * 64; };
-    void* packed_query = std::aligned_alloc(64, line(kernel.packed_bytes(q, p)));
-    void* scratch = std::aligned_alloc(64, line(kernel.scratch_bytes(q, p)));
-    kernel.pack(query.data(), q, p, packed_query);
-    std::vector<std::int64_t> parts(centroids + 1);  // every centroid is its own parent
-    for (std::size_t i = 0; i <= centroids; ++i) parts[i] = static_cast<std::int64_t>(i);
-    const std::size_t nprobe = 1 + centroids / 2;
-    std::vector<std::int32_t> found(2 * q * nprobe);
-    const std::size_t stride = (q + kTableLanes - 1) / kTableLanes * kTableLanes;
-    std::vector<std::uint8_t> rows(centroids * stride, 99);
-    std::vector<std::int32_t> worth(q);
-    for (std::size_t row = 0; row < q; ++row) worth[row] = static_cast<std::int32_t>(row % 5 == 4 ? 0x7fffff00 : 10 * row);
-    const Table table{worth.data(), rows.data(), stride};
-    const ProbeJob job{packed_query, q, p, centroid_rows.data(), parts.data(), centroids, centroid_rows.data(), nprobe, 1, table};
-    Nearest first(q, nprobe), second(q, nprobe);
-    for (const std::uint32_t parent : coarse_centroids_to_probe(job, kernel, scratch)) {
-      (parent % 2 ? first : second).see(kernel, packed_query, p, centroid_rows.data() + parent * p, parent, 1, table, scratch);
+    PreparedQuery prepared(kernel, asked(), 1);
+    const std::size_t nprobe = 1 + centroids / 2, stride = (q + kTableLanes - 1) / kTableLanes * kTableLanes;
+    std::vector<std::int32_t> found(2 * q * nprobe), weights(q);
+    std::vector<std::uint8_t> table(centroids * stride, 99);
+    for (std::size_t row = 0; row < q; ++row) weights[row] = static_cast<std::int32_t>(row % 5 == 4 ? 0x7fffff00 : 10 * row);
+    const ScoreBytes written{weights.data(), table.data(), stride};
+    const ProbeJob job{prepared.packed(), codec(), nprobe, 1, written};
+    NearestRows first(kernel, prepared.packed(), nprobe), second(first);
+    for (const std::uint32_t coarse : probed_coarse_centroids(job, kernel, prepared.scratch(0))) {
+      (coarse % 2 ? first : second).see({centroid_rows.data() + coarse * p, coarse, 1}, written, prepared.scratch(0));
     }
-    first.see_all_of(second);
+    first.merge(second);
     first.write(found.data(), found.data() + q * nprobe);
-    found.insert(found.end(), rows.begin(), rows.end());
-    std::free(packed_query);
-    std::free(scratch);
+    found.insert(found.end(), table.begin(), table.end());
     return found;
   }
 };
@@ -118,27 +138,45 @@ int differs(const char* what, const char* kernel, int number) {
 
 int check_codes(int number, const std::vector<const CodesKernel*>& kernels) {
   Case one;
-  std::vector<float> expected, found;
-  if (!one.scores(codes_scalar(), expected)) return differs("soundness", "scalar", number);
-  std::vector<float> approximately_scored;
-  if (!one.scores(codes_scalar(), approximately_scored, true)) return differs("soundness", "scalar", number);
-  const std::vector<std::int32_t> places = one.probed(codes_scalar());
+  std::vector<float> full, approximate, found;
+  if (!one.scores(codes_scalar(), full) || !one.scores(codes_scalar(), approximate, true)) return differs("soundness", "scalar", number);
+  const std::vector<std::int32_t> probed = one.probed(codes_scalar());
   for (const CodesKernel* kernel : kernels) {
-    if (!one.scores(*kernel, found) || found != expected) {
-      return differs("refine", kernel->name, number);
-    }
-    if (!one.scores(*kernel, found, true) || found != approximately_scored) return differs("look", kernel->name, number);
-    if (one.probed(*kernel) != places) return differs("probe", kernel->name, number);
+    if (!one.scores(*kernel, found) || found != full) return differs("full score", kernel->name, number);
+    if (!one.scores(*kernel, found, true) || found != approximate) return differs("approximate score", kernel->name, number);
+    if (one.probed(*kernel) != probed) return differs("probing", kernel->name, number);
   }
-  if (one.tokens && !one.which.empty()) {  // now with one number that points nowhere, unless by chance nobody reads it
+  if (one.tokens && !one.which.empty()) {  // now with one number that is out of range, unless by chance nothing reads it
     const std::size_t kind = below(3);
     if (kind == 0 && one.nbits < 8) one.codes[below(one.tokens)] = static_cast<std::uint16_t>(one.centroids + below(60000));
     if (kind == 1) one.offsets[below(one.offsets.size())] = static_cast<std::int64_t>(generator()) - 2147483648LL;
     if (kind == 2) one.which[below(one.which.size())] = static_cast<std::int64_t>(generator()) - 2147483648LL;
-    for (const bool looking : {false, true}) {
-      const bool sound = one.scores(codes_scalar(), expected, looking);
+    for (const bool approximately : {false, true}) {
+      const bool sound = one.scores(codes_scalar(), full, approximately);
       for (const CodesKernel* kernel : kernels) {
-        if (one.scores(*kernel, found, looking) != sound) return differs("soundness", kernel->name, number);
+        if (one.scores(*kernel, found, approximately) != sound) return differs("soundness", kernel->name, number);
+      }
+    }
+  }
+  return 0;
+}
+
+// Rows of as many dimensions as there may be, and of the bytes whose products are largest: sums stay in int32.
+int check_most_dimensions(const std::vector<const CodesKernel*>& kernels) {
+  const std::int8_t extremes[] = {-128, -127, 127};
+  std::vector<const CodesKernel*> all = kernels;
+  all.push_back(&codes_scalar());
+  for (const std::int8_t a : extremes) {
+    for (const std::int8_t b : extremes) {
+      const std::vector<std::int8_t> query(kMaxDims, a), row(kMaxDims, b);
+      const float scale = 1;
+      const std::int32_t lowest = std::numeric_limits<std::int32_t>::min();
+      for (const CodesKernel* kernel : all) {
+        PreparedQuery prepared(*kernel, {query.data(), &scale, 1, kMaxDims}, 1);
+        FoundDot found;
+        const DotJob job{prepared.packed(), row.data(), 1, &lowest, {nullptr, nullptr, 0}};
+        const std::size_t count = kernel->find_dots(job, &found, prepared.scratch(0));
+        if (count != 1 || found.dot != std::int64_t{a} * b * static_cast<std::int64_t>(kMaxDims)) return differs("a long row", kernel->name, a * b);
       }
     }
   }
@@ -187,35 +225,41 @@ int check_candidate_generation(int number) {
   std::vector<std::int32_t> numbers = bytes<std::int32_t>(q * nprobe, 0, static_cast<int>(centroids) - (number % 5 != 0));
   const std::vector<std::uint16_t> gains = bytes<std::uint16_t>(q * nprobe, 0, 65535 / 5);
   const std::vector<std::uint8_t> allowed = bytes<std::uint8_t>(documents, 0, 1);
-  const CandidateGenerationJob job{numbers.data(), gains.data(), q, nprobe, stream.data(), stream.size(), starts.data(), centroids,
-                      documents, number % 2 ? allowed.data() : nullptr, 1 + below(20)};
+  const CandidateGenerationJob job{.centroids = numbers.data(),
+                                   .gains = gains.data(),
+                                   .q = q,
+                                   .nprobe = nprobe,
+                                   .postings = {stream.data(), stream.size(), starts.data(), centroids},
+                                   .n_documents = documents,
+                                   .allowed = number % 2 ? allowed.data() : nullptr,
+                                   .limit = 1 + below(20)};
   std::vector<Candidate> best, again;
   std::size_t found = 0, once_more = 0;
   const bool sound = generate_candidates(job, best, found);
   if (generate_candidates(job, again, once_more) != sound || (sound && (once_more != found || found > job.limit))) {
-    return differs("gather", "a second call", number);
+    return differs("candidate generation", "a second call", number);
   }
   for (std::size_t i = 0; sound && i < found; ++i) {
-    if (best[i].document != again[i].document || best[i].score != again[i].score) return differs("gather", "a second call", number);
+    if (best[i].document != again[i].document || best[i].score != again[i].score) return differs("candidate generation", "a second call", number);
   }
   return 0;
 }
 
-// With the numbers of a Case, some of which point nowhere; parts must give what all at once gives, and every kernel what scalar gives.
+// With the numbers of a Case, some of them out of range; parts must give what all at once gives, and every kernel what scalar gives.
 int check_centroid_interaction(int number, const std::vector<const CodesKernel*>& kernels) {
   Case one;
   const std::size_t stride = kTableLanes * (1 + below(3));
   const std::vector<std::uint8_t> table = bytes<std::uint8_t>(one.centroids * stride, 0, 255);
-  const std::vector<std::uint8_t> least = bytes<std::uint8_t>(stride, 200, 255);
+  const std::vector<std::uint8_t> thresholds = bytes<std::uint8_t>(stride, 200, 255);
   const std::size_t kind = below(5);
   if (kind == 0 && one.tokens) one.codes[below(one.tokens)] = static_cast<std::uint16_t>(one.centroids + below(60000));
   if (kind == 1) one.offsets[below(one.offsets.size())] = static_cast<std::int64_t>(generator()) - 2147483648LL;
   if (kind == 2 && !one.which.empty()) one.which[below(one.which.size())] = static_cast<std::int64_t>(generator()) - 2147483648LL;
   std::vector<std::int32_t> sums(one.which.size()), again(sums);
-  CentroidInteractionJob job{table.data(), one.centroids, stride, one.codes.data(), 2, one.offsets.data(), one.tokens, one.documents, one.which.data(),
-                  sums.data()};
+  const CentroidScores scores{table.data(), one.centroids, stride};
+  CentroidInteractionJob job{scores, one.segment(), one.which.data(), sums.data()};
   const bool sound = codes_scalar().centroid_interaction(job, 0, one.which.size());
-  if (kind > 2 && !sound) return differs("interact", "soundness", number);
+  if (kind > 2 && !sound) return differs("centroid interaction", "soundness", number);
   std::vector<const CodesKernel*> all = kernels;
   all.push_back(&codes_scalar());
   job.sums = again.data();
@@ -223,24 +267,23 @@ int check_centroid_interaction(int number, const std::vector<const CodesKernel*>
     std::fill(again.begin(), again.end(), -1);
     const std::size_t half = one.which.size() / 2;
     const bool halves = kernel->centroid_interaction(job, 0, half), rest = kernel->centroid_interaction(job, half, one.which.size());
-    if ((halves && rest) != sound || (sound && again != sums)) return differs("interact", kernel->name, number);
-    std::vector<std::uint8_t> marked(one.centroids);
-    kernel->mark(table.data(), least.data(), one.centroids, stride, marked.data());
+    if ((halves && rest) != sound || (sound && again != sums)) return differs("centroid interaction", kernel->name, number);
+    std::vector<std::uint8_t> near(one.centroids);
+    kernel->mark_near(scores, thresholds.data(), near.data());
     for (std::size_t i = 0; i < one.centroids; ++i) {
       bool reached = false;
-      for (std::size_t k = 0; k < stride; ++k) reached |= table[i * stride + k] >= least[k];
-      if (marked[i] != reached) return differs("mark", kernel->name, number);
+      for (std::size_t k = 0; k < stride; ++k) reached |= table[i * stride + k] >= thresholds[k];
+      if (near[i] != reached) return differs("mark_near", kernel->name, number);
     }
   }
   return 0;
 }
 
-// All steps one after another, over the documents of a Case twice, once with a mask; some numbers point nowhere.
+// All steps one after another, over the documents of a Case twice, once with a mask; some numbers are out of range.
 int check_candidates(int number, const std::vector<const CodesKernel*>& kernels) {
   Case one;
-  std::vector<std::int64_t> parts(one.centroids + 1), starts{0};
+  std::vector<std::int64_t> starts{0};
   std::vector<std::uint8_t> stream;
-  for (std::size_t i = 0; i <= one.centroids; ++i) parts[i] = static_cast<std::int64_t>(i);
   for (std::size_t i = 0; i < one.centroids; ++i) {
     for (std::size_t document = below(2); document < one.documents; document += 1 + below(3)) {
       stream.push_back(static_cast<std::uint8_t>(stream.size() == static_cast<std::size_t>(starts.back()) ? document : 1));
@@ -253,22 +296,31 @@ int check_candidates(int number, const std::vector<const CodesKernel*>& kernels)
   if (kind == 1) one.offsets[below(one.offsets.size())] = static_cast<std::int64_t>(generator()) - 2147483648LL;
   if (kind == 2) starts[below(starts.size())] += static_cast<std::int64_t>(below(9)) - 4;
   if (kind == 3 && !stream.empty()) stream[below(stream.size())] = static_cast<std::uint8_t>(below(256));
-  const CodecView codec{one.centroid_rows.data(), one.centroids, one.p, one.p, one.levels.data(), one.centroid_rows.data(),
-                        one.centroid_rows.data(), parts.data(), one.centroids, 1.0 / 127, one.nbits};
-  std::vector<SegmentView> segments(2, {one.codes.data(), 2, one.scales.data(), one.packed.data(), one.offsets.data(), one.tokens,
-                                        one.documents, stream.data(), stream.size(), starts.data(), nullptr});
-  segments[1].allowed = allowed.data();
-  const QueryView query{one.query.data(), one.query_scales.data(), one.q};
-  const std::size_t k = 1 + below(3), scored = k + below(3), approximately_scored = scored + below(4), generated = approximately_scored + below(4);
-  const double within = number % 2 ? 0.3 : std::numeric_limits<double>::infinity();
-  const Narrowing narrowing{k, 1 + below(one.centroids), 1 + below(3), 0.95, 0.97, 0.85, 0.005, generated, approximately_scored, scored, within, within, within};
+  const PostingsView postings{stream.data(), stream.size(), starts.data(), one.centroids};
+  const std::vector<SearchedSegment> segments{{one.segment(), postings, nullptr}, {one.segment(), postings, allowed.data()}};
+  const std::size_t k = 1 + below(3), fully_scored = k + below(3), approximately_scored = fully_scored + below(4);
+  const double margin = number % 2 ? 0.3 : std::numeric_limits<double>::infinity();
+  const Narrowing narrowing{.k = k,
+                            .nprobe = 1 + below(one.centroids),
+                            .coarse_nprobe = 1 + below(3),
+                            .generation_imputed = 0.95,
+                            .near = 0.97,
+                            .approximate_imputed = 0.85,
+                            .length_penalty = 0.005,
+                            .generated = approximately_scored + below(4),
+                            .approximately_scored = approximately_scored,
+                            .fully_scored = fully_scored,
+                            .generation_margin = margin,
+                            .interaction_margin = margin,
+                            .approximate_margin = margin};
+  const CodecView codec = one.codec();
+  const QueryView query = one.asked();
   std::vector<std::vector<std::int64_t>> expected, found;
-  const std::size_t damaged = find_candidates(codes_scalar(), codec, query, narrowing, segments, 1, expected);
+  const std::size_t damaged = find_candidates({codes_scalar(), codec, query, narrowing, segments, 1}, expected);
   if (kind > 3 && damaged != kNoDamage) return differs("candidates", "soundness", number);
   for (const CodesKernel* kernel : kernels) {
-    if (find_candidates(*kernel, codec, query, narrowing, segments, 2, found) != damaged || (damaged == kNoDamage && found != expected)) {
-      return differs("candidates", kernel->name, number);
-    }
+    const std::size_t again = find_candidates({*kernel, codec, query, narrowing, segments, 2}, found);
+    if (again != damaged || (damaged == kNoDamage && found != expected)) return differs("candidates", kernel->name, number);
   }
   return 0;
 }
@@ -302,15 +354,18 @@ int main(int argc, char** argv) {
   std::vector<const QuantizeKernel*> quantizers{&quantize_scalar()};
 #if defined(POLYVEC_X86)
   if (cpu_has_avx2()) kernels.push_back(&codes_avx2()), assigners.push_back(&assign_avx2()), quantizers.push_back(&quantize_avx2());
-#endif
-#if defined(POLYVEC_X86) && defined(POLYVEC_SIMDE)
-  kernels.push_back(&codes_avx512()), assigners.push_back(&assign_avx512());
+  if (cpu_has_avx512()) assigners.push_back(&assign_avx512());
+  if (cpu_has_avx512_vnni()) kernels.push_back(&codes_avx512()), kernels.push_back(&codes_avx512_intrinsics());
 #endif
 #if defined(POLYVEC_NEON)
   kernels.push_back(&codes_neon()), assigners.push_back(&assign_neon());
 #endif
+  if (check_most_dimensions(kernels)) return 1;
   for (int i = 0; i < cases; ++i) {
-    if (check_codes(i, kernels) || check_assign(i, assigners) || check_candidate_generation(i) || check_centroid_interaction(i, kernels) || check_candidates(i, kernels) || check_quantize(i, quantizers)) return 1;
+    if (check_codes(i, kernels) || check_assign(i, assigners) || check_candidate_generation(i) || check_centroid_interaction(i, kernels) ||
+        check_candidates(i, kernels) || check_quantize(i, quantizers)) {
+      return 1;
+    }
   }
   std::printf("%d cases, scalar", cases);
   for (const CodesKernel* kernel : kernels) std::printf(" = %s", kernel->name);

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import signal
-import socket
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+import traceback
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,10 @@ import pytest
 pytest.importorskip("mcp", reason="the extra `mcp` is not installed")
 
 import anyio
-import uvicorn
+import httpx
+import httpx2
 from mcp import Client, StdioServerParameters, stdio_client
+from mcp.client.streamable_http import streamable_http_client
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
@@ -28,6 +30,7 @@ from polyvec.collection.index import Index
 from polyvec.errors import StorageError
 from polyvec.serve.mcp import http_manager, make_server
 from polyvec.serve.mcp_tools import Answer, AssistantTools
+from tests.serve.in_thread import running, served
 
 ROWS = [
     {"id": "bees", "text": "Bees dance to tell each other where the flowers are.", "lang": "en", "year": 2001},
@@ -81,7 +84,7 @@ def test_a_process_answers_the_official_client(folder: Path, mode: str) -> None:
         assert answer.structured_content["documents"][0]["text"] == ROWS[2]["text"]
         assert answer.structured_content["missing"] == ["none"]
         answer = await client.call_tool("collections")
-        assert answer.structured_content["collections"][0]["name"] == "notes"
+        assert answer.structured_content["collections"][0]["name"].removesuffix(".polyvec") == "notes"
 
     _over_stdio(talk, folder, mode=mode)
 
@@ -176,7 +179,7 @@ def test_a_signal_ends_it_at_once(folder: Path, ending: signal.Signals) -> None:
     [
         (["{tmp}/none.polyvec"], 1, "none.polyvec"),
         ([], 2, "INDEX"),
-        (["{folder}", "{folder}"], 2, "two collections would be called 'notes'"),
+        (["{folder}", "{folder}"], 2, "Two collections are named 'notes"),
         (["{folder}", "--budget", "10"], 2, "--budget"),
     ],
 )
@@ -203,21 +206,6 @@ def test_without_the_extra_one_line_names_it(folder: Path) -> None:
 
 
 # -- over HTTP ---------------------------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def _served(app: Starlette) -> Iterator[str]:
-    """A real server on a free port, in a thread."""
-    listening = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=5))
-    thread = threading.Thread(target=server.run, args=([listening],))
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join()
-        listening.close()
 
 
 def _app(tools: AssistantTools, **options: Any) -> Starlette:
@@ -249,8 +237,54 @@ def test_a_server_answers_the_official_client(folder: Path, mode: str) -> None:
         answer = await client.call_tool("search", {"query": ""})
         assert answer.is_error
 
-    with Index.open(folder) as index, _served(_app(AssistantTools({"notes": index}))) as url:
+    with served([folder]) as url:
         _over_http(url, talk, mode)
+
+
+def test_a_server_asks_for_the_same_token(folder: Path) -> None:
+    async def talk(client: Client) -> None:
+        assert not (await client.call_tool("search", {"query": "moon"})).is_error
+
+    async def run(url: str, token: str) -> None:
+        async with (
+            httpx2.AsyncClient(headers={"Authorization": f"Bearer {token}"}) as http,
+            Client(streamable_http_client(f"{url}/mcp", http_client=http)) as client,
+        ):
+            await talk(client)
+
+    with served([folder], tokens=("read:reader-secret-0001",)) as url:
+        anyio.run(run, url, "reader-secret-0001")
+        with pytest.raises(BaseException) as raised:  # noqa: PT011  # a group of errors
+            anyio.run(run, url, "another-secret-0001")
+        assert "Server returned an error response" in "".join(traceback.format_exception(raised.value))
+        assert httpx.post(f"{url}/mcp", json={}).status_code == 401
+
+
+def test_only_post_is_answered(folder: Path) -> None:
+    with served([folder]) as url:
+        for method in ("GET", "DELETE", "PUT"):
+            answer = httpx.request(method, f"{url}/mcp")
+            assert answer.status_code == 405
+            assert answer.headers["allow"] == "POST"
+        answer = httpx.post(f"{url}/mcp", content=b"no JSON", headers={"content-type": "application/json"})
+        assert answer.status_code == 400
+        answer = httpx.post(f"{url}/mcp", json={}, headers={"host": "evil.example"})
+        assert answer.status_code == 403
+
+
+def test_a_server_hides_where_its_collections_lie(folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "gone.polyvec"
+    with Index.open(folder) as index:
+        index.copy(path)
+
+    async def talk(client: Client) -> None:
+        path.rename(tmp_path / "moved.polyvec")
+        answer = await client.call_tool("collections")
+        assert answer.is_error
+        assert str(tmp_path) not in answer.content[0].text
+
+    with served([path]) as url:
+        _over_http(url, talk)
 
 
 class SlowTools(AssistantTools):
@@ -283,7 +317,7 @@ def test_a_slow_search_holds_nobody_up() -> None:
             assert not done.is_set()
             tools.released.set()
 
-    with _served(_app(tools)) as url:
+    with running(_app(tools)) as url:
         _over_http(url, talk)
 
 
@@ -302,7 +336,7 @@ def test_failures_inside_are_logged_and_say_nothing_about_the_inside(caplog: pyt
         assert answer.is_error
         assert answer.content[0].text == "collections failed inside the server; the server's log says why."
 
-    with _served(_app(Broken({}))) as url:
+    with running(_app(Broken({}))) as url:
         _over_http(url, talk)
     assert "secret /path" in caplog.text
 
@@ -318,6 +352,6 @@ def test_the_calls_run_where_the_application_says() -> None:
         answer = await client.call_tool("collections")
         assert answer.structured_content == {"collections": []}
 
-    with _served(_app(AssistantTools({}), run=run)) as url:
+    with running(_app(AssistantTools({}), run=run)) as url:
         _over_http(url, talk)
     assert ran == ["here"]

@@ -35,6 +35,12 @@ _GROUPS = {
         "verify": "polyvec.cli.verify:verify",
         "repair": "polyvec.cli.repair:repair",
         "copy": "polyvec.cli.copy:copy",
+        "shard": "polyvec.cli.shard:shard",
+    },
+    "Publish": {
+        "publish": "polyvec.cli.publish:publish",
+        "pull": "polyvec.cli.publish:pull",
+        "follow": "polyvec.cli.publish:follow",
     },
     "Ask": {
         "search": "polyvec.cli.search:search",
@@ -116,7 +122,14 @@ def cli(verbose: bool) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; the return value is the exit code."""
+    """Run one command.
+
+    Args:
+        arguments: Its words; None for those of the process.
+
+    Returns:
+        The exit code.
+    """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     prepare_streams()
     try:

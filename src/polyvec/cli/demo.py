@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,15 +27,20 @@ if TYPE_CHECKING:
 @click.argument("index_path", metavar="[INDEX]", type=PATH, default=Path("demo.polyvec"))
 @model_option
 @json_option
-def demo(index_path: Path, model: str | None, as_json: bool) -> None:
+@click.option("--serve", is_flag=True, help="Open the corpus in a search page; Ctrl+C ends it.")
+@click.option("--port", metavar="N", type=click.IntRange(0, 65535), help="Of the page.  [default: 8000]")
+def demo(index_path: Path, model: str | None, as_json: bool, serve: bool, port: int | None) -> None:
     """Index a corpus that ships with polyvec, and ask it questions.
 
     The passages and the questions are in many languages; how well they are answered is measured. The new index goes to INDEX,
     demo.polyvec unless said otherwise; an earlier demo's is replaced.
     """
+    from polyvec.cli.serve import check_installed, serve_collections
     from polyvec.demo import build_demo_index, load_demo, measure, show_questions
     from polyvec.encoder import Encoder
 
+    if serve:
+        check_installed()
     started = time.perf_counter()
     corpus = load_demo()
     encoder = Encoder(model)
@@ -43,6 +49,12 @@ def demo(index_path: Path, model: str | None, as_json: bool) -> None:
         index = build_demo_index(
             corpus, index_path, encoder, lambda n: bar.update(task, advance=n, done=f"{bar.tasks[0].completed + n:.0f}")
         )
+    if serve:
+        index.close()
+        given = {} if port is None else {"port": port}
+        examples = show_questions(corpus)[:8]
+        serve_collections((index_path,), None, given, browse=sys.stdout.isatty(), examples=examples)
+        return
     with index:
         facts = index.info()
         seconds = time.perf_counter() - started
@@ -73,6 +85,7 @@ def demo(index_path: Path, model: str | None, as_json: bool) -> None:
     question = '"how do bees tell each other where the flowers are?"'
     console.print()
     console.print(line("Ask your own: ", (f"polyvec search {index_path} {question}", "bold")), soft_wrap=True)
+    console.print(line("In a browser: ", (f"polyvec serve {index_path}", "bold")), soft_wrap=True)
 
 
 def _answer(index: Index, question: str) -> None:

@@ -46,4 +46,6 @@ def doctor(checkpoint: str | None, dim: int | None, backend: str, as_json: bool)
     for check in report.checks:
         mark = ("✓ ", "bold green") if check.ok else ("✗ ", "bold red")
         console.print(line(mark, check.what, (f"  {check.detail}", "dim")))
+    if report.left_out is not None:
+        console.print(line((report.left_out, "dim")))
     return 0 if report.ok else 1

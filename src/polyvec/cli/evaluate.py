@@ -136,7 +136,7 @@ def _judged(
     if not against:
         return do(job, data, progress), {}
     comparisons = {system: comparison_run(job, system) for system in against}
-    with Workshop([job, *comparisons.values()], progress=progress) as workshop:
+    with Workshop(progress=progress) as workshop:
         return workshop.do(job), {system: workshop.do(one).per_query for system, one in comparisons.items()}
 
 
@@ -172,7 +172,17 @@ def _check_outputs(
 
 
 def job_of(words: Sequence[str]) -> Job:
-    """What `polyvec evaluate WORDS` would judge. Raises click.UsageError for words that it does not take."""
+    """What `polyvec evaluate WORDS` would judge.
+
+    Args:
+        words: Arguments and options of the command.
+
+    Returns:
+        The job.
+
+    Raises:
+        UsageError: The command does not take these words.
+    """
     asked = dict(evaluate.make_context("evaluate", list(words)).params)
     for name in ("run_out", "compare", "against", "report", "as_json"):
         del asked[name]
@@ -213,7 +223,14 @@ def _job(
 
 @contextmanager
 def counting(name: str) -> Iterator[Callable[[str, int], None]]:
-    """A line that counts what is being done, with its rate."""
+    """A line that counts what is being done, with its rate.
+
+    Args:
+        name: What it is called, such as the data set.
+
+    Yields:
+        A function that takes what is done and how many more.
+    """
     with progress_bar("") as bar:
         task = bar.add_task(printable(name), total=None, done="", rate="")
         state: dict[str, Any] = {"what": "", "count": 0, "started": time.monotonic()}

@@ -48,9 +48,8 @@ def index(
 
     started = time.perf_counter()
     with counting_documents("encoding", docs) as (progress, on_bytes):
-        documents = read_documents(
-            docs, progress=on_bytes, typed=not strings
-        )  # looks whether there is anything before the model loads
+        # Before the model loads: this says where there is nothing to read.
+        documents = read_documents(docs, progress=on_bytes, typed=not strings)
         encoder = Encoder(model, dim=dim)
         built, report = build_index(
             documents,

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import click
 
+from polyvec.cli.command import command
 from polyvec.cli.options import PATH
-from polyvec.errors import InputError
 
 
-@click.command()
+@command(examples=["polyvec mcp wiki.polyvec"])
 @click.argument("index_paths", metavar="INDEX...", type=PATH, nargs=-1, required=True)
 @click.option(
     "--budget",
@@ -28,18 +28,12 @@ def mcp(index_paths: tuple[Path, ...], budget: int) -> None:
 
     An assistant starts this command itself and speaks the Model Context Protocol with it over stdin and stdout.
     """
-    from polyvec.collection.index import Index
+    from polyvec.serve.collections import open_collections
     from polyvec.serve.mcp import serve_stdio
     from polyvec.serve.mcp_tools import AssistantTools
 
-    with ExitStack() as opened:
-        collections = {}
-        for path in index_paths:
-            name = path.absolute().name.removesuffix(".polyvec")
-            if name in collections:
-                raise InputError(f"{path}: two collections would be called {name!r}. Rename one folder.")
-            collections[name] = opened.enter_context(Index.open(path, auto_refresh=True))
-        tools = AssistantTools(collections, budget=budget)
+    with closing(open_collections(index_paths, follow=True)) as collections:
+        tools = AssistantTools({name: one.index for name, one in collections.items()}, budget=budget)
         with _ended_by_signals():
             serve_stdio(tools, list(collections))
 

@@ -178,13 +178,28 @@ mode_option = click.option(
 
 
 def k_option(default: int | None, counted: str = "Hits a query.") -> Callable[[Decorated], Decorated]:
-    """The option -k. default: None where something below has one, 10. counted: what it counts, for the help."""
+    """The option -k.
+
+    Args:
+        default: Its default; None where something below has one, 10.
+        counted: What it counts, for the help.
+
+    Returns:
+        The decorator.
+    """
     text = counted if default is not None else f"{counted}  [default: 10]"
     return click.option("-k", type=COUNT, default=default, show_default=default is not None, help=text)
 
 
 def probing_options(decorated: Decorated) -> Decorated:
-    """The options that say how much of an index is looked at: --exact, --recall, --nprobe and --candidates."""
+    """The options that say how much of an index is searched: --exact, --recall, --nprobe and --candidates.
+
+    Args:
+        decorated: The function of a command.
+
+    Returns:
+        The function with the options.
+    """
     options = (
         click.option("--exact", is_flag=True, help="Score every document; no candidate generation."),
         click.option(

@@ -73,7 +73,14 @@ messages = _Messages()
 
 
 def line(*parts: Any) -> Text:
-    """One line of values, each plain or as (value, style), made printable."""
+    """One line of values, made printable.
+
+    Args:
+        *parts: Each a value, or (value, style).
+
+    Returns:
+        The line.
+    """
     text = Text()
     for part in parts:
         value, style = part if isinstance(part, tuple) else (part, None)
@@ -82,13 +89,21 @@ def line(*parts: Any) -> Text:
 
 
 def print_done(*parts: Any) -> None:
-    """Say that the work is done. A caller who closed stdout does not want to know."""
+    """Say that the work is done. A caller who closed stdout does not want to know.
+
+    Args:
+        *parts: As `line` has them.
+    """
     if not stdout_is_closed():
         console.print(line(("✓ ", "bold green"), *parts), soft_wrap=True)
 
 
 def print_json(value: Any) -> None:
-    """One JSON value on one line of stdout. Characters that act on a terminal, or that its encoding lacks, are escaped."""
+    """One JSON value on one line of stdout. Characters that act on a terminal, or that its encoding lacks, are escaped.
+
+    Args:
+        value: Plain JSON values.
+    """
     text = json.dumps(value, ensure_ascii=False)
     if not text.isprintable():
         text = "".join(char if is_shown(char) else json.dumps(char)[1:-1] for char in text)
@@ -101,7 +116,14 @@ def print_json(value: Any) -> None:
 
 
 def progress_bar(unit: str) -> Progress:
-    """A progress bar on stderr with a share, a rate in units a second, and the time left; silent where nobody watches."""
+    """A progress bar on stderr with a share, a rate and the time left; silent where nobody watches.
+
+    Args:
+        unit: What is counted, in the plural.
+
+    Returns:
+        The bar, whose tasks need the fields done and rate.
+    """
     from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     return Progress(
@@ -119,7 +141,14 @@ def progress_bar(unit: str) -> Progress:
 
 
 def human_bytes(size: float) -> str:
-    """12345678 -> '12.3 MB'."""
+    """A size for people: 12345678 is 12.3 MB.
+
+    Args:
+        size: In bytes.
+
+    Returns:
+        The size in B, kB, MB or GB, of 1000 each.
+    """
     for unit in ("B", "kB", "MB", "GB"):
         if size < 1000 or unit == "GB":
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
@@ -128,7 +157,14 @@ def human_bytes(size: float) -> str:
 
 
 def print_hits(query: str, hits: Sequence[Hit], explanations: Sequence[Explanation | None], seconds: float) -> None:
-    """A list of hits: rank, score, language, title, id, then the text with the matching words marked by strength."""
+    """A list of hits: rank, score, language, title, id, then the text with the matching words marked by strength.
+
+    Args:
+        query: The question.
+        hits: Best first.
+        explanations: One a hit; None where its words are not marked.
+        seconds: What the search took.
+    """
     from polyvec.search.highlight import highlights, word_matches
 
     console.print(line(("? ", "bold cyan"), (printable(query, _SNIPPET), "bold")))
@@ -165,7 +201,17 @@ def _ranks(hit: Hit) -> str:
 
 
 def marked_text(whole: str, found: Sequence[Highlight], *, skip: int = 0, limit: int = _SNIPPET) -> Text:
-    """The stretch of the text that holds the strongest matches, words marked by strength; skip: characters to leave out."""
+    """The stretch of a text that holds the strongest matches, with its words marked by strength.
+
+    Args:
+        whole: The text.
+        found: What to mark, in reading order.
+        skip: Characters at its beginning to leave out.
+        limit: Characters to show, about.
+
+    Returns:
+        The stretch, with an ellipsis where something is left out.
+    """
     marks = [mark for mark in found if mark.start >= skip]
     start = _best_window(marks, skip, len(whole), limit)
     if start > skip and not any(mark.start == start for mark in marks) and " " in whole[start : start + 20]:
@@ -188,7 +234,11 @@ def marked_text(whole: str, found: Sequence[Highlight], *, skip: int = 0, limit:
 
 
 def print_explanation(explanation: Explanation) -> None:
-    """A table of the matches: each query token, the document token it met, and how well."""
+    """A table of the matches: each query token, the document token it met, and how well.
+
+    Args:
+        explanation: Of one hit.
+    """
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, padding=(0, 2))

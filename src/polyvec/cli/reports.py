@@ -11,12 +11,20 @@ from typing import TYPE_CHECKING
 from polyvec.cli.render import line, messages, progress_bar
 
 if TYPE_CHECKING:
-    from polyvec.index.writing.writer import AddReport
+    from polyvec.index.writing.report import AddReport
 
 
 @contextmanager
 def counting_documents(what: str, docs: Path) -> Iterator[tuple[Callable[[int], None], Callable[[int], None]]]:
-    """A bar whose share is bytes read and whose rate is documents encoded a second."""
+    """A bar whose share is bytes read and whose rate is documents encoded a second.
+
+    Args:
+        what: What is done, such as "encoding".
+        docs: The file that is read, whose size is the whole.
+
+    Yields:
+        Two functions: one takes how many more documents are done, one how many more bytes are read.
+    """
     total = docs.stat().st_size if docs.is_file() else None
     with progress_bar("documents") as bar:
         task = bar.add_task(what, total=total, done=0, rate="")
@@ -35,6 +43,14 @@ def counting_documents(what: str, docs: Path) -> Iterator[tuple[Callable[[int], 
 
 
 def report_counts(report: AddReport) -> dict[str, int]:
+    """What an addition did, as it stands in JSON.
+
+    Args:
+        report: What it did.
+
+    Returns:
+        The counts by name.
+    """
     return {
         "added": report.added,
         "replaced": report.replaced,
@@ -46,6 +62,12 @@ def report_counts(report: AddReport) -> dict[str, int]:
 
 
 def print_report(report: AddReport, limit: int) -> None:
+    """Notes on an addition: what was skipped, deleted or cut.
+
+    Args:
+        report: What it did.
+        limit: Tokens of a document that the model encodes.
+    """
     if report.skipped:
         messages.print(line(("i ", "cyan"), f"{report.skipped:,} documents were stored by an earlier run"))
     if report.deleted:
@@ -63,7 +85,16 @@ def print_report(report: AddReport, limit: int) -> None:
 
 @contextmanager
 def counting(what: str, unit: str, total: int | None) -> Iterator[Callable[[int], None]]:
-    """A progress bar; the function that comes with it takes how many more are done."""
+    """A progress bar that counts.
+
+    Args:
+        what: What is done, such as "Mining".
+        unit: What is counted, in the plural.
+        total: How many there will be; None where nobody knows.
+
+    Yields:
+        A function that takes how many more are done.
+    """
     with progress_bar(unit) as bar:
         task = bar.add_task(what, total=total, done="0", rate="")
         count, started = 0, time.monotonic()

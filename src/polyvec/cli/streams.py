@@ -80,7 +80,14 @@ def stdout_is_closed() -> bool:
 
 @contextmanager
 def writing_to(name: str) -> Iterator[None]:
-    """Name the stream in errors of writing to it. A broken pipe stays what it is."""
+    """Name the stream in errors of writing to it. A broken pipe stays what it is.
+
+    Args:
+        name: Of the stream.
+
+    Raises:
+        OSError: As it was raised inside, with the stream's name as its file.
+    """
     try:
         yield
     except BrokenPipeError:
@@ -125,7 +132,7 @@ def drop_output(stream: TextIO | None = None) -> None:
     """Send what could not be written nowhere, so that the interpreter does not try again when it ends.
 
     Args:
-        stream: stdout where it is left out.
+        stream: stdout where it is None.
     """
     try:
         number = (stream or sys.stdout).fileno()
@@ -139,7 +146,11 @@ def drop_output(stream: TextIO | None = None) -> None:
 def stdin_lines() -> Iterator[str]:
     """The lines of stdin that hold something, split at line feeds only: U+2028 and its like belong to the line.
 
-    Raises InputError naming the line that is not UTF-8.
+    Returns:
+        The lines without their ends.
+
+    Raises:
+        InputError: A line is not UTF-8; the message names it.
     """
     from polyvec.data.files import lines, stdin_bytes
 

@@ -36,7 +36,17 @@ def encoded_documents(
 ) -> Iterator[Arrival]:
     """Pair the stream of documents with the stream of their encodings, whatever the encoder reads ahead.
 
-    Raises InputError for a document whose encoding is not what an index of this dim can hold.
+    Args:
+        encoder: The model.
+        documents: What to encode.
+        progress: Called with the number of documents just encoded.
+        dim: Dimensions that the index holds.
+
+    Returns:
+        One arrival a document, in order.
+
+    Raises:
+        InputError: An encoding is not what an index of this dim can hold.
     """
     waiting: deque[Document] = deque()
 
@@ -62,7 +72,12 @@ def encoded_documents(
 
 
 class DocumentWithVectors(NamedTuple):
-    """A document that comes with vectors of its own: (t, dim), of any real dtype, not checked yet."""
+    """A document that comes with vectors of its own.
+
+    Attributes:
+        document: The document, checked.
+        vectors: (t, dim), of any real dtype, not checked yet.
+    """
 
     document: Document
     vectors: npt.NDArray[Any]
@@ -74,7 +89,18 @@ class DocumentWithVectors(NamedTuple):
 
 
 def given_vectors(documents: Iterable[DocumentWithVectors], *, dim: int) -> Iterator[Arrival]:
-    """Arrivals of documents that come with vectors of their own. Raises InputError for vectors that cannot be stored."""
+    """Arrivals of documents that come with vectors of their own.
+
+    Args:
+        documents: What to store.
+        dim: Dimensions that the index holds.
+
+    Returns:
+        One arrival a document, in order.
+
+    Raises:
+        InputError: Vectors cannot be stored: a wrong shape, no rows, or a row that is all zeros or not finite.
+    """
     arrivals = (Arrival(document=one.document, vectors=one.vectors, has_text=False) for one in documents)
     return _with_unit_rows(arrivals, dim, "vectors of document")
 
@@ -108,7 +134,19 @@ def _groups(arrivals: Iterator[Arrival]) -> Iterator[list[Arrival]]:
 def paired_vectors(
     ids: Iterable[str], vectors: Iterable[npt.ArrayLike], metadata: Iterable[Mapping[str, Any] | None] | None
 ) -> Iterator[DocumentWithVectors]:
-    """Ids, arrays and metadata in step. Raises InputError where one of them is no list, at once, or ends early."""
+    """Ids, arrays and metadata in step.
+
+    Args:
+        ids: One a document.
+        vectors: One array (t, dim) a document.
+        metadata: One dict or None a document; None for no metadata at all.
+
+    Returns:
+        The documents with their vectors, in order, as the iterables give them.
+
+    Raises:
+        InputError: One of them is no list, which is said at once, or ends before the others.
+    """
     columns = {"ids": list_of("ids", ids, ordered=True), "vectors": list_of("vectors", vectors, ordered=True)}
     if metadata is not None:
         columns["metadata"] = list_of("metadata", metadata, ordered=True)
@@ -141,9 +179,16 @@ def _in_step(columns: dict[str, Iterable[Any]]) -> Iterator[DocumentWithVectors]
 
 
 def query_texts(query: str | Sequence[str]) -> tuple[list[str], bool]:
-    """The questions in what a caller asks, and whether it is a single one.
+    """The questions in what a caller asks.
 
-    Raises InputError naming the one that is empty, no text, no valid Unicode, or too long.
+    Args:
+        query: One question, or a list of them.
+
+    Returns:
+        The questions, and whether a single one was asked.
+
+    Raises:
+        InputError: A question is empty, no text, no valid Unicode, or too long; the message says which.
     """
     single = isinstance(query, str)
     texts = [query] if single else list_of("queries", query)
@@ -151,7 +196,18 @@ def query_texts(query: str | Sequence[str]) -> tuple[list[str], bool]:
 
 
 def encoded_queries(asked: Iterable[PreparedQuery], *, dim: int) -> Iterator[PreparedQuery]:
-    """Queries whose vectors, where an encoder made some, are what an index of this dim can be searched with."""
+    """Queries whose vectors, where an encoder made some, are what an index of this dim can be searched with.
+
+    Args:
+        asked: Queries as they come from the encoder.
+        dim: Dimensions that the index holds.
+
+    Returns:
+        The same queries, with unit rows.
+
+    Raises:
+        InputError: The encoder made vectors of another dim, none, or some that are not finite.
+    """
     for i, query in enumerate(asked):
         if query.vectors is None:
             yield query

@@ -18,7 +18,7 @@ from polyvec.data import Document, as_documents
 from polyvec.data.text import checked_text
 from polyvec.errors import InputError
 from polyvec.index.folder import remove_folder
-from polyvec.index.writing.writer import AddReport
+from polyvec.index.writing.report import AddReport
 
 if TYPE_CHECKING:
     from polyvec.encoder import TokenEncoder
@@ -41,11 +41,23 @@ def build_index(
 
     What an earlier run stored is not taken on trust: a document is left as it is where id, text and metadata are the same,
     replaced where they differ, and deleted where it does not come again. So the index holds what the last run was given,
-    whatever the source did in between, a pipe too. nbits: of the last run too.
+    whatever the source did in between, a pipe too.
 
-    Returns the open index and what this run did: documents that an earlier run stored count as skipped.
-    Raises InputError for an empty stream, an id that comes twice, or a document that cannot be stored; StorageError where `path`
-    is taken.
+    Args:
+        documents: Any iterable of documents, or of dicts with id, text and any other fields; it is streamed.
+        path: Folder of the new index, or of one whose building was interrupted.
+        encoder: The model that turns texts into token vectors.
+        nbits: Bits a dimension of a stored token vector: 1, 2, 4, 8 or 16. Those of the last run count.
+        source: What the documents are read from, in words that are the same when the build is resumed.
+        progress: Called with the number of documents just encoded.
+        commit_seconds: About how much work an interruption can cost, at most.
+
+    Returns:
+        The open index, and what this run did: documents that an earlier run stored count as skipped.
+
+    Raises:
+        InputError: The stream is empty, an id comes twice, or a document cannot be stored.
+        StorageError: The path is taken, or cannot be written.
     """
     function("progress", progress)
     checked_text(source, "source")

@@ -21,6 +21,7 @@ from polyvec.index.catalog.catalog import CATALOG_FILE
 from polyvec.index.catalog.settings import State
 from polyvec.index.folder import make_folder
 from polyvec.index.place import absolute
+from polyvec.index.views import View
 
 if TYPE_CHECKING:
     from polyvec.encoder import TokenEncoder
@@ -70,7 +71,7 @@ class Index(Searching, Reading, Writing):
         Args:
             path: Its folder.
             encoder: To share one that is loaded already; otherwise the index loads its own on first use.
-            auto_refresh: Whether every search looks at the newest committed state; otherwise `refresh()` moves on to it.
+            auto_refresh: Whether every search reads the newest committed state; otherwise `refresh()` moves on to it.
 
         Returns:
             The open index.
@@ -103,7 +104,7 @@ class Index(Searching, Reading, Writing):
             encoder: The model that turns texts into token vectors. One that is there may load its own.
             dim: Dimensions of a token vector, for an index of vectors only.
             nbits: Bits a dimension of a stored token vector; None for 4, or what the index that is there has.
-            auto_refresh: Whether every search looks at the newest committed state; otherwise `refresh()` moves on to it.
+            auto_refresh: Whether every search reads the newest committed state; otherwise `refresh()` moves on to it.
 
         Returns:
             The open index. Of several processes that call this at once, one makes it and all open it.
@@ -173,6 +174,10 @@ class Index(Searching, Reading, Writing):
     ) -> Index:
         make_folder(path, new_settings(encoder=encoder, dim=dim, nbits=nbits, state=state, source=source))
         return cls(path, encoder=encoder, resume=True)
+
+    @property
+    def _view(self) -> View:
+        return self._session.views.view
 
     def __enter__(self) -> Index:
         return self

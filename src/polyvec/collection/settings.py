@@ -15,15 +15,25 @@ from polyvec.encoder import Encoder, TokenEncoder
 from polyvec.encoder.locate import DEFAULT_NAME, is_other_default
 from polyvec.errors import InputError, ModelMismatchError
 from polyvec.index.catalog.settings import IndexSettings, ModelRecord, State
+from polyvec.index.kernels import MAX_DIM
 from polyvec.version import __version__
 
 NBITS = (1, 2, 4, 8, 16)  # bits a dimension of a stored token vector; 16: fp16, no compression
 DEFAULT_NBITS = 4
-_MOST_DIM = 1 << 20
 
 
 def checked_nbits(nbits: Any) -> int:
-    """Bits a dimension, one of NBITS. Raises InputError for anything else."""
+    """Bits a dimension of a stored token vector.
+
+    Args:
+        nbits: What a caller gives.
+
+    Returns:
+        One of NBITS.
+
+    Raises:
+        InputError: It is none of them.
+    """
     if isinstance(nbits, bool) or not isinstance(nbits, (int, np.integer)) or int(nbits) not in NBITS:
         raise InputError(
             f"nbits={shown(nbits)}: expected one of {', '.join(map(str, NBITS))}; 16 is fp16, no compression."
@@ -34,14 +44,24 @@ def checked_nbits(nbits: Any) -> int:
 def new_settings(
     *, encoder: TokenEncoder | None, dim: int | None, nbits: int, state: State, source: str | None
 ) -> IndexSettings:
-    """The settings of a new index. encoder: None for one of vectors only, which needs dim.
+    """The settings of a new index.
 
-    state: "ready", or "building" for one that cannot be opened yet · source: what it is built from, to resume it.
-    Raises InputError for options that do not fit.
+    Args:
+        encoder: The model; None for an index of vectors only, which needs dim.
+        dim: Dimensions of a token vector; None for the model's.
+        nbits: Bits a dimension of a stored token vector.
+        state: "ready", or "building" for one that cannot be opened yet.
+        source: What it is built from, to resume it; None where it is not built in parts.
+
+    Returns:
+        The settings, checked.
+
+    Raises:
+        InputError: Options make no sense, or do not fit each other.
     """
     nbits = checked_nbits(nbits)
     if dim is not None:
-        dim = whole_number("dim", dim, most=_MOST_DIM, of="dimensions")
+        dim = whole_number("dim", dim, most=MAX_DIM, of="dimensions")
     if encoder is None and dim is None:
         raise InputError("Index.create needs an encoder, or dim= for an index of vectors only.")
     if encoder is not None:
@@ -50,14 +70,27 @@ def new_settings(
             raise InputError(
                 f"dim={dim}, but the encoder makes vectors of dim {encoder.dim}. Leave dim out, or give Encoder(dim=...)."
             )
-        dim = encoder.dim
+        dim = whole_number("the encoder's dim", encoder.dim, most=MAX_DIM, of="dimensions")
     assert dim is not None
     model = None if encoder is None else ModelRecord(encoder.fingerprint, encoder.settings())
     return IndexSettings(state=state, source=source, version=__version__, dim=dim, nbits=nbits, model=model)
 
 
 def load_model(path: Path, settings: IndexSettings) -> Encoder:
-    """The model that made the index in `path`. Raises InputError where it has none, ModelMismatchError where it has changed."""
+    """The model that made an index.
+
+    Args:
+        path: Folder of the index.
+        settings: Its settings.
+
+    Returns:
+        The model, loaded.
+
+    Raises:
+        InputError: The index has none: it holds vectors only.
+        ModelMismatchError: The model has changed, or this polyvec has another version of it.
+        ModelError: The model cannot be loaded.
+    """
     if settings.model is None:
         raise InputError(f"{path} holds vectors only and has no model. Use search_vectors and add_vectors.")
     if is_other_default(settings.model.name):
@@ -71,7 +104,16 @@ def load_model(path: Path, settings: IndexSettings) -> Encoder:
 
 
 def check_model(path: Path, settings: IndexSettings, encoder: TokenEncoder) -> None:
-    """Raise ModelMismatchError where this encoder's vectors do not compare with those of the index in `path`."""
+    """Refuse an encoder whose vectors do not compare with those of an index.
+
+    Args:
+        path: Folder of the index.
+        settings: Its settings.
+        encoder: The model to use.
+
+    Raises:
+        ModelMismatchError: The index was made by another model, or holds vectors of another dim.
+    """
     made_by, dim = settings.model, settings.dim
     if made_by is None:
         if encoder.dim != dim:

@@ -32,6 +32,8 @@ class Document:
     """The unit of retrieval.
 
     Attributes:
+        id: What the caller calls it.
+        text: What is encoded, together with its title.
         metadata: Any JSON values; `title` and `lang` are known by name.
     """
 

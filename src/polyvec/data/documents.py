@@ -63,6 +63,9 @@ def read_documents(
         typed: Whether numbers and booleans in CSV and TSV become such (`polyvec.data.tables.typed_value`).
         warn: Whether documents that are left out are counted in a warning.
 
+    Returns:
+        The documents, in order.
+
     Raises:
         InputError: An unknown kind, a broken file, a missing id or text, an id seen before, or no document at all;
             the message names file and line.

@@ -16,7 +16,11 @@ _CHARACTERS_PER_TOKEN = 4  # in Latin script; less in others, where a window the
 
 
 def checked(texts: Iterable[str], what: str) -> Iterator[str]:
-    """The texts as they come. Raises InputError naming the position of one that cannot be encoded."""
+    """The texts as they come.
+
+    Raises:
+        InputError: One cannot be encoded; the message names its position.
+    """
     check = checked_query if what == "query" else checked_text
     for position, text in enumerate(texts):
         yield check(text, f"{what} {position}")
@@ -42,8 +46,10 @@ def _until(texts: Iterator[str], characters: int) -> Iterator[str]:
 def token_batches(lengths: Sequence[int], budget: int, *, padded: bool) -> list[list[int]]:
     """Positions in batches of at most `budget` tokens, longest first, neighbors of about the same length.
 
-    padded: whether every sequence of a batch takes as much room as its longest. One sequence may exceed the budget
-    alone.
+    Args:
+        lengths: Tokens of each sequence.
+        budget: Tokens of a batch. A sequence that is longer is a batch of its own.
+        padded: Whether every sequence of a batch takes as much room as its longest.
     """
     order = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
     batches: list[list[int]] = []

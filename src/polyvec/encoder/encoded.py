@@ -12,9 +12,12 @@ import numpy.typing as npt
 class Encoded:
     """The token vectors of one text and where they come from.
 
-    vectors: (t, dim) float32, unit rows, C-contiguous · token_ids: (t,) int32, -1 for pooled vectors · offsets: (t,
-    2) int32, character span of each token in the given text, (0, 0) for markers, special and mask tokens; None for
-    pooled vectors · truncated: whether the model did not see the end of the text.
+    Attributes:
+        vectors: (t, dim) float32, unit rows, C-contiguous.
+        token_ids: (t,) int32, -1 for pooled vectors.
+        offsets: (t, 2) int32, the characters of each token in the given text, (0, 0) for markers, special and mask tokens; None for
+            pooled vectors.
+        truncated: Whether the model did not see the end of the text.
     """
 
     vectors: npt.NDArray[np.float32]

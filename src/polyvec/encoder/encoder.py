@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from polyvec.arguments import function, list_of, local_path, shown
 from polyvec.encoder.batches import checked
 from polyvec.encoder.encoded import Encoded
+from polyvec.encoder.installed import need_torch, torch_is_installed
 from polyvec.encoder.locate import portable_name
 from polyvec.encoder.options import (
     Augmentation,
@@ -26,7 +26,7 @@ from polyvec.encoder.options import (
     device_name,
 )
 from polyvec.encoder.streaming import StreamingEncoder
-from polyvec.errors import InputError, MissingExtraError
+from polyvec.errors import InputError
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
@@ -43,10 +43,15 @@ _SHARED = frozenset({"precision", "backend", "batch_tokens"})  # arithmetic that
 class Encoder(StreamingEncoder):
     """A late-interaction model: turns a text into one unit vector a token.
 
-    model: None for the default model that works offline, a folder, a Hugging Face name, or a MultiVectorEncoder in
-    memory. The other arguments are the fields of EncoderOptions; None means what the checkpoint says. Raises
-    InputError for a bad option, ModelError for a checkpoint that cannot be loaded, MissingExtraError for one that
-    needs torch where that is not installed.
+    The other arguments are the fields of EncoderOptions; None means what the checkpoint says.
+
+    Args:
+        model: None for the default model that works offline, a folder, a Hugging Face name, or a MultiVectorEncoder in memory.
+
+    Raises:
+        InputError: An option makes no sense.
+        ModelError: The checkpoint cannot be loaded.
+        MissingExtraError: The model needs torch, which is not installed.
     """
 
     def __init__(
@@ -106,7 +111,7 @@ class Encoder(StreamingEncoder):
         self.backend = "torch" if native is None else "native"
         self.layout, self.precision, self.dim = made.layout, made.precision, made.dim
         self._tokens, self._forward = made.tokens, made.forward
-        self.name, self.fingerprint = made.name, made.fingerprint
+        self.name, self.fingerprint, self.description = made.name, made.fingerprint, made.description
         self._named = portable_name(made.located)
         if native is None:
             self.precision_choice = self._torch_model().precision_choice
@@ -122,7 +127,7 @@ class Encoder(StreamingEncoder):
         try:
             return NativeEncoder(model, options=options)
         except NotNativeError:
-            if options.backend == "native" or not _torch_is_here():
+            if options.backend == "native" or not torch_is_installed():
                 raise
             return None
 
@@ -130,8 +135,7 @@ class Encoder(StreamingEncoder):
         """The same model in torch, loaded when it is first asked for."""
         with self._lock:
             if self._torch is None:
-                if not _torch_is_here():
-                    raise MissingExtraError("This needs torch, which is not installed: pip install 'polyvec[torch]'.")
+                need_torch("This")
                 from polyvec.encoder.torch.model import load_torch
 
                 self._torch = load_torch(self._given, self.options)
@@ -150,9 +154,10 @@ class Encoder(StreamingEncoder):
     # -- what it is ----------------------------------------------------------------------------------------------------
 
     def settings(self) -> dict[str, Any]:
-        """Keyword arguments, as plain JSON values, with which `Encoder(**settings)` makes the same vectors.
+        """Keyword arguments with which `Encoder` makes the same vectors, as plain JSON values.
 
-        Raises InputError for a model that is in memory only: save it first.
+        Raises:
+            InputError: The model is in memory only: save it first.
         """
         if hasattr(self._given, "encode_document"):
             raise InputError("A model in memory cannot be found again. Save it with Encoder.save and load that folder.")
@@ -169,8 +174,18 @@ class Encoder(StreamingEncoder):
     ) -> Iterator[Encoded]:
         """Encode a stream of documents in order; memory does not grow with the stream.
 
-        progress: called with the number of documents just encoded · devices: to encode in one process for each of
-        these, such as ("cuda:0", "cuda:1"). A warning counts the documents that were cut.
+        A warning counts the documents that were cut.
+
+        Args:
+            texts: The documents.
+            progress: Called with the number of documents just encoded.
+            devices: To encode in one process for each of these, such as ("cuda:0", "cuda:1"); None for this process.
+
+        Returns:
+            One encoding a document, as they are made.
+
+        Raises:
+            InputError: A text is empty, not text, or not valid Unicode; or devices is empty.
         """
         if devices is None:
             return super().stream_documents(texts, progress=progress)
@@ -196,7 +211,16 @@ class Encoder(StreamingEncoder):
     def _pools(self, task: str) -> bool:
         return any(pooling.applies_to(task) for pooling in self._made.poolings)
 
-    def _pool(self, encoded: Encoded, task: str) -> Encoded:
+    def pool(self, encoded: Encoded, task: str) -> Encoded:
+        """Merge similar vectors of one text, where the model does that for this task.
+
+        Args:
+            encoded: The text's encoding.
+            task: "query" or "document".
+
+        Returns:
+            The encoding with fewer vectors, or the same where nothing is merged.
+        """
         return self._made.pool(encoded, task)
 
     # -- keeping -------------------------------------------------------------------------------------------------------
@@ -204,19 +228,22 @@ class Encoder(StreamingEncoder):
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the model with its options as a sentence-transformers folder.
 
-        Raises StorageError where something is in the way, or the folder cannot be written.
+        Args:
+            folder: Where: a path that is free.
+
+        Raises:
+            StorageError: Something is in the way, or the folder cannot be written.
+            MissingExtraError: torch is not installed.
         """
         from polyvec.encoder.checkpoints.convert import save_native
 
         save_native(self.loaded, local_path("folder", folder))
 
 
-def _torch_is_here() -> bool:
-    return all(find_spec(name) is not None for name in ("torch", "transformers", "sentence_transformers"))
-
-
 def _for_torch(options: EncoderOptions) -> bool:
     """Whether torch is what these options ask for: a GPU, half precision or new heads."""
     device = options.device
-    gpu = any(os.path.exists(node) for node in _GPU_NODES) and _torch_is_here() if device is None else device != "cpu"
+    gpu = (
+        any(os.path.exists(node) for node in _GPU_NODES) and torch_is_installed() if device is None else device != "cpu"
+    )
     return gpu or options.precision in ("bf16", "fp16") or options.heads is not None

@@ -38,8 +38,12 @@ class Located:
 def locate(model: str | os.PathLike[str] | None) -> Located:
     """The folder of a checkpoint; a hub name is taken from the cache, or downloaded where it is not there.
 
-    model: None or its name for the default model, a folder, or a name such as "owner/model".
-    Raises InputError for something that is neither, ModelError where it cannot be had.
+    Args:
+        model: None or its name for the default model, a folder, or a name such as "owner/model".
+
+    Raises:
+        InputError: It is none of these.
+        ModelError: There is no such model, or it cannot be downloaded.
     """
     if model is None:
         return Located(_default_folder(), DEFAULT_NAME, is_default=True)

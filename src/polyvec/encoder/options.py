@@ -36,25 +36,40 @@ _OPTIONAL_CHOICES = ("query_augmentation", "skiplist", "precision")
 class EncoderOptions:
     """How to encode. None means: what the checkpoint says."""
 
-    dim: int | None = None  # vector size: picks a Matryoshka head
-    truncate: bool = False  # where no head has that size: cut the vectors to it and normalize again
-    heads: Sequence[int] | None = None  # new, untrained heads of these sizes on a plain encoder
-    query_length: int | None = None  # tokens that short queries are padded to; never a limit
-    document_length: int | None = None  # tokens a document may have, markers included
-    query_augmentation: Augmentation | None = None  # fixed: pad to query_length; min: the same, not beyond; none
-    attend_to_mask: bool | None = None  # whether the model sees the mask tokens it is padded with
-    skiplist: Skiplist | None = None  # document tokens whose vectors are dropped
-    long_documents: LongDocuments = "cut"  # cut at document_length, or overlapping windows of it
-    window_overlap: int = 32  # tokens that neighboring windows share
-    bigrams: float | None = None  # weight of neighboring tokens' hash in each vector; 0 takes it out
-    pool_factor: float = 1.0  # keep about 1/pool_factor of a document's vectors
-    precision: Precision | None = None  # arithmetic; None: int8 for int8 weights on native kernels, else fp32
-    backend: Backend = "auto"  # native kernels where they have what the model needs, else torch
-    device: str | None = None  # None: a GPU where there is one
-    threads: int | None = (
-        None  # native: every processor by default; torch: for the whole process, None leaves them alone
-    )
-    batch_tokens: int = 4096  # tokens a forward pass may hold
+    # Vector size: picks a Matryoshka head.
+    dim: int | None = None
+    # Where no head has that size: cut the vectors to it and normalize again.
+    truncate: bool = False
+    # New, untrained heads of these sizes on a plain encoder.
+    heads: Sequence[int] | None = None
+    # Tokens that short queries are padded to; never a limit.
+    query_length: int | None = None
+    # Tokens a document may have, markers included.
+    document_length: int | None = None
+    # fixed: pad to query_length; min: the same, not beyond; none.
+    query_augmentation: Augmentation | None = None
+    # Whether the model sees the mask tokens it is padded with.
+    attend_to_mask: bool | None = None
+    # Document tokens whose vectors are dropped.
+    skiplist: Skiplist | None = None
+    # Cut at document_length, or overlapping windows of it.
+    long_documents: LongDocuments = "cut"
+    # Tokens that neighboring windows share.
+    window_overlap: int = 32
+    # Weight of neighboring tokens' hash in each vector; 0 takes it out.
+    bigrams: float | None = None
+    # Keep about 1/pool_factor of a document's vectors.
+    pool_factor: float = 1.0
+    # Arithmetic. None: int8 for int8 weights on native kernels, else fp32.
+    precision: Precision | None = None
+    # Native kernels where they have what the model needs, else torch.
+    backend: Backend = "auto"
+    # None: a GPU where there is one.
+    device: str | None = None
+    # Native: every processor by default. torch: for the whole process; None leaves them alone.
+    threads: int | None = None
+    # Tokens a forward pass may hold.
+    batch_tokens: int = 4096
 
     def __post_init__(self) -> None:
         keep = partial(object.__setattr__, self)

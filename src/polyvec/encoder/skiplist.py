@@ -19,9 +19,11 @@ _CONTINUATION = "##"  # how WordPiece writes a piece inside a word
 def skiplist_pieces(tokenizer: Any, rule: Skiplist) -> list[str]:
     """The vocabulary pieces that a rule drops, sorted by id.
 
-    none: nothing · stanford: for each ASCII punctuation character, the first piece the tokenizer makes of it, as
-    published ColBERT code does · unicode: every piece made only of punctuation of any
-    script (general category P) or of spaces.
+    Args:
+        tokenizer: Answers as transformers' tokenizers do.
+        rule: "none" drops nothing. "stanford" drops, for each ASCII punctuation character, the first piece that the tokenizer makes
+            of it, as published ColBERT code does. "unicode" drops every piece made only of spaces and of punctuation of any script
+            (general category P).
     """
     if rule == "none":
         return []

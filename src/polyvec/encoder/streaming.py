@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Protocol, overload
+from typing import Any, Protocol, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +26,11 @@ Progress = Callable[[int], None]
 
 
 class ForwardPass(Protocol):
-    """Batches of token ids -> unit vectors. packed: whether a batch holds no padding."""
+    """Batches of token ids -> unit vectors.
+
+    Attributes:
+        packed: Whether a batch holds no padding.
+    """
 
     packed: bool
 
@@ -41,6 +45,11 @@ class StreamingEncoder:
     layout: Layout
     _tokens: TextTokenizer
     _forward: ForwardPass
+
+    @property
+    def tokenizer(self) -> Any:
+        """The model's tokenizer, which answers by the names that transformers' tokenizers have."""
+        return self._tokens.tokenizer
 
     @property
     def packed(self) -> bool:
@@ -62,9 +71,16 @@ class StreamingEncoder:
     @overload
     def encode_query(self, texts: Iterable[str]) -> list[Vectors]: ...
     def encode_query(self, texts: str | Iterable[str]) -> Vectors | list[Vectors]:
-        """Token vectors of queries: (t, dim) float32, unit rows; one array for one string, a list for several.
+        """Token vectors of queries.
 
-        Raises InputError naming the position of a text that is empty, not text, or not valid Unicode.
+        Args:
+            texts: One query, or several.
+
+        Returns:
+            (t, dim) float32, unit rows, for one string; a list of such, in order, for several.
+
+        Raises:
+            InputError: A text is empty, not text, or not valid Unicode; the message has its position.
         """
         if isinstance(texts, str):
             return next(self.stream_queries([texts])).vectors
@@ -75,16 +91,34 @@ class StreamingEncoder:
     @overload
     def encode_document(self, texts: Iterable[str]) -> list[Vectors]: ...
     def encode_document(self, texts: str | Iterable[str]) -> Vectors | list[Vectors]:
-        """Token vectors of documents: (t, dim) float32, unit rows; one array for one string, a list for several.
+        """Token vectors of documents.
 
-        Raises InputError as `encode_query` does.
+        Args:
+            texts: One document, or several.
+
+        Returns:
+            (t, dim) float32, unit rows, for one string; a list of such, in order, for several.
+
+        Raises:
+            InputError: A text is empty, not text, or not valid Unicode; the message has its position.
         """
         if isinstance(texts, str):
             return next(self.stream_documents([texts])).vectors
         return [encoded.vectors for encoded in self.stream_documents(texts)]
 
     def stream_queries(self, texts: Iterable[str], *, progress: Progress | None = None) -> Iterator[Encoded]:
-        """Encode a stream of queries in order; memory does not grow with the stream."""
+        """Encode a stream of queries in order; memory does not grow with the stream.
+
+        Args:
+            texts: The queries.
+            progress: Called with the number of queries just encoded.
+
+        Returns:
+            One encoding a query, as they are made.
+
+        Raises:
+            InputError: A text is empty, not text, or not valid Unicode; the message has its position.
+        """
         function("progress", progress)
         return self._queries(checked(list_of("texts", texts), "query"), progress)
 
@@ -95,7 +129,17 @@ class StreamingEncoder:
     def stream_documents(self, texts: Iterable[str], *, progress: Progress | None = None) -> Iterator[Encoded]:
         """Encode a stream of documents in order; memory does not grow with the stream.
 
-        progress: called with the number of documents just encoded. A warning counts the documents that were cut.
+        A warning counts the documents that were cut.
+
+        Args:
+            texts: The documents.
+            progress: Called with the number of documents just encoded.
+
+        Returns:
+            One encoding a document, as they are made.
+
+        Raises:
+            InputError: A text is empty, not text, or not valid Unicode; the message has its position.
         """
         function("progress", progress)
         return self._counted(self._documents(checked(list_of("texts", texts), "document"), progress))
@@ -103,8 +147,11 @@ class StreamingEncoder:
     def document_tokens(self, text: str) -> TextTokens | None:
         """The tokens of a document that `stream_documents` makes vectors of, found by the tokenizer alone: no forward pass.
 
+        Args:
+            text: The document.
+
         Returns:
-            None where the model merges vectors, so that one stands for several tokens.
+            The tokens; None where the model merges vectors, so that one stands for several tokens.
 
         Raises:
             InputError: The text is empty, not text, or not valid Unicode.
@@ -153,7 +200,7 @@ class StreamingEncoder:
                 progress(finished)
         for i, pieces in enumerate(texts):
             parts = vectors[first_piece[i] : first_piece[i + 1]]
-            yield self._pool(self._assemble(pieces, parts), task)  # type: ignore[arg-type]
+            yield self.pool(self._assemble(pieces, parts), task)  # type: ignore[arg-type]
 
     def _assemble(self, pieces: list[Piece], vectors: list[Vectors]) -> Encoded:
         tokens = _kept_tokens(pieces)
@@ -164,8 +211,16 @@ class StreamingEncoder:
         """Whether the model merges vectors of a text."""
         return False
 
-    def _pool(self, encoded: Encoded, task: str) -> Encoded:
-        """Merge similar vectors of one text, where the model does that."""
+    def pool(self, encoded: Encoded, task: str) -> Encoded:
+        """Merge similar vectors of one text, where the model does that for this task.
+
+        Args:
+            encoded: The text's encoding.
+            task: "query" or "document".
+
+        Returns:
+            The encoding with fewer vectors, or the same where nothing is merged.
+        """
         return encoded
 
 

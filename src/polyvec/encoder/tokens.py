@@ -21,14 +21,20 @@ from polyvec.errors import ModelError
 
 logger = logging.getLogger(__name__)
 
+_FRONT = 16  # characters that are tokenized for each token that is kept: there are 2 to 6 in most words' tokens
+_MARGIN = 16  # tokens behind those kept, so that what stands at the end of a front changes none of them
+
 
 @dataclass(frozen=True, slots=True)
 class Piece:
     """One sequence for the model: a text, or one window of it.
 
-    ids: (t,) int64 · offsets: (t, 2) int32 · keep: (t,) bool, tokens whose vectors are returned · attended: how many
-    leading tokens the model sees (mask tokens after them are encoded but not seen) · truncated: the text goes on
-    after it.
+    Attributes:
+        ids: (t,) int64.
+        offsets: (t, 2) int32, character spans.
+        keep: (t,) bool: the tokens whose vectors are returned.
+        attended: How many leading tokens the model sees; mask tokens after them are encoded but not seen.
+        truncated: Whether the text goes on after it.
     """
 
     ids: npt.NDArray[np.int64]
@@ -68,7 +74,7 @@ class TextTokenizer:
                 f"The tokenizer {type(tokenizer).__name__} gives no character offsets. Convert it to a fast tokenizer "
                 "(tokenizer.json) first."
             )
-        self.layout = layout
+        self.tokenizer, self.layout = tokenizer, layout
         self._backend = _own_backend(tokenizer)
         self._backend.no_truncation()
         self._backend.no_padding()
@@ -103,7 +109,11 @@ class TextTokenizer:
         layout = self.layout
         limit = min(layout.document_length, layout.max_length)
         result = []
-        for raw in self._encode(texts, layout.document_prompt):
+        for raw in (
+            self._fronts(texts, limit)
+            if layout.long_documents == "cut"
+            else self._encode(texts, layout.document_prompt)
+        ):
             if len(raw.ids) <= limit:
                 result.append([self._document(raw, None)])
             elif layout.long_documents == "cut":
@@ -111,6 +121,15 @@ class TextTokenizer:
             else:
                 result.append([self._document(part, keep) for part, keep in raw.windows(limit, layout.window_overlap)])
         return result
+
+    def _fronts(self, texts: Sequence[str], limit: int) -> list[_Raw]:
+        """Texts of which `limit` tokens will be kept. Of one that is far longer, only the front is tokenized."""
+        prompt, fronts = self.layout.document_prompt, [_front(text, limit) for text in texts]
+        raws = self._encode(fronts, prompt)
+        for place, (text, front) in enumerate(zip(texts, fronts, strict=True)):
+            if len(front) < len(text) and len(raws[place].ids) < limit + _MARGIN:
+                (raws[place],) = self._encode([text], prompt)
+        return raws
 
     def bare_query(self, text: str) -> Piece:
         """A query without the mask tokens it would be padded with."""
@@ -234,6 +253,15 @@ class _Raw:
             keep[len(rows) - self.tail :] = last
             result.append((_Raw(self.ids[rows], self.offsets[rows], self.head, self.tail), keep))
         return result
+
+
+def _front(text: str, limit: int) -> str:
+    """The first words of a text, which nearly always have more than `limit` tokens; all of a text that is not much longer."""
+    room = _FRONT * limit
+    if len(text) <= 2 * room:
+        return text
+    end = max(text.rfind(" ", room // 2, room), text.rfind("\n", room // 2, room))
+    return text[:end] if end > 0 else text
 
 
 def _special_tokens(backend: Any) -> dict[int, str]:

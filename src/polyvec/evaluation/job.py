@@ -1,17 +1,16 @@
 """One evaluation as it is asked for, and a workshop that does many, sharing datasets, encodings and indexes.
 
-A list of results or a sweep looks at the same texts many times: each is encoded once, and an index is built once for all
+A list of results or a sweep reads the same texts many times: each is encoded once, and an index is built once for all
 ways to search it.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
 
 from polyvec.arguments import instance, number, shown, thread_count, whole_number
 from polyvec.collection.index import DEFAULT_NBITS, Index
@@ -20,6 +19,7 @@ from polyvec.encoder import Encoder
 from polyvec.errors import InputError
 from polyvec.evaluation.baselines import judge_baseline
 from polyvec.evaluation.dataset import Dataset, load_dataset
+from polyvec.evaluation.encodings import Encodings
 from polyvec.evaluation.evaluation import (
     DEFAULT_MEASURES,
     DEFAULT_OPTIONS,
@@ -30,9 +30,7 @@ from polyvec.evaluation.evaluation import (
 )
 from polyvec.index.engine.options import SearchOptions
 from polyvec.scoring import default_threads
-
-if TYPE_CHECKING:
-    from polyvec.evaluation.encodings import Encodings
+from polyvec.shards.opening import open_collection
 
 Progress = Callable[[str, int], None]
 
@@ -105,7 +103,7 @@ def do(job: Job, data: Dataset, progress: Progress | None = None) -> EvaluationR
     if job.baseline is not None:
         return judge_baseline(data, job.baseline, measures=job.measures, k=job.options.k)
     if job.index is not None:
-        with Index.open(job.index) as index:
+        with open_collection(job.index) as index:
             return evaluate(
                 data, index=index, measures=job.measures, options=job.options, threads=job.threads, progress=progress
             )
@@ -124,17 +122,10 @@ class Workshop:
     """Does jobs in the order given; usable as a context manager.
 
     Neighboring jobs that differ only in how they search share one index. Memory grows with the texts.
-
-    Attributes:
-        jobs: All that will come, so that heads are known.
     """
 
-    def __init__(self, jobs: Iterable[Job], *, progress: Progress | None = None) -> None:
+    def __init__(self, *, progress: Progress | None = None) -> None:
         self._progress = progress
-        self._dims: dict[str | None, set[int | None]] = {}
-        for job in jobs:
-            if job.index is None and job.baseline is None:
-                self._dims.setdefault(job.model, set()).add(job.dim)
         self._datasets: dict[tuple[str, str | None], Dataset] = {}
         self._encodings: dict[str | None, Encodings] = {}
         self._made: tuple[tuple[object, ...], Index, dict[str, float]] | None = None
@@ -176,9 +167,7 @@ class Workshop:
         if self._made is None or self._made[0] != key:
             self._put_away()
             if job.model not in self._encodings:
-                from polyvec.evaluation.encodings import Encodings
-
-                self._encodings[job.model] = Encodings(job.model, self._dims.get(job.model, {job.dim}))
+                self._encodings[job.model] = Encodings(job.model)
             encoder = self._encodings[job.model].encoder(job.dim, job.pool_factor)
             path = Path(tempfile.mkdtemp(dir=self._folder.name)) / "index.polyvec"
             self._made = (key, *build(data, encoder, path, nbits=job.bits, progress=self._progress))

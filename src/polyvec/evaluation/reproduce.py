@@ -141,9 +141,8 @@ def rerun(
             off; one that is no `polyvec evaluate` raises InputError.
     """
     prepared = [_left_out(entry, unknown, slow) or _prepared(entry, data, job_of) for entry in entries]
-    jobs = [job for job in prepared if isinstance(job, Job)]
     done: dict[Job, EvaluationResult] = {}
-    with Workshop(jobs, progress=progress) as workshop:
+    with Workshop(progress=progress) as workshop:
         for entry, job in zip(entries, prepared, strict=True):
             if isinstance(job, str):
                 yield Outcome(entry=entry, state="passed over", note=job)
@@ -157,7 +156,7 @@ def rerun(
 
 
 def _left_out(entry: Expected, unknown: bool, slow: bool) -> str:
-    """Why an entry is passed over before its command is looked at; empty where it is not."""
+    """Why an entry is passed over before its command is read; empty where it is not."""
     if entry.published:
         return "published; run it where the weights are"
     if entry.value is None and not unknown:

@@ -145,24 +145,20 @@ class CodesSegment:
     def score(self, query: CodedQuery, positions: Int64 | None, threads: int) -> Float:
         """(n,) float32 MaxSim of these positions, or of all. Raises IndexCorruptError where codes point nowhere."""
         chosen = np.arange(self.n_documents, dtype=np.int64) if positions is None else positions
-        codec = self._codec
         try:
             return kernels.full_scores(
-                query.rows, query.scales, codec.centroids, codec.levels, self._codes, self._scales, self._packed,
-                self._offsets, chosen, codec.nbits, threads=threads,
-            )  # fmt: skip
+                self._codec.searched, self.searched, query.rows, query.scales, chosen, threads=threads
+            )
         except ValueError as error:
             raise IndexCorruptError(f"{self.path} is damaged: {error}.") from error
 
     @cached_property
-    def searched(self) -> Any:
-        """What `kernels.find_candidates` takes."""
+    def searched(self) -> kernels.NativeSegment:
+        """What `kernels.find_candidates` and `kernels.full_scores` take."""
         return kernels.native_segment(**self.for_search())
 
     def for_search(self) -> dict[str, Any]:
-        """Arguments of `kernels.native_segment`. Raises ValueError for a segment without postings."""
-        if self._postings is None or self._posting_offsets is None:
-            raise ValueError("this segment is small: it has no postings and is scored whole")
+        """Arguments of `kernels.native_segment`."""
         return {
             "codes": self._codes, "scales": self._scales, "packed": self._packed, "offsets": self._offsets,
             "stream": self._postings, "starts": self._posting_offsets,

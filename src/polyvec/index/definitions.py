@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from polyvec.index.kernels import Bytes, Float, Int8, Int32, Int64, decode_postings, expand
+from polyvec.index.kernels import Bytes, Float, Int8, Int32, Int64, Narrowing, expand
+
+TABLE_LANES = 32  # columns of a table of centroid scores come in whole multiples of it
 
 Double = npt.NDArray[np.float64]
-
-_TABLE_LANES = 32
 
 
 def full_scores_definition(
@@ -33,7 +33,7 @@ def full_scores_definition(
 ) -> Float:
     """(m,) float32: MaxSim of a quantized query with documents in codes.
 
-    query: (q, p) · query_scales: (q,), what a unit of a query row is worth · offsets: (n + 1,), document i is rows offsets[i] to
+    query: (q, p) · query_scales: (q,), the value of a unit of a query row · offsets: (n + 1,), document i is rows offsets[i] to
     offsets[i + 1] · which: (m,) documents. A document's score is the sum over query rows, in order and in fp32, of
     query_scale * max over its tokens of (dot / length), where dot is an exact int32 and length = sqrt(sum v^2) in
     fp32; a token whose v is all zeros counts 0; a document without tokens scores 0.
@@ -53,7 +53,7 @@ def full_scores_definition(
 def approximate_scores_definition(
     query: Int8,
     query_scales: Float,
-    marked: Bytes,
+    near: Bytes,
     imputed: Float,
     centroids: Int8,
     levels: Int8,
@@ -64,15 +64,15 @@ def approximate_scores_definition(
     which: Int64,
     nbits: int,
 ) -> Float:
-    """(m,) float32: what `full_scores_definition` would give if documents had the tokens of marked centroids alone.
+    """(m,) float32: what `full_scores_definition` would give if documents had the tokens of near centroids alone.
 
-    marked: (K,), 0 for a centroid whose tokens are passed over · imputed: (q,), what each query row's maximum begins with. A
+    near: (K,), 0 for a centroid whose tokens are left out · imputed: (q,), what each query row's maximum begins with. A
     document without such tokens scores the sum of query_scale * imputed.
     """
     scores = np.zeros(len(which), np.float32)
     for i, document in enumerate(which.tolist()):
         rows = np.arange(int(offsets[document]), int(offsets[document + 1]))
-        rows = rows[marked[codes[rows]] != 0]
+        rows = rows[near[codes[rows]] != 0]
         best = imputed
         if len(rows):
             v = expand(centroids, levels, codes[rows], scales[rows], packed[rows], nbits).astype(np.int32)
@@ -91,18 +91,18 @@ def _over_lengths(query: Int8, v: Int32) -> Float:
 
 
 def probe_definition(
-    query: Int8, coarse_centroids: Int8, coarse_offsets: Int64, centroids: Int8, nprobe: int, coarse_probe: int
+    query: Int8, coarse_centroids: Int8, coarse_offsets: Int64, centroids: Int8, nprobe: int, coarse_nprobe: int
 ) -> tuple[Int32, Int32]:
     """The best centroids of each query row, best first, ties by number: (q, nprobe) int32 numbers, and their int32 dots.
 
-    coarse_centroids: (P, p); coarse centroid i has the centroids coarse_offsets[i] to coarse_offsets[i + 1], at least one. Each
-    query row chooses its `coarse_probe` best coarse centroids (ties by number), and then the next ones as long as those chosen
-    have fewer than nprobe centroids. Every row takes the best of the centroids of all that any row has chosen. nprobe <= K.
+    coarse_centroids: (C, p); coarse centroid i has the centroids coarse_offsets[i] to coarse_offsets[i + 1], at least one. Each
+    query row probes its `coarse_nprobe` best coarse centroids (ties by number), and then the next ones as long as those have fewer
+    than nprobe centroids; and every row takes from the centroids that any of them probes. nprobe <= K.
     """
     numbers = np.empty((len(query), nprobe), np.int32)
     dots = np.empty((len(query), nprobe), np.int32)
     wide = query.astype(np.int32)
-    seen = np.flatnonzero(_coarse_centroids_probed(query, coarse_centroids, coarse_offsets, nprobe, coarse_probe))
+    seen = np.flatnonzero(_coarse_centroids_probed(query, coarse_centroids, coarse_offsets, nprobe, coarse_nprobe))
     for i in range(len(query)):
         found = centroids[seen].astype(np.int32) @ wide[i]
         best = np.lexsort((seen, -found))[:nprobe]
@@ -111,15 +111,15 @@ def probe_definition(
 
 
 def _coarse_centroids_probed(
-    query: Int8, coarse_centroids: Int8, coarse_offsets: Int64, nprobe: int, coarse_probe: int
+    query: Int8, coarse_centroids: Int8, coarse_offsets: Int64, nprobe: int, coarse_nprobe: int
 ) -> npt.NDArray[np.bool_]:
-    """(K,) bool: the centroids whose coarse centroid some query row has chosen."""
+    """(K,) bool: the centroids whose coarse centroid some query row probes."""
     coarse_dots = query.astype(np.int32) @ coarse_centroids.astype(np.int32).T
     wanted = np.zeros(len(coarse_centroids), bool)
     for row in coarse_dots:
         order = np.lexsort((np.arange(len(coarse_centroids)), -row))
         sizes = np.cumsum(np.diff(coarse_offsets)[order])
-        wanted[order[: max(min(coarse_probe, len(coarse_centroids)), int(np.searchsorted(sizes, nprobe)) + 1)]] = True
+        wanted[order[: max(min(coarse_nprobe, len(coarse_centroids)), int(np.searchsorted(sizes, nprobe)) + 1)]] = True
     return np.repeat(wanted, np.diff(coarse_offsets))
 
 
@@ -129,27 +129,27 @@ def table_definition(
     coarse_offsets: Int64,
     centroids: Int8,
     nprobe: int,
-    coarse_probe: int,
-    worth: Int32,
+    coarse_nprobe: int,
+    weights: Int32,
     width: int,
 ) -> Bytes:
     """(K, width) uint8: what probing keeps of every centroid, zeros beyond the query's rows.
 
-    worth: (q,) what a unit of a dot product is worth, in 65,536ths of a byte's unit; the rest as `probe_definition`. A byte is
-    (dot * worth + 2^15) >> 16, cut to [0, 255], in int32 that wraps around. A centroid that was not compared has the row of its
+    weights: (q,) the value of a unit of a dot product, in 65,536ths of a byte's unit; the rest as `probe_definition`. A byte is
+    (dot * weight + 2^15) >> 16, cut to [0, 255], in int32 that wraps around. A centroid that is not probed has the bytes of its
     coarse centroid.
     """
-    near = np.repeat(coarse_centroids, np.diff(coarse_offsets), axis=0)
-    approximately_scored = _coarse_centroids_probed(query, coarse_centroids, coarse_offsets, nprobe, coarse_probe)
-    dots = np.where(approximately_scored[:, None], centroids, near).astype(np.int32) @ query.astype(np.int32).T
+    coarse = np.repeat(coarse_centroids, np.diff(coarse_offsets), axis=0)
+    probed = _coarse_centroids_probed(query, coarse_centroids, coarse_offsets, nprobe, coarse_nprobe)
+    dots = np.where(probed[:, None], centroids, coarse).astype(np.int32) @ query.astype(np.int32).T
     table = np.zeros((len(centroids), width), np.uint8)
-    table[:, : len(query)] = np.clip((dots * worth + np.int32(1 << 15)) >> 16, 0, 255)
+    table[:, : len(query)] = np.clip((dots * weights + np.int32(1 << 15)) >> 16, 0, 255)
     return table
 
 
-def mark_definition(table: Bytes, threshold: Bytes) -> Bytes:
-    """(K,) uint8: 1 for the rows of the table that reach `threshold`, (width,), in some column."""
-    return np.asarray((table >= threshold).any(axis=1), np.uint8)
+def mark_near_definition(table: Bytes, thresholds: Bytes) -> Bytes:
+    """(K,) uint8: 1 for the rows of the table that reach `thresholds`, (width,), in some column."""
+    return np.asarray((table >= thresholds).any(axis=1), np.uint8)
 
 
 def centroid_interaction_definition(table: Bytes, codes: npt.NDArray[np.uint32], offsets: Int64, which: Int64) -> Int32:
@@ -165,6 +165,11 @@ def centroid_interaction_definition(table: Bytes, codes: npt.NDArray[np.uint32],
     return sums
 
 
+def table_width(query_rows: int) -> int:
+    """Bytes a centroid has in a table that probing fills for so many query rows."""
+    return -(-query_rows // TABLE_LANES) * TABLE_LANES
+
+
 def generate_candidates_definition(
     numbers: Int32,
     gains: npt.NDArray[np.uint16],
@@ -178,7 +183,7 @@ def generate_candidates_definition(
 
     numbers, gains: (q, nprobe) centroids of each query row, and what a document gets for a token near each; the largest of each row
     add up to 65,535 at most · stream, offsets: postings, the documents of each centroid · allowed: (documents,) uint8, 0 for a
-    document to pass over, or None. A document that no list has is not a candidate. Score: the sum of the gain of its first list
+    document to leave out, or None. A document that no list has is not a candidate. Score: the sum of the gain of its first list
     in each query row. Ties at the limit go to the lower number.
     """
     scores = np.zeros(documents, np.int32)
@@ -196,6 +201,20 @@ def generate_candidates_definition(
     candidates = np.flatnonzero(found)
     best = np.sort(candidates[np.lexsort((candidates, -scores[candidates]))[:limit]])
     return best.astype(np.int64), scores[best]
+
+
+def decode_postings(stream: Bytes, offsets: Int64, number: int) -> Int64:
+    """One list of `encode_postings`."""
+    out: list[int] = []
+    value = shift = row = 0
+    for byte in stream[int(offsets[number]) : int(offsets[number + 1])].tolist():
+        value |= (byte & 0x7F) << shift
+        shift += 7
+        if not byte & 0x80:
+            row += value
+            out.append(row)
+            value = shift = 0
+    return np.array(out, np.int64)
 
 
 def rotate_definition(rows: Float, signs: Float, *, forward: bool) -> Float:
@@ -300,10 +319,10 @@ def _nearest_windows(residuals: Float, values: Float, nbits: int) -> Int64:
 
 def find_candidates_definition(
     centroids: Int8,
-    levels: Int8,
     directions: Int8,
     coarse_centroids: Int8,
     coarse_offsets: Int64,
+    levels: Int8,
     step: float,
     dim: int,
     nbits: int,
@@ -311,80 +330,72 @@ def find_candidates_definition(
     masks: Sequence[Bytes | None],
     query: Int8,
     query_scales: Float,
-    *,
-    k: int,
-    nprobe: int,
-    coarse_probe: int,
-    missing: float,
-    near: float,
-    imputed: float,
-    doubling: float,
-    generated: int,
-    approximately_scored: int,
-    scored: int,
-    generated_within: float,
-    ordered_within: float,
-    approximately_scored_within: float,
+    narrowing: Narrowing,
 ) -> list[Int64]:
-    """The ascending positions of each segment that get a full score.
+    """The ascending positions of each segment that are left after all steps.
 
-    directions: (K, p) centroids as unit vectors in int8, whose unit is worth `step`; so are coarse_centroids · segments: arguments
-    of `kernels.native_segment` · masks: for each (documents,), 0 for a document to pass over, or None. All in fp64 but for what
-    the kernels take and give; sums run in order. After each step the best stay (`generated`, `approximately_scored`, `scored`
-    of all segments together, ties to those that come first), as far as they are within a distance of the k-th best. Distances are
-    of the root of the summed squares of the query's rows, at 128 dimensions; infinity for none.
+    directions: (K, p) centroids as unit vectors in int8, whose unit has the value `step`; coarse centroids are of them ·
+    segments: arguments of `kernels.native_segment` · masks: for each (documents,), 0 for a document to leave out, or None. All in
+    fp64 but for what the kernels take and give; sums run in order. After each step the best stay (`generated`,
+    `approximately_scored`, `fully_scored` of all segments together, ties to those that come first), as far as they are at most a
+    margin below the k-th best. Margins are of the root of the summed squares of the query's rows, at 128 dimensions; infinity for
+    none.
 
-    Candidate generation: a centroid that a row probes gives its score, less what is imputed to documents without one, `missing` of
-    the row's last. Centroid interaction: every token in the place of its centroid, less `doubling` of the highest possible score
-    for each doubling of a document's length. Approximate scores: over tokens whose centroid's score comes to `near` of some row's
-    last; a row without any counts `imputed` of that.
+    Candidate generation: a centroid that a row probes gives its score, less the score imputed to documents without one:
+    `generation_imputed` of the row's last. Centroid interaction: every token in the place of its centroid, less `length_penalty` of
+    the highest possible score for each doubling of a document's length. Approximate scores: over tokens whose centroid's score
+    comes to `near` of some row's last; a row without any counts `approximate_imputed` of that.
     """
-    worth = query_scales.astype(np.float64)
-    norms = [math.sqrt(square) * scale for square, scale in zip(_squares(query), worth.tolist(), strict=True)]
+    values = query_scales.astype(np.float64)
+    norms = [math.sqrt(square) * scale for square, scale in zip(_squares(query), values.tolist(), strict=True)]
     largest = max(*norms, 1e-30)
     unit = largest / 255
     spread = math.sqrt(_sum(norm * norm for norm in norms) * 128 / dim)
 
     width = table_width(len(query))
-    probing = (query, coarse_centroids, coarse_offsets, directions, nprobe, coarse_probe)
+    probing = (
+        query, coarse_centroids, coarse_offsets, directions, narrowing.nprobe, narrowing.coarse_nprobe
+    )  # fmt: skip
     numbers, dots = probe_definition(*probing)
-    table = table_definition(*probing, np.rint(worth * (step / unit * 65536)).astype(np.int32), width)
+    table = table_definition(*probing, np.rint(values * (step / unit * 65536)).astype(np.int32), width)
     last = dots[:, -1] * step
-    reach = np.full(width, 255, np.uint8)
-    reach[: len(query)] = np.clip(np.ceil(last * worth * (near / unit)), 1, 255)
-    marked = mark_definition(table, reach)
-    floor = (last * (near * imputed)).astype(np.float32)
+    thresholds = np.full(width, 255, np.uint8)
+    thresholds[: len(query)] = np.clip(np.ceil(last * values * (narrowing.near / unit)), 1, 255)
+    near = mark_near_definition(table, thresholds)
+    imputed = (last * (narrowing.near * narrowing.approximate_imputed)).astype(np.float32)
 
-    values = dots * step * worth[:, None]
-    over = values - (values[:, -1:] - (1 - missing) * np.abs(values[:, -1:]))
+    scores = dots * step * values[:, None]
+    over = scores - (scores[:, -1:] - (1 - narrowing.generation_imputed) * np.abs(scores[:, -1:]))
     gain = max(_sum(over[:, 0].tolist()), 1e-30) / (65535 * 0.999)
     gains = (over / gain).astype(np.uint16)
-    kept, scores = [], []
-    for segment, mask in zip(segments, masks, strict=True):
-        documents = len(segment["offsets"]) - 1
-        rows, found = generate_candidates_definition(
-            numbers, gains, segment["stream"], segment["starts"], documents, mask, generated
+    generated = [
+        generate_candidates_definition(
+            numbers, gains, segment["stream"], segment["starts"], len(segment["offsets"]) - 1, mask, narrowing.generated
         )
-        kept.append(rows)
-        scores.append(found.astype(np.float64))
-    kept = _best(kept, scores, generated, k, generated_within * spread / gain)
+        for segment, mask in zip(segments, masks, strict=True)
+    ]
+    kept = _best(
+        [rows for rows, _ in generated], [found.astype(np.float64) for _, found in generated], narrowing.generated,
+        narrowing.k, narrowing.generation_margin * spread / gain,
+    )  # fmt: skip
 
-    long = doubling * 255 * _sum(norms) / largest
-    scores = []
+    penalty = narrowing.length_penalty * 255 * _sum(norms) / largest
+    interaction = []
     for segment, rows in zip(segments, kept, strict=True):
         sums = centroid_interaction_definition(table, segment["codes"], segment["offsets"], rows)
         lengths = segment["offsets"][rows + 1] - segment["offsets"][rows]
-        scores.append(sums - long * _doublings(lengths))
-    kept = _best(kept, scores, approximately_scored, k, ordered_within * spread / unit)
+        interaction.append(sums - penalty * _doublings(lengths))
+    margin = narrowing.interaction_margin * spread / unit
+    kept = _best(kept, interaction, narrowing.approximately_scored, narrowing.k, margin)
 
-    scores = [
+    approximate = [
         approximate_scores_definition(
-            query, query_scales, marked, floor, centroids, levels, segment["codes"], segment["scales"], segment["packed"],
+            query, query_scales, near, imputed, centroids, levels, segment["codes"], segment["scales"], segment["packed"],
             segment["offsets"], rows, nbits,
         ).astype(np.float64)
         for segment, rows in zip(segments, kept, strict=True)
     ]  # fmt: skip
-    return _best(kept, scores, scored, k, approximately_scored_within * spread)
+    return _best(kept, approximate, narrowing.fully_scored, narrowing.k, narrowing.approximate_margin * spread)
 
 
 def _squares(rows: Int8) -> list[int]:
@@ -406,17 +417,12 @@ def _doublings(lengths: Int64) -> Double:
     return doublings
 
 
-def _best(rows: list[Int64], scores: list[Double], count: int, k: int, within: float) -> list[Int64]:
+def _best(rows: list[Int64], scores: list[Double], count: int, k: int, margin: float) -> list[Int64]:
     flat = np.concatenate(scores)
     order = np.lexsort((np.arange(len(flat)), -flat))
     keep = np.zeros(len(flat), bool)
     keep[order[:count]] = True
     if len(flat) > k:
-        keep &= flat >= flat[order[k - 1]] - within
+        keep &= flat >= flat[order[k - 1]] - margin
     cuts = np.cumsum([len(part) for part in rows])[:-1]
     return [part[kept] for part, kept in zip(rows, np.split(keep, cuts), strict=True)]
-
-
-def table_width(query_rows: int) -> int:
-    """Bytes that a centroid has in a table that probing fills for so many query rows."""
-    return -(-query_rows // _TABLE_LANES) * _TABLE_LANES

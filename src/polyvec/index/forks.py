@@ -1,4 +1,4 @@
-"""What has to happen around a fork: calls under way are waited for before it, and a child lets go of what its parent holds.
+"""What has to happen around a fork: calls under way are waited for before it, and a child releases what its parent holds.
 
 A fork copies one thread and every open file. Locks that other threads held stay locked in the child for ever, and SQLite's idea of
 which file locks it holds is wrong there. Each object that owns such a thing says here what to do.
@@ -18,16 +18,16 @@ class ForkAware:
     """Something that a fork must not copy as it is. Registered as long as it lives, from `watch_forks` on."""
 
     def before_fork(self, until: float) -> None:
-        """In the parent: wait for calls of other threads, to time.monotonic() == until at most, and keep them out."""
+        """In the parent: wait for calls of other threads, at most until time.monotonic() == until, and keep new ones waiting."""
 
     def after_fork_in_parent(self) -> None:
-        """In the parent: let calls in again."""
+        """In the parent: allow calls again."""
 
     def after_fork_in_child(self) -> None:
         """In the child, before anything else runs there: forget locks and what only the parent may use."""
 
     def begin_in_child(self) -> None:
-        """In the child, once everything has forgotten: open again what is to be as it was at the moment of the fork."""
+        """In the child, after all `after_fork_in_child`: open again what has to be as it was at the moment of the fork."""
 
 
 def watch_forks(one: ForkAware) -> None:
@@ -50,13 +50,13 @@ _forks = _Forks()
 
 
 def notice_fork() -> None:
-    """In a child of a fork that Python was not told of, do what it would have done. To be called before files are used."""
+    """Do what a fork hook would have done, in a child of a fork that Python did not notice. Call it before files are used."""
     if _forks.process != os.getpid():
         _in_child()
 
 
 def forks_held_off() -> threading.RLock:
-    """To be held while a fork would find things half done; for a moment only."""
+    """Hold this, briefly, while a fork would copy something half done."""
     return _forks.lock
 
 

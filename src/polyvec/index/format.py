@@ -165,7 +165,11 @@ class BlockWriter:
         self._open = Block(name, kind, 0, offset, 0, columns, 0, optional)
 
     def append(self, array: npt.NDArray[Any]) -> None:
-        """Add rows to the open block. array: (n,) or (n, columns), of the block's dtype."""
+        """Add rows to the open block.
+
+        Args:
+            array: (n,) or (n, columns), of the block's dtype.
+        """
         block = self._open
         if block is None or array.shape[1:] != ((block.columns,) if block.columns else ()):
             raise ValueError(f"rows of shape {array.shape} do not fit the open block {block}")

@@ -13,7 +13,6 @@ and above it the codes that follow, zeros beyond the block. With 4 bits it is th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,12 +20,17 @@ import numpy.typing as npt
 from polyvec import _native
 
 BLOCK = 32  # dimensions that are packed together
+MAX_DIM = 65_536  # more, and sums of products would not fit int32; native/kernels/views.hpp has the proof
 
 Int8 = npt.NDArray[np.int8]
 Bytes = npt.NDArray[np.uint8]
 Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
 Float = npt.NDArray[np.float32]
+NativeCodec = _native.Codec
+NativeSegment = _native.Segment
+Narrowing = _native.Narrowing
+CentroidNumbers = npt.NDArray[np.uint16] | npt.NDArray[np.uint32]
 
 
 def padded_dim(dim: int) -> int:
@@ -104,50 +108,8 @@ def encode_postings(rows: Int64, lengths: Int64) -> tuple[Bytes, Int64]:
     return stream, totals[np.concatenate([[0], np.cumsum(lengths)])].astype(np.int64)
 
 
-def decode_postings(stream: Bytes, offsets: Int64, number: int) -> Int64:
-    """One list of `encode_postings`."""
-    out: list[int] = []
-    value = shift = row = 0
-    for byte in stream[int(offsets[number]) : int(offsets[number + 1])].tolist():
-        value |= (byte & 0x7F) << shift
-        shift += 7
-        if not byte & 0x80:
-            row += value
-            out.append(row)
-            value = shift = 0
-    return np.array(out, np.int64)
-
-
-def full_scores(
-    query: Int8,
-    query_scales: Float,
-    centroids: Int8,
-    levels: Int8,
-    codes: npt.NDArray[np.generic],
-    scales: Bytes,
-    packed: Bytes,
-    offsets: Int64,
-    which: Int64,
-    nbits: int,
-    *,
-    threads: int = 1,
-    kernel: str = "",
-) -> Float:
-    """(m,) float32: as `full_scores_definition`; codes may be uint16 or uint32.
-
-    kernel: a name from `codes_kernels`, the fastest by default. Raises ValueError for shapes that do not fit and numbers
-    that point nowhere.
-    """
-    scores = np.empty(len(which), np.float32)
-    _native.full_scores(
-        query, query_scales, centroids, levels, codes, scales, packed, offsets, which, nbits, scores, threads, kernel,
-        None, None,
-    )  # fmt: skip
-    return scores
-
-
 class DamagedSegmentError(ValueError):
-    """A segment whose numbers point nowhere. segment: its place among those that were given."""
+    """A number in a segment is out of range. segment: its place among those that were given."""
 
     def __init__(self, segment: int) -> None:
         super().__init__("a document, an offset, a posting or a centroid number is out of range")
@@ -157,51 +119,77 @@ class DamagedSegmentError(ValueError):
 def native_codec(
     *,
     centroids: Int8,
-    levels: Int8,
     directions: Int8,
     coarse_centroids: Int8,
     coarse_offsets: Int64,
+    levels: Int8,
     step: float,
     dim: int,
     nbits: int,
-) -> Any:
-    """What `find_candidates` takes of a codec, checked once. Raises ValueError for shapes that do not fit."""
-    return _native.Codec(centroids, levels, directions, coarse_centroids, coarse_offsets, step, dim, nbits)
+) -> NativeCodec:
+    """What searching takes of a codec, checked once. Raises ValueError for shapes that do not fit."""
+    return NativeCodec(
+        centroids=centroids, directions=directions, coarse_centroids=coarse_centroids, coarse_offsets=coarse_offsets,
+        levels=levels, step=step, dim=dim, nbits=nbits,
+    )  # fmt: skip
 
 
 def native_segment(
-    *, codes: npt.NDArray[np.generic], scales: Bytes, packed: Bytes, offsets: Int64, stream: Bytes, starts: Int64
-) -> Any:
-    """What `find_candidates` takes of a segment, checked once. Raises ValueError for shapes that do not fit."""
-    return _native.Segment(codes, scales, packed, offsets, stream, starts)
+    *,
+    codes: CentroidNumbers,
+    scales: Bytes,
+    packed: Bytes,
+    offsets: Int64,
+    stream: Bytes | None = None,
+    starts: Int64 | None = None,
+) -> NativeSegment:
+    """What searching takes of a segment, checked once. Raises ValueError for shapes that do not fit.
+
+    stream, starts: postings, as `encode_postings` makes them; without them a segment can be scored in full, not searched.
+    """
+    return NativeSegment(codes=codes, scales=scales, packed=packed, offsets=offsets, stream=stream, starts=starts)
 
 
 def find_candidates(
-    codec: Any,
-    segments: Sequence[Any],
+    codec: NativeCodec,
+    segments: Sequence[NativeSegment],
     masks: Sequence[Bytes | None],
     query: Int8,
     query_scales: Float,
+    narrowing: Narrowing,
     *,
-    scored: int,
-    imputed: float,
     threads: int = 1,
     kernel: str = "",
-    **narrowing: float,
 ) -> list[Int64]:
-    """The ascending positions that are left of each segment: as `find_candidates_definition`, whose narrowing this takes too.
+    """The ascending positions that are left of each segment: as `find_candidates_definition`.
 
-    codec, segments: of `native_codec`, `native_segment`. Raises DamagedSegmentError, and ValueError for what does not fit.
+    kernel: a name from `codes_kernels`, the fastest by default. Raises DamagedSegmentError, and ValueError for what does not fit.
     """
-    positions, counts = np.empty(scored, np.int64), np.empty(len(segments), np.int64)
-    damaged = _native.candidates(
-        codec, list(segments), list(masks), query, query_scales, scored=scored, positions=positions, counts=counts,
-        threads=threads, kernel=kernel, least=imputed, **narrowing,
-    )  # fmt: skip
-    if damaged >= 0:
-        raise DamagedSegmentError(damaged)
-    ends = counts.cumsum().tolist()
-    return [positions[end - count : end] for end, count in zip(ends, counts.tolist(), strict=True)]
+    found = _native.find_candidates(
+        codec, segments, masks, query, query_scales, narrowing, threads=threads, kernel=kernel
+    )
+    if isinstance(found, int):
+        raise DamagedSegmentError(found)
+    return found
+
+
+def full_scores(
+    codec: NativeCodec,
+    segment: NativeSegment,
+    query: Int8,
+    query_scales: Float,
+    documents: Int64,
+    *,
+    threads: int = 1,
+    kernel: str = "",
+) -> Float:
+    """(m,) float32: the MaxSim of these documents, (m,), as `full_scores_definition`.
+
+    kernel: a name from `codes_kernels`, the fastest by default. Raises ValueError for shapes that do not fit and numbers that are
+    out of range.
+    """
+    chosen = np.ascontiguousarray(documents)
+    return _native.full_scores(codec, segment, query, query_scales, chosen, threads=threads, kernel=kernel)
 
 
 def assign(
@@ -215,27 +203,20 @@ def assign(
     kernel: str = "",
 ) -> Int64:
     """As `assign_definition`, for vectors without NaN. Raises ValueError for shapes that do not fit."""
-    nearest = np.empty(len(vectors), np.int64)
     order = np.argsort(groups, kind="stable").astype(np.int64)
-    _native.assign(vectors, order, groups, centroids, biases, group_offsets, nearest, threads, kernel)
-    return nearest
+    return _native.assign(vectors, order, groups, centroids, biases, group_offsets, threads, kernel)
 
 
 def cluster_sums(vectors: Float, nearest: Int64, clusters: int, *, threads: int = 1) -> npt.NDArray[np.float64]:
     """(clusters, d) float64: as `cluster_sums_definition`. Raises ValueError for shapes that do not fit, clusters out of range."""
-    sums = np.zeros((clusters, vectors.shape[1]))
-    _native.cluster_sums(vectors, nearest, sums, threads)
-    return sums
+    return _native.cluster_sums(vectors, nearest, clusters, threads)
 
 
 def quantize(
     residuals: Float, steps: Float, codebook: Float, nbits: int, *, threads: int = 1, kernel: str = ""
 ) -> tuple[Bytes, Bytes]:
     """(n,) uint8 scales and (n, p * nbits / 8) uint8 packed codes: as `quantize_definition` and `pack_codes`."""
-    scales = np.empty(len(residuals), np.uint8)
-    packed = np.empty((len(residuals), residuals.shape[1] * nbits // 8), np.uint8)
-    _native.quantize(residuals, steps, codebook, nbits, scales, packed, threads, kernel)
-    return scales, packed
+    return _native.quantize(residuals, steps, codebook, nbits, threads, kernel)
 
 
 def rotate(rows: Float, signs: Float, *, forward: bool, threads: int = 1) -> None:
@@ -244,15 +225,15 @@ def rotate(rows: Float, signs: Float, *, forward: bool, threads: int = 1) -> Non
 
 
 def codes_kernels() -> list[str]:
-    """Names of the kernels for `full_scores` and `find_candidates` that this machine can run, best first."""
-    return list(_native.codes_kernels())
+    """Names of the kernels for `find_candidates` and `full_scores` that this machine can run, best first."""
+    return _native.codes_kernels()
 
 
 def assign_kernels() -> list[str]:
     """Names of the kernels for `assign` that this machine can run, best first."""
-    return list(_native.assign_kernels())
+    return _native.assign_kernels()
 
 
 def quantize_kernels() -> list[str]:
     """Names of the kernels for `quantize` that this machine can run, best first."""
-    return list(_native.quantize_kernels())
+    return _native.quantize_kernels()

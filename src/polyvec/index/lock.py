@@ -42,7 +42,7 @@ def _unlock_quietly(descriptor: int) -> None:
 
 
 def _since(descriptor: int) -> float | None:
-    """When the process began to write whose name is still in the file, because it was killed; None where there is none."""
+    """When the process began to write whose name is still in the file because it was killed; None without such a name."""
     text = os.read(descriptor, 200).decode("utf-8", "replace")
     with contextlib.suppress(ValueError):
         return datetime.fromisoformat(text.rpartition(" since ")[2].strip()).timestamp()
@@ -104,7 +104,7 @@ class WriterLock(ForkAware):
         return (own.st_dev, own.st_ino) == (there.st_dev, there.st_ino)
 
     def close(self) -> None:
-        """Let the next writer in, whatever processes have been forked from this one; safe to call twice."""
+        """Release the lock, whatever processes have been forked from this one; safe to call twice."""
         notice_fork()
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
@@ -115,7 +115,7 @@ class WriterLock(ForkAware):
                     os.truncate(descriptor, 0)
 
     def after_fork_in_child(self) -> None:
-        """Close the file without unlocking it: the parent goes on holding the lock."""
+        """Close the file without unlocking it: the parent process goes on holding the lock."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             os.close(descriptor)

@@ -26,7 +26,7 @@ def absolute(path: str | os.PathLike[str]) -> Path:
 
 
 def check_place(folder: Path, place: Place) -> None:
-    """Raise IndexMissingError where the catalog at `place` lies in this folder no more, StorageError where another one does.
+    """Raise IndexMissingError where the catalog at `place` is no longer in this folder, StorageError where another one is.
 
     An open connection keeps the file, so that no other file gets its number.
     """

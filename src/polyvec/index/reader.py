@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from polyvec.deadlines import keep_going
 from polyvec.errors import IndexCorruptError, StorageError
 from polyvec.index.catalog.catalog import Catalog, SegmentRecord
 from polyvec.index.catalog.settings import CodecRecord, IndexSettings, MeasuredRecall
@@ -96,13 +97,13 @@ class Snapshot:
             IndexCorruptError: A file that the catalog lists is missing or damaged.
             StorageError: A file needs another version of polyvec.
         """
-        described = (catalog.settings() if settings is None else settings).codec
-        checksum = "" if described is None else described.checksum
+        codec_record = (catalog.settings() if settings is None else settings).codec
+        checksum = "" if codec_record is None else codec_record.checksum
         codec: Codec | None = None
         if engines is None and before is not None and before.engines and before.codec_checksum == checksum:
             codec, engines = before.codec, before.engines
         elif engines is None:
-            codec = _loaded(folder, described)
+            codec = _loaded(folder, codec_record)
             engines = choose_engines(dim, codec, checksum)
         opened: dict[tuple[str, str], LiveSegment] = {}
         if before is not None and before.engines is engines:
@@ -111,7 +112,7 @@ class Snapshot:
             _live(folder, catalog, record, opened.get((record.file, record.checksum)), engines)
             for record in (catalog.segments() if records is None else records)
         ]
-        return cls(folder, live, codec, checksum, engines, () if described is None else described.curve or ())
+        return cls(folder, live, codec, checksum, engines, () if codec_record is None else codec_record.curve or ())
 
     def search(
         self,
@@ -146,6 +147,7 @@ class Snapshot:
             for live, positions in zip(group, chosen, strict=True):
                 if positions is not None and not len(positions):
                     continue
+                keep_going()
                 found = live.segment.score(prepared, positions, threads)
                 best = top_k(found, options.k)
                 rows.append(live.rows[best if positions is None else positions[best]])
@@ -174,14 +176,14 @@ class Snapshot:
         return [problem for live in self.segments for problem in live.segment.verify()]
 
 
-def _loaded(folder: Path, described: CodecRecord | None) -> Codec | None:
-    return None if described is None else Codec.load(_existing(folder / SEGMENT_FOLDER / described.file))
+def _loaded(folder: Path, codec_record: CodecRecord | None) -> Codec | None:
+    return None if codec_record is None else Codec.load(_existing(folder / SEGMENT_FOLDER / codec_record.file))
 
 
 def _live(
     folder: Path, catalog: Catalog, record: SegmentRecord, before: LiveSegment | None, engines: Engines
 ) -> LiveSegment:
-    """A segment as the catalog has it now. before: the same file, open already; it is returned where nothing has changed."""
+    """A segment as the catalog has it now; `before`, which has the same file open, where nothing has changed."""
     path = _existing(folder / SEGMENT_FOLDER / record.file)
     segment = before.segment if before else _engine_of(record, path, engines).open(path)
     if (segment.n_documents, segment.checksum) != (record.n_documents, record.checksum):

@@ -1,6 +1,7 @@
 """What one process has open of an index: the state that it reads, and its writer once it has written.
 
-Every read passes `current`, every change passes `writing`: closed, forked, moved and entered twice are looked after here. Knows
+Every read passes `current`, every change passes `writing`: here alone it is checked whether the index is closed, forked, moved, or
+being changed by the same thread. Knows
 nothing about models and hits.
 """
 
@@ -10,19 +11,22 @@ import atexit
 import contextlib
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from polyvec.errors import IndexLockedError, PolyvecError
 from polyvec.index.catalog.settings import IndexSettings
+from polyvec.index.copying import copy_index
 from polyvec.index.forks import ForkAware, notice_fork, watch_forks, watched_by_type
 from polyvec.index.place import check_place
+from polyvec.index.recovery.checking import index_facts, problems_of
 from polyvec.index.views import View, Views
 from polyvec.index.writing.writer import Writer
 
 log = logging.getLogger(__name__)
 
-_LOG_BYTES = 16 << 20  # of SQLite's log, from which it is begun anew when nobody reads an older state
+_LOG_BYTES = 16 << 20  # of SQLite's log, from which on it is emptied when nobody reads an older state
 
 
 class Session(ForkAware):
@@ -51,7 +55,7 @@ class Session(ForkAware):
 
     @contextlib.contextmanager
     def current(self) -> Iterator[View]:
-        """The state to read, kept open: with what this process wrote here, and with `follow` what anybody did."""
+        """The state to read, kept open: it includes what this process wrote, and after `follow` what any process wrote."""
         self.check_open()
         with self.views.current() as view:
             yield view
@@ -73,6 +77,27 @@ class Session(ForkAware):
     def check_place(self) -> None:
         """Raise StorageError where the index does not lie any more where it was opened."""
         check_place(self.path, self._place)
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self.views.closed
+
+    def facts(self) -> dict[str, Any]:
+        """What `index_facts` says of the state that is read."""
+        with self.current() as view:
+            self.check_place()  # sizes are those of the files that lie there
+            return index_facts(self.path, view)
+
+    def problems(self) -> list[str]:
+        """Read everything. Returns the problems found; empty if there are none."""
+        with self.current() as view:
+            return problems_of(view.catalog, view.snapshot)
+
+    def copy_to(self, target: Path, *, hard_links: bool, progress: Callable[[int, int], None] | None) -> int:
+        """`copy_index` of the newest committed state. Returns the size of the copy, in bytes."""
+        with self.current():
+            return copy_index(self.path, target, hard_links=hard_links, progress=progress)
 
     # -- writing -----------------------------------------------------------------------------------------------------------
 
@@ -101,7 +126,7 @@ class Session(ForkAware):
         self.views.vacuum(self._writer.catalog)
 
     def close(self) -> None:
-        """Let go of files and the writer's lock, after a change by another thread; safe to call twice.
+        """Close files and release the writer's lock, after a change by another thread has ended; safe to call twice.
 
         Raises IndexLockedError in the middle of a change by this thread.
         """
@@ -111,7 +136,7 @@ class Session(ForkAware):
             self._close()
 
     def close_unused(self) -> None:
-        """`close`, for an object that nobody holds any more; leaves alone what a thread is still busy with."""
+        """`close`, for an object that nobody holds any more; does nothing while a thread still writes."""
         notice_fork()
         if self._lock.acquire(blocking=False):
             try:
@@ -120,25 +145,25 @@ class Session(ForkAware):
                 self._lock.release()
 
     def end_writing(self) -> None:
-        """Let go of the writer's lock when the process ends, unless a thread writes; reads go on."""
+        """Release the writer's lock when the process ends, unless a thread writes; reads go on."""
         if self._lock.acquire(blocking=False):
             try:
-                self._let_writer_go()
+                self._close_writer()
             finally:
                 self._lock.release()
 
     def after_fork_in_child(self) -> None:
-        """The writer is the parent's; its files are let go of by what holds them."""
+        """Forget the writer, which is the parent's; the objects that hold its files release them."""
         self._lock, self.loading = threading.Lock(), threading.Lock()
         self._changing = None
         self._writer = None
 
     def _close(self) -> None:
         with contextlib.ExitStack() as last:  # each of them, whatever becomes of the others
-            last.callback(self._let_writer_go)  # after the reader: the log is emptied where nobody reads an older state
+            last.callback(self._close_writer)  # after the reader: the log is emptied where nobody reads an older state
             self.views.close()
 
-    def _let_writer_go(self) -> None:
+    def _close_writer(self) -> None:
         writer, self._writer = self._writer, None
         if writer is not None:
             writer.close()
@@ -151,14 +176,12 @@ class Session(ForkAware):
             )
 
     def _restart_log(self, writer: Writer) -> None:
-        """Begin SQLite's log anew where it has grown long. What was written is stored, so a failure is not one of the call."""
+        """Empty SQLite's log where it has grown long. What was written is stored, so a failure is only logged."""
         try:
             if writer.catalog.log_bytes() > _LOG_BYTES:
                 self.views.checkpoint(writer.catalog)
         except (PolyvecError, OSError) as error:
-            log.warning(
-                "%s: what was written is stored, but SQLite's log could not be begun anew: %s", self.path, error
-            )
+            log.warning("%s: what was written is stored, but SQLite's log could not be emptied: %s", self.path, error)
 
 
 def _at_exit() -> None:

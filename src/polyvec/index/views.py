@@ -11,15 +11,33 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
+from typing import Protocol
 
 from polyvec.errors import IndexCorruptError, PolyvecError, StorageError
 from polyvec.index.catalog.catalog import Catalog
+from polyvec.index.catalog.protocol import ReadableCatalog
 from polyvec.index.catalog.settings import IndexSettings
 from polyvec.index.forks import ForkAware, watch_forks
 from polyvec.index.place import check_place
 from polyvec.index.reader import Snapshot
 
 _MOST_ATTEMPTS = 50
+
+
+class ReadableView(Protocol):
+    """What reading and searching ask of a view: of one index, or of several as one."""
+
+    @property
+    def catalog(self) -> ReadableCatalog:
+        """Documents of that moment."""
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """Their token vectors."""
+
+    @property
+    def settings(self) -> IndexSettings:
+        """What holds for the whole."""
 
 
 class View:
@@ -60,10 +78,18 @@ class View:
 
 
 def open_view(path: Path, *, before: View | None = None) -> View:
-    """The newest committed state. before: of the same index, whose open files are used again where they still count.
+    """Open the newest committed state.
 
-    A writer may retire files between reading the catalog and mapping them: then the newer state is opened instead.
-    Raises IndexMissingError, IndexCorruptError, StorageError.
+    A writer may replace files between reading the catalog and mapping them: then the newer state is opened instead.
+
+    Args:
+        path: Folder of the index.
+        before: A view of the same index, whose open files are used again where they are still live.
+
+    Raises:
+        IndexMissingError: There is no index any more.
+        IndexCorruptError: A file is missing or damaged.
+        StorageError: Another index is there now, or it changes faster than it can be opened.
     """
     if before is not None:
         check_place(path, before.catalog.place)
@@ -86,41 +112,41 @@ def open_view(path: Path, *, before: View | None = None) -> View:
 
 
 class Views(ForkAware):
-    """The view that reads begin with: the newest committed state when opened, moved on by `refresh`; shared between threads.
+    """The view that reads begin with: the newest committed state when opened, replaced by `refresh`; shared between threads.
 
     A forked child reads the newest state of the moment of the fork. Raises IndexMissingError, IndexCorruptError, StorageError.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._lock = threading.RLock()  # held while the view changes hands
+        self._lock = threading.RLock()  # held while the view is replaced
         self._closed = self._stale = self._reopen_watch = False
         self._watch: Catalog | None = None
         self.view = open_view(path)
         watch_forks(self)
 
     def after_fork_in_child(self) -> None:
-        """The connections are the parent's."""
+        """Forget the connections, which are the parent's."""
         self._lock = threading.RLock()
         self._stale = True
         self._reopen_watch = self._watch is not None
         self._watch = None
 
     def begin_in_child(self) -> None:
-        """Pin the present state: later, the parent may have let go of it, and somebody else may have written."""
+        """Pin the present state: later, the parent may have closed it, and another process may have written."""
         if not self._closed:
-            with suppress(PolyvecError):  # said by the next read, which tries again
+            with suppress(PolyvecError):  # the next read tries again and raises it
                 self.refresh()
 
     def follow(self) -> None:
-        """From now on, look at the newest committed state each time somebody asks for the current view."""
+        """From now on, `current` is the newest committed state each time it is asked for."""
         self._watch = Catalog.open(self._path, pin=False)
         self._seen = self._watch.changes()
         self._reopen_watch = False
         self.refresh()  # nothing is missed between the state that is open and the number that is watched
 
     def close(self) -> None:
-        """Let go of files, once those who use them have; safe to call twice."""
+        """Close files, once nobody uses them; safe to call twice."""
         with self._lock:
             self._closed = True
             if self._watch is not None:
@@ -136,7 +162,7 @@ class Views(ForkAware):
         with self._lock:
             self.check_open()
             before = self.view
-            self._stale = False  # before the state is looked at: a commit may come in between
+            self._stale = False  # before the state is read: a commit may come in between
             try:
                 self.view = open_view(self._path, before=before)
             except BaseException:
@@ -145,7 +171,7 @@ class Views(ForkAware):
             before.retire()
 
     def outdate(self) -> None:
-        """Say that a commit is made: the next reader moves on to it."""
+        """Note that a commit is made: the next reader opens its state."""
         self._stale = True
 
     @contextmanager
@@ -166,7 +192,7 @@ class Views(ForkAware):
             view.__exit__(None, None, None)
 
     def vacuum(self, writing: Catalog) -> None:
-        """`Catalog.vacuum` by the writer, while this reader stands in the way of nothing."""
+        """`Catalog.vacuum` by the writer, while this reader pins no state."""
         with self._moving():
             self.refresh()
             with self.view.catalog.unpinned():
@@ -181,7 +207,7 @@ class Views(ForkAware):
 
     @contextmanager
     def _moving(self) -> Iterator[None]:
-        """Keep readers out; where it fails, the view may be pinned to nothing, and the next reader opens another."""
+        """Keep readers waiting; where it fails, the view may pin nothing, and the next reader opens another."""
         with self._lock:
             try:
                 yield

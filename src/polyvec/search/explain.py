@@ -18,7 +18,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Explanation:
-    """Why a document scored what it did: the matches' similarities add up to the score."""
+    """Why a document scored what it did.
+
+    Attributes:
+        query: The question.
+        text: What was encoded of the document: its title, if it has one, and its text. Spans are character offsets in it.
+        score: MaxSim: the sum of the similarities of the matches.
+        matches: The document token that each query token found, in the order of the query's tokens.
+    """
 
     query: str
     text: str
@@ -34,7 +41,14 @@ class Explanation:
         return highlights(self.words())
 
     def to_dict(self, words: Iterable[WordMatch] | None = None) -> dict[str, Any]:
-        """The explanation as plain JSON values. words: as `word_matches` weighed them; by default, as `words` does."""
+        """The explanation as plain JSON values.
+
+        Args:
+            words: As `word_matches` weighed them among the hits of one search; None for what `words()` gives.
+
+        Returns:
+            query, text, score, matches, words, and highlights as [start, end, strength].
+        """
         words = self.words() if words is None else list(words)
         return {
             "query": self.query,
@@ -59,7 +73,17 @@ class Explanation:
 def explain(query: str, query_tokens: Encoded, text: str, document_tokens: Encoded) -> Explanation:
     """Match every query token with its best document token.
 
-    Raises InputError where the document's vectors are pooled: a pooled vector stands for several tokens.
+    Args:
+        query: The question.
+        query_tokens: Its encoding.
+        text: The document's text, as it was encoded.
+        document_tokens: Its encoding.
+
+    Returns:
+        The matches, whose similarities add up to the MaxSim score.
+
+    Raises:
+        InputError: The document's vectors are pooled: a pooled vector stands for several tokens.
     """
     matches, score = match_tokens(query, query_tokens, text, document_tokens)
     return Explanation(query, text, score, matches)

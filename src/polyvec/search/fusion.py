@@ -20,7 +20,7 @@ def by_weight(late: Mapping[int, float], keyword: Mapping[int, float], weight: f
     Args:
         late: MaxSim by row, as a share of the query's highest MaxSim.
         keyword: BM25 by row, as a share of the query's bound; rows without a word of the query may be absent and count as 0.
-        weight: of late, from 0 to 1; keywords have the rest.
+        weight: Of late, from 0 to 1; keywords have the rest.
 
     Returns:
         The fused score of each row of `late`.
@@ -36,7 +36,7 @@ def by_rank(late: Iterable[int], keyword: Iterable[int], weight: float) -> dict[
     Args:
         late: Rows by MaxSim, best first; the first 100 count.
         keyword: Rows by BM25, best first; the first 100 count.
-        weight: of late, from 0 to 1; keywords have the rest, and .5 is the plain sum.
+        weight: Of late, from 0 to 1; keywords have the rest, and .5 is the plain sum.
 
     Returns:
         The fused score of each row among the first 100 of either list.
@@ -49,10 +49,25 @@ def by_rank(late: Iterable[int], keyword: Iterable[int], weight: float) -> dict[
 
 
 def share_of(score: float, highest: float) -> float:
-    """A score divided by the highest one that the query could reach; 0 where it could reach none."""
+    """A score as a share of the highest one that the query could reach.
+
+    Args:
+        score: Any score of the query.
+        highest: What the query could reach, at most.
+
+    Returns:
+        score / highest; 0 where the query could reach none.
+    """
     return score / highest if highest > 0 else 0.0
 
 
 def ordered(scores: Mapping[int, float]) -> list[tuple[int, float]]:
-    """Rows and scores, best first, ties by row."""
+    """Rows in the order of their scores.
+
+    Args:
+        scores: Scores by row.
+
+    Returns:
+        (row, score), best first, ties by row.
+    """
     return sorted(scores.items(), key=lambda item: (-item[1], item[0]))

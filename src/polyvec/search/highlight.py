@@ -38,9 +38,13 @@ class Explained(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class WordMatch:
-    """A word of the query and a word of the document that met. Spans are character offsets into query and text.
+    """A word of the query and a word of the document that met.
 
-    weight: from 0, for a match that did not decide, to 1, for the strongest match of the search.
+    Attributes:
+        query_span: Its characters in the query.
+        document_span: Its characters in the text.
+        similarity: Of the best of their tokens, from -1 to 1.
+        weight: From 0, for a match that did not decide, to 1, for the strongest match of the search.
     """
 
     query_span: Span
@@ -60,7 +64,13 @@ class WordMatch:
 
 @dataclass(frozen=True, slots=True)
 class Highlight:
-    """A stretch of the document to mark: text[start:end], strength in (0, 1]."""
+    """A stretch of the document to mark: text[start:end].
+
+    Attributes:
+        start: Its first character.
+        end: The character behind it.
+        strength: How much its match decided, in (0, 1].
+    """
 
     start: int
     end: int
@@ -92,7 +102,14 @@ def word_matches(explanations: Sequence[Explained]) -> list[list[WordMatch]]:
 
 
 def highlights(words: Iterable[WordMatch]) -> list[Highlight]:
-    """The words of one document that have weight, in reading order, never overlapping."""
+    """The words of one document that have weight, in reading order, never overlapping.
+
+    Args:
+        words: As `word_matches` weighed them.
+
+    Returns:
+        What to mark; the strength of a word is the weight of its strongest match.
+    """
     strongest: dict[Span, float] = {}
     for word in words:
         if word.weight:

@@ -15,7 +15,17 @@ class Explainer(Protocol):
     """Explains the hits of one query."""
 
     def __call__(self, hit: Hit, /) -> Explanation:
-        """Which query token met which token of the hit's document. Raises InputError where that cannot be said."""
+        """Which query token met which token of the hit's document.
+
+        Args:
+            hit: A hit of that query.
+
+        Returns:
+            The matches.
+
+        Raises:
+            InputError: That cannot be said.
+        """
 
 
 class _Explainable:
@@ -26,14 +36,21 @@ class _Explainable:
 
 @dataclass(frozen=True, slots=True)
 class Hit(_Explainable):
-    """One result, rank from 1; text is None where only vectors were stored. Higher scores are better.
+    """One result of a search; higher scores are better.
 
     Plain data: hits can be compared, copied and pickled, and outlive their index. Only `explain` asks the index again.
 
-    score: MaxSim, the sum over query tokens (mode late); BM25 (keyword); what fusion makes of both (hybrid) ·
-    normalized_score: MaxSim as a share of the highest one that this query could get, in [0, 1], whatever else is found; None
-    in mode keyword · parts: what a hybrid score is made of: the document's MaxSim, and its BM25 where it has one ·
-    ranks: its places from 1 in the lists "late" and "keyword" that were fused, where it is in them.
+    Attributes:
+        id: The document's id.
+        score: In mode late MaxSim, the sum over query tokens of the best similarity; in mode keyword BM25; in mode hybrid what
+            fusion makes of both.
+        rank: Its place among the hits, from 1.
+        text: The document's text; None where only vectors were stored.
+        metadata: The document's fields.
+        normalized_score: MaxSim as a share of the highest one that this query could get, in [0, 1], whatever else is found; None
+            in mode keyword.
+        parts: What a hybrid score is made of: "late", the document's MaxSim, and "keyword", its BM25 where it has one.
+        ranks: Its places from 1 in the lists "late" and "keyword" that were fused, where it is in them.
     """
 
     id: str
@@ -61,7 +78,14 @@ class Hit(_Explainable):
         return self.metadata.get("lang")
 
     def explained_by(self, explainer: Explainer | None) -> Hit:
-        """This hit, which asks `explainer` when it is to be explained."""
+        """Say who is asked when this hit is to be explained.
+
+        Args:
+            explainer: Knows the query; None for nobody.
+
+        Returns:
+            This hit.
+        """
         object.__setattr__(self, "_explainer", explainer)
         return self
 

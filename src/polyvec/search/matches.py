@@ -24,10 +24,16 @@ _USUAL_DEVIATION = 0.15
 
 @dataclass(frozen=True, slots=True)
 class TokenMatch:
-    """One query token and the document token it found. Spans are character offsets; None for markers and mask tokens.
+    """One query token and the document token it found.
 
-    prominence: how far the match stands above what the query token finds in the document otherwise, from 0. A content word
-    finds one token that is like it among many that are not; "the" and "a" find a little of themselves everywhere.
+    Attributes:
+        query_token: As it stands in the query; "" for markers and mask tokens.
+        query_span: Its characters in the query; None for markers and mask tokens.
+        document_token: As it stands in the text; "" for markers.
+        document_span: Its characters in the text; None for markers.
+        similarity: Of the two, from -1 to 1.
+        prominence: How far the match stands above what the query token finds in the document otherwise, from 0. A content word
+            finds one token that is like it among many that are not; "the" and "a" find a little of themselves everywhere.
     """
 
     query_token: str
@@ -42,6 +48,12 @@ def match_tokens(
     query: str, query_tokens: Encoded, text: str, document_tokens: Encoded
 ) -> tuple[tuple[TokenMatch, ...], float]:
     """Match every query token with its best document token.
+
+    Args:
+        query: The question.
+        query_tokens: Its encoding.
+        text: The document's text, as it was encoded.
+        document_tokens: Its encoding.
 
     Returns:
         The matches in the order of the query's tokens, and the sum of their similarities: the MaxSim score.

@@ -14,7 +14,7 @@ from polyvec.data import Document
 from polyvec.encoder import Encoded, LocatesTokens
 from polyvec.errors import InputError
 from polyvec.index.engine.options import SearchOptions
-from polyvec.index.views import View
+from polyvec.index.views import ReadableView
 from polyvec.search.explain import Explanation, explain
 from polyvec.search.hits import Hit
 from polyvec.search.retrieve import PreparedQuery
@@ -32,7 +32,14 @@ def prepared_queries(
 ) -> Iterator[PreparedQuery]:
     """Encode queries; where only keywords count, the model loads no earlier than a hit is to be explained.
 
-    texts: checked already · explain_found: a method of the open index, given (query, its encoding where there is one, hit).
+    Args:
+        texts: Queries that are checked already.
+        options: How to search.
+        encoder: Gives the model, loaded when it is first called.
+        explain_found: A method of the open index, given (query, its encoding where there is one, hit).
+
+    Returns:
+        One prepared query a text, in order.
     """
     if options.mode == "keyword":
         for text in texts:
@@ -57,17 +64,35 @@ class QueryExplainer:
 
 
 def closed_error(hit: Hit) -> InputError:
+    """The error of explaining a hit whose index is closed.
+
+    Args:
+        hit: The hit.
+
+    Returns:
+        The error, to be raised.
+    """
     return InputError(
         f"Hit {hit.id!r} cannot be explained: the index that found it is closed. Open it again and use "
         "index.explain(query, hit)."
     )
 
 
-def explain_hit(view: View, encoder: GetEncoder, query: str, encoded: Encoded | None, hit: Hit) -> Explanation:
+def explain_hit(view: ReadableView, encoder: GetEncoder, query: str, encoded: Encoded | None, hit: Hit) -> Explanation:
     """Which token of the query met which token of the hit's document, as it is stored now.
 
-    encoded: the query's encoding where it is at hand. Raises InputError where the document was deleted or has another text by now,
-    or was stored without a text.
+    Args:
+        view: The committed state that has the document.
+        encoder: Gives the model.
+        query: The question.
+        encoded: Its encoding where it is at hand; None to encode it.
+        hit: The hit to explain.
+
+    Returns:
+        The matches.
+
+    Raises:
+        InputError: The document was deleted, has another text by now, or was stored without a text.
     """
     if hit.text is None:
         raise InputError(f"Hit {hit.id!r} cannot be explained: it has no stored text.")
@@ -90,6 +115,14 @@ def stored_document(vectors: npt.NDArray[np.float32], text: str, encoder: TokenE
 
     Where the encoder can say these without a forward pass, none is made. Where what is stored does not fit the text, as after
     pooling, the text is encoded anew.
+
+    Args:
+        vectors: (t, dim) float32, as they are stored.
+        text: The document's text, as it was encoded.
+        encoder: The model.
+
+    Returns:
+        The document's encoding.
     """
     if isinstance(encoder, LocatesTokens):
         tokens = encoder.document_tokens(text)

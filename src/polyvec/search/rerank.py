@@ -29,10 +29,20 @@ def rerank(
     k: int | None = None,
     threads: int | None = None,
 ) -> list[Hit]:
-    """Order documents by exact MaxSim with the query.
+    """Order documents by exact MaxSim with the query. No index is needed.
 
-    documents: texts (their ids are "0", "1", ...), documents, or dicts with id and text · k: how many to return, None for all.
-    Returns hits, best first, ties in the given order. Raises InputError for an empty text, an id that comes twice, or a k below 1.
+    Args:
+        query: The question.
+        documents: Texts (their ids are "0", "1", ...), documents, or dicts with id and text.
+        encoder: The model.
+        k: How many to return; None for all.
+        threads: How many to compute scores with; None for every processor this process may use.
+
+    Returns:
+        Hits, best first, ties in the given order.
+
+    Raises:
+        InputError: A text is empty, an id comes twice, or k is below 1.
     """
     query = checked_query(query, "query")
     token_encoder("encoder", encoder)
@@ -68,10 +78,22 @@ def rerank(
 def rerank_run(
     run: Run, queries: Sequence[Query], documents: Iterable[Document], *, encoder: TokenEncoder, k: int | None = None
 ) -> list[tuple[str, list[tuple[str, float]]]]:
-    """Score the documents of a run anew: (query id, [(document id, score), ...]) best first, ties in the run's order.
+    """Score the documents of a run anew.
 
-    Each document that the run names is encoded once; their vectors are held in memory. Raises InputError for a query or
-    document of the run that is not given.
+    Each document that the run names is encoded once; their vectors are held in memory.
+
+    Args:
+        run: Scores by document id, by query id.
+        queries: Those of the run, and maybe more.
+        documents: Those of the run, and maybe more; streamed.
+        encoder: The model.
+        k: How many to return for each query; None for all.
+
+    Returns:
+        (query id, [(document id, score), ...]) for each query of the run, best first, ties in the run's order.
+
+    Raises:
+        InputError: A query or a document of the run is not given, or an id comes twice.
     """
     token_encoder("encoder", encoder)
     if k is not None:
@@ -100,12 +122,12 @@ def rerank_run(
 
 
 def _check_distinct(documents: Sequence[Document]) -> None:
-    """Raise InputError for an id that comes twice: hits are told apart by their ids."""
+    """Raise InputError for an id that comes twice: the id is what identifies a hit."""
     seen: set[str] = set()
     for document in documents:
         if document.id in seen:
             raise InputError(
-                f"documents: the id {document.id!r} comes twice. Make ids unique: hits are told apart by them. "
+                f"documents: the id {document.id!r} comes twice. Make ids unique: they identify hits. "
                 "Texts without ids get their places, '0', '1', ..."
             )
         seen.add(document.id)

@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from polyvec.arguments import thread_count
+from polyvec.deadlines import keep_going
 from polyvec.errors import InputError
-from polyvec.index.catalog.catalog import Catalog
+from polyvec.index.catalog.protocol import ReadableCatalog
 from polyvec.index.engine.options import SearchOptions
 from polyvec.index.reader import Snapshot
 from polyvec.scoring import default_threads
@@ -25,9 +26,12 @@ _FUSION_DEPTH = 100  # hits of each kind whose scores are fused, at least
 
 @dataclass(frozen=True, slots=True)
 class PreparedQuery:
-    """One query: its text for keywords, its token vectors (q, d) float32 unit rows for MaxSim; either may be absent.
+    """One query, ready to search; text or vectors may be absent.
 
-    explainer: what its hits ask when they are to be explained.
+    Attributes:
+        text: For keywords.
+        vectors: For MaxSim: (q, d) float32, unit rows.
+        explainer: What its hits ask when they are to be explained.
     """
 
     text: str | None = None
@@ -36,9 +40,21 @@ class PreparedQuery:
 
 
 def allowed_rows(
-    catalog: Catalog, subset: Sequence[str] | None, condition: Mapping[str, Any] | None
+    catalog: ReadableCatalog, subset: Sequence[str] | None, condition: Mapping[str, Any] | None
 ) -> npt.NDArray[np.int64] | None:
-    """Ascending rows of the ids in `subset` (unknown ones are passed over) that satisfy a filter; None: all rows."""
+    """The rows to choose from.
+
+    Args:
+        catalog: Of the committed state.
+        subset: Ids; unknown ones are passed over. None for all.
+        condition: A filter on metadata; None for all.
+
+    Returns:
+        (n,) int64, ascending: rows that satisfy both; None for all rows.
+
+    Raises:
+        FilterError: The filter does not parse.
+    """
     rows = None if condition is None else catalog.rows_where(condition)
     if subset is None:
         return rows
@@ -48,16 +64,28 @@ def allowed_rows(
 
 def search_snapshot(
     snapshot: Snapshot,
-    catalog: Catalog,
+    catalog: ReadableCatalog,
     query: PreparedQuery,
     options: SearchOptions,
     *,
     allowed: npt.NDArray[np.int64] | None = None,
     threads: int | None = None,
 ) -> list[Hit]:
-    """Search one query and read the winners' texts. allowed: ascending rows to choose from, None for all.
+    """Search one query and read the winners' texts.
 
-    Raises InputError where the mode needs a text and there is none.
+    Args:
+        snapshot: Token vectors of the committed state.
+        catalog: Texts, metadata and keywords of the same state.
+        query: The query.
+        options: How to search; its filter and subset are ignored.
+        allowed: Ascending rows to choose from; None for all.
+        threads: How many to search with; None for every processor this process may use.
+
+    Returns:
+        At most options.k hits, best first, ties by row.
+
+    Raises:
+        InputError: The mode needs a text or token vectors, and the query has none.
     """
     if options.mode != "keyword" and query.vectors is None:
         raise InputError(f"mode={options.mode!r} needs token vectors of the query.")
@@ -79,29 +107,42 @@ def search_snapshot(
         late = found.parts.get("late") or lists["late"]
         highest = highest_score(query.vectors)
         found.normalized = {row: normalized_score(late[row], highest) for row, _ in found.ranked}
-    least = options.min_score
-    if least is not None:
-        found.ranked = [(row, score) for row, score in found.ranked if found.normalized[row] >= least]
+    lowest = options.min_score
+    if lowest is not None:
+        found.ranked = [(row, score) for row, score in found.ranked if found.normalized[row] >= lowest]
     return _hits(catalog, found, query, options.k)
 
 
 def search_each(
     snapshot: Snapshot,
-    catalog: Catalog,
+    catalog: ReadableCatalog,
     queries: Iterable[PreparedQuery],
     options: SearchOptions,
     *,
     allowed: npt.NDArray[np.int64] | None = None,
     threads: int | None = None,
 ) -> list[list[Hit]]:
-    """`search_snapshot` for every query, in order: one query a thread where there are enough of them, else all threads on each.
+    """Search every query: one a thread where there are enough of them, else all threads on each.
 
-    Raises InputError for threads < 1, and as `search_snapshot`.
+    Args:
+        snapshot: Token vectors of the committed state.
+        catalog: Texts, metadata and keywords of the same state.
+        queries: The queries.
+        options: How to search; its filter and subset are ignored.
+        allowed: Ascending rows to choose from; None for all.
+        threads: How many to search with; None for every processor this process may use.
+
+    Returns:
+        The hits of each query, in order, as `search_snapshot` has them.
+
+    Raises:
+        InputError: threads is below 1, or as `search_snapshot` has it.
     """
     count = thread_count(threads, default_threads)
     waiting = list(queries)
 
     def one(query: PreparedQuery, inside: int) -> list[Hit]:
+        keep_going()
         return search_snapshot(snapshot, catalog, query, options, allowed=allowed, threads=inside)
 
     if count == 1 or len(waiting) < count:
@@ -111,7 +152,14 @@ def search_each(
 
 
 def highest_score(query: npt.NDArray[np.float32]) -> float:
-    """The MaxSim of a query, (q, d) float32, of which every token meets itself."""
+    """The MaxSim of a query whose every token meets itself.
+
+    Args:
+        query: (q, d) float32.
+
+    Returns:
+        The sum of the lengths of its rows.
+    """
     return float(np.linalg.norm(query, axis=1).sum())
 
 
@@ -120,6 +168,13 @@ def normalized_score(score: float, highest: float) -> float:
 
     With unit rows, which every model makes, that is the mean similarity of a query token's best match, so it compares across
     queries of different lengths and never depends on other documents.
+
+    Args:
+        score: MaxSim of a document.
+        highest: `highest_score` of the query.
+
+    Returns:
+        The share; 0 where the query has no length.
     """
     return min(max(score / highest, 0.0), 1.0) if highest > 0 else 0.0
 
@@ -144,7 +199,7 @@ def _fusion_depth(options: SearchOptions) -> int:
 
 def _fused(
     snapshot: Snapshot,
-    catalog: Catalog,
+    catalog: ReadableCatalog,
     query: PreparedQuery,
     lists: dict[str, dict[int, float]],
     keyword: dict[int, float],
@@ -174,7 +229,7 @@ def _fused(
     return _Found(fusion.ordered(fused), lists, {"late": late, "keyword": keyword})
 
 
-def _hits(catalog: Catalog, found: _Found, query: PreparedQuery, k: int) -> list[Hit]:
+def _hits(catalog: ReadableCatalog, found: _Found, query: PreparedQuery, k: int) -> list[Hit]:
     documents = catalog.documents(row for row, _ in found.ranked[:k])
     places = {name: {row: n for n, row in enumerate(rows, start=1)} for name, rows in found.lists.items()}
     hits = []

@@ -8,6 +8,20 @@ from contextlib import contextmanager
 from typing import Any
 
 from polyvec.encoder import Encoded, TokenEncoder
+from polyvec.encoder.encoded import TextTokens
+from polyvec.encoder.protocol import LocatesTokens
+
+_held = threading.local()
+
+
+@contextmanager
+def holding(encoded: Mapping[str, Encoded]) -> Iterator[None]:
+    """Give these encodings to whatever this thread asks a `SharedEncoder` for inside."""
+    _held.encoded = encoded
+    try:
+        yield
+    finally:
+        _held.encoded = {}
 
 
 class SharedEncoder:
@@ -19,7 +33,6 @@ class SharedEncoder:
 
     def __init__(self, encoder: TokenEncoder) -> None:
         self.encoder = encoder
-        self._held = threading.local()
 
     @property
     def name(self) -> str:
@@ -47,7 +60,7 @@ class SharedEncoder:
 
     def stream_queries(self, texts: Iterable[str]) -> Iterator[Encoded]:
         """One encoding for each query, in order: the one that this thread holds, or a new one."""
-        held: Mapping[str, Encoded] = getattr(self._held, "encoded", {})
+        held: Mapping[str, Encoded] = getattr(_held, "encoded", {})
         waiting = list(texts)
         if all(text in held for text in waiting):
             return iter([held[text] for text in waiting])
@@ -59,16 +72,11 @@ class SharedEncoder:
         """As the encoder has it."""
         return self.encoder.stream_documents(texts, progress=progress)
 
+    def document_tokens(self, text: str) -> TextTokens | None:
+        """As the encoder has it; None where it cannot say."""
+        return self.encoder.document_tokens(text) if isinstance(self.encoder, LocatesTokens) else None
+
     def encode_together(self, texts: Iterable[str]) -> dict[str, Encoded]:
         """Encodings by text; a text that comes twice is encoded once."""
         distinct = list(dict.fromkeys(texts))
         return dict(zip(distinct, self.encoder.stream_queries(distinct), strict=True))
-
-    @contextmanager
-    def holding(self, encoded: Mapping[str, Encoded]) -> Iterator[None]:
-        """Give these encodings to whatever this thread asks inside."""
-        self._held.encoded = encoded
-        try:
-            yield
-        finally:
-            self._held.encoded = {}

@@ -5,26 +5,39 @@ An ASGI application around the application. It answers by itself what must not r
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.routing import APIRoute
 
 from polyvec.serve.bodies import ClientGoneError
 from polyvec.serve.exchange import Exchange
 from polyvec.serve.logs import RequestLog
-from polyvec.serve.problems import MEDIA_TYPE, Problem, problem_of
+from polyvec.serve.problems import MEDIA_TYPE, Problem
 from polyvec.serve.serving import Serving, queue_full
+from polyvec.serve.tracing import Tracing, describe
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
+Answer = Callable[[Request, Exception], Awaitable[Response]]
 
 _OPEN = ("/healthz", "/readyz", "/openapi.json", "/docs")  # and the page: no data of a collection
 _GUARDED = ("/v1/", "/v2/", "/rerank", "/metrics", "/mcp")
-_SEARCHES = frozenset({"/v1/search", "/v1/rerank", "/rerank", "/v2/rerank", "/v1/multi-vector", "/v1/documents/get"})
-_WRITES = frozenset({("PUT", "/v1/documents"), ("DELETE", "/v1/documents")})
+_SEARCHES = frozenset(
+    {
+        "/v1/search", "/v1/search-vectors", "/v1/explain", "/v1/rerank", "/rerank", "/v2/rerank", "/v1/multi-vector",
+        "/v1/documents/get", "/v1/documents/scan",
+    }
+)  # fmt: skip
+_WRITES = frozenset({"PUT", "PATCH", "DELETE"})
+
+_LARGE = 1 << 16  # bytes that the system surely takes at once
+_READ_WITHIN_S = 30.0  # that a client has to read a large answer
 
 _PAGE_POLICY = (
     b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; "
@@ -42,12 +55,14 @@ _HEADERS = (
 class Guard:
     """The application as the network sees it."""
 
-    def __init__(self, app: App, serving: Serving) -> None:
-        self._app, self._serving = app, serving
+    def __init__(
+        self, app: FastAPI, serving: Serving, *, direct: Mapping[tuple[str, str], APIRoute], answer: Answer
+    ) -> None:
+        self._app, self.serving, self._direct, self._answer_error = app, serving, direct, answer
         config = serving.config
         self._hosts = _host_names(config.host, config.allowed_host, loopback=config.on_loopback)
         self._origins = frozenset(one.rstrip("/").encode() for one in config.cors_origin)
-        self._log = RequestLog(config.log_format)
+        self._log, self._tracing = RequestLog(config.log_format), Tracing()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; what is no HTTP request goes to the application, and web sockets nowhere."""
@@ -60,16 +75,19 @@ class Guard:
         exchange = Exchange(scope)
         scope["polyvec.exchange"] = exchange
         sender = _sender(exchange, send, self._extra_headers(exchange))
-        serving = self._serving
+        serving = self.serving
         serving.in_flight += 1
         try:
-            await self._answer(exchange, scope, receive, sender)
+            with self._tracing.span(exchange.method, exchange.headers) as span:
+                await self._answer(exchange, scope, receive, sender)
+                describe(
+                    span, method=exchange.method, route=exchange.route, status=exchange.status,
+                    request_id=exchange.request_id,
+                )  # fmt: skip
         finally:
             serving.in_flight -= 1
-            seconds = time.perf_counter() - exchange.started
-            status = 499 if exchange.gone else exchange.status
-            serving.metrics.request(exchange.route, exchange.method, status, seconds)
-            self._log.write(exchange, status, seconds)
+            serving.room.let_go(exchange)
+            self._note(exchange)
 
     async def _answer(self, exchange: Exchange, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -77,25 +95,45 @@ class Guard:
                 await _respond(send, 204, b"", [])
                 return
             self._check(exchange)
-            await self._app(scope, receive, send)
-        except ClientGoneError:
-            exchange.gone = True
-        except Exception as error:
-            if exchange.status:  # the answer has begun: cut it short
-                raise
-            await self.refuse(exchange, send, error)
+        except Problem as problem:
+            exchange.failed(problem, problem)
+            headers = [(name.encode("ascii"), value.encode("latin-1")) for name, value in problem.headers]
+            headers.append((b"content-type", MEDIA_TYPE.encode()))
+            await _respond(send, problem.kind.status, problem.body(exchange.request_id), headers)
+            return
+        route = self._direct.get((exchange.method, exchange.path))
+        try:
+            if route is None:
+                await self._app(scope, receive, send)
+            else:
+                await self._call(route, scope, receive, send)
+        except Exception as error:  # it has been answered as a fault, or the answer broke off
+            exchange.error = exchange.error or error
 
-    async def refuse(self, exchange: Exchange, send: Send, error: Exception) -> None:
-        """Answer with the problem that an error is."""
-        problem = problem_of(error, self._serving.hidden)
-        exchange.problem = problem.name
-        if problem.kind.status in (429, 503):
-            self._serving.metrics.refused(problem.name)
-        if problem.name in ("fault", "unusable", "damaged"):
-            self._log.fault(exchange, error)
-        headers = [(name.encode("ascii"), value.encode("latin-1")) for name, value in problem.headers]
-        body = problem.body(exchange.request_id)
-        await _respond(send, problem.kind.status, body, [(b"content-type", MEDIA_TYPE.encode()), *headers])
+    async def _call(self, route: APIRoute, scope: Scope, receive: Receive, send: Send) -> None:
+        """One handler, as the framework would call it."""
+        scope["app"], scope["route"] = self._app, route
+        request = Request(scope, receive)
+        response: Response
+        try:
+            response = await route.endpoint(request)
+        except ClientGoneError:
+            scope["polyvec.exchange"].gone = True
+            return
+        except Exception as error:
+            response = await self._answer_error(request, error)
+        await response(scope, receive, send)
+
+    def _note(self, exchange: Exchange) -> None:
+        """Count and log what became of a request."""
+        seconds = time.perf_counter() - exchange.started
+        status = 499 if exchange.gone else exchange.status
+        self.serving.metrics.request(exchange.route, exchange.method, status, seconds)
+        if exchange.problem is not None and status in (429, 503):
+            self.serving.metrics.refused(exchange.problem.name)
+        self._log.write(exchange, status, seconds)
+        if exchange.error is not None and not exchange.gone:
+            self._log.fault(exchange, exchange.error)
 
     # -- what is checked first ------------------------------------------------------------------------------------------
 
@@ -107,7 +145,7 @@ class Guard:
         if not path.startswith(_GUARDED):
             return
         self._check_token(exchange)
-        serving = self._serving
+        serving = self.serving
         if serving.stopping:
             raise Problem(
                 "stopping", "The server finishes what it has accepted and takes nothing new. Ask again when it is back.",
@@ -121,7 +159,9 @@ class Guard:
         """On loopback, a name that is not this machine's is a web page that had it resolve here (DNS rebinding)."""
         if self._hosts is None:
             return
-        host = exchange.headers.get(b"host", b"").decode("latin-1").lower()
+        if sum(name == b"host" for name, _ in exchange.scope["headers"]) != 1:
+            raise Problem("bad-request", "The request has no Host header, or several. Send one.")
+        host = exchange.headers[b"host"].decode("latin-1").lower()
         name = host[: host.rfind("]") + 1] if host.startswith("[") else host.partition(":")[0]
         if name.rstrip(".") not in self._hosts:
             raise Problem(
@@ -144,7 +184,7 @@ class Guard:
         )
 
     def _check_token(self, exchange: Exchange) -> None:
-        tokens = self._serving.tokens
+        tokens = self.serving.tokens
         if not len(tokens):
             return
         scheme, _, secret = exchange.headers.get(b"authorization", b"").partition(b" ")
@@ -157,7 +197,7 @@ class Guard:
             )  # fmt: skip
         exchange.token = token.name
         exchange.scope["polyvec.may_write"] = token.may_write
-        if (exchange.method, exchange.path.rstrip("/")) in _WRITES and not token.may_write:
+        if exchange.method in _WRITES and not token.may_write:
             raise Problem("not-allowed", "This token may read only. Use one with write rights.")
 
     def _is_preflight(self, exchange: Exchange) -> bool:
@@ -175,7 +215,7 @@ class Guard:
             extra += [
                 (b"access-control-allow-origin", origin),
                 (b"vary", b"Origin"),
-                (b"access-control-allow-methods", b"GET, POST, PUT, DELETE"),
+                (b"access-control-allow-methods", b"GET, POST, PUT, PATCH, DELETE"),
                 (b"access-control-allow-headers", b"authorization, content-type, x-request-id"),
                 (b"access-control-expose-headers", b"retry-after, x-request-id"),
                 (b"access-control-max-age", b"600"),
@@ -194,13 +234,18 @@ def _host_names(host: str, allowed: tuple[str, ...], *, loopback: bool) -> froze
 
 def _sender(exchange: Exchange, send: Send, extra: list[tuple[bytes, bytes]]) -> Send:
     async def send_with_headers(message: Message) -> None:
-        if message["type"] == "http.response.start":
+        kind = message["type"]
+        if kind == "http.response.start":
             exchange.status = message["status"]
             given = list(message.get("headers", ()))
             known = {name for name, _ in given}
             message = {**message, "headers": given + [pair for pair in extra if pair[0] not in known]}
-        elif message["type"] == "http.response.body":
-            exchange.bytes_out += len(message.get("body", b""))
+        elif kind == "http.response.body":
+            size = len(message.get("body", b""))
+            exchange.bytes_out += size
+            if size > _LARGE:  # may wait for the client to read
+                await asyncio.wait_for(send(message), _READ_WITHIN_S)
+                return
         await send(message)
 
     return send_with_headers

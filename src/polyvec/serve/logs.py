@@ -34,7 +34,7 @@ class RequestLog:
             "method": exchange.method,
             "route": exchange.route,
             "status": status,
-            "problem": exchange.problem or None,
+            "problem": exchange.problem and exchange.problem.name,
             "took_ms": round(1000 * seconds, 2),
             "bytes": exchange.bytes_out,
         }

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from polyvec.errors import (
+    FilterError,
     IndexCorruptError,
     IndexLockedError,
     InputError,
@@ -53,6 +54,7 @@ KINDS = {
     "too-large": Kind(413, "The body is too large", "Send less at once, or stream documents as NDJSON."),
     "media-type": Kind(415, "The body has another media type", "Send `Content-Type: application/json`."),
     "invalid": Kind(422, "A value cannot be used", "Change the value that the sentence names."),
+    "invalid-filter": Kind(422, "The filter cannot be used", "Change what the sentence names."),
     "queue-full": Kind(429, "Too much is waiting", "Ask again after as many seconds as the header Retry-After says."),
     "fault": Kind(500, "A fault of the server", "Report it with the request id."),
     "damaged": Kind(
@@ -107,6 +109,8 @@ def problem_of(error: Exception, hidden: Iterable[tuple[str, str]] = ()) -> Prob
         detail = detail.replace(path, name)
     if isinstance(error, MissingExtraError | ModelError | ModelMismatchError):
         return Problem("unusable", "The model of this collection cannot be loaded. The server's log says why.")
+    if isinstance(error, FilterError):
+        return Problem("invalid-filter", detail)
     if isinstance(error, InputError):
         return Problem("invalid", detail)
     if isinstance(error, IndexLockedError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,10 @@ import pytest
 import torch
 
 from polyvec.encoder import Encoder
-from polyvec.encoder.checkpoints.packed import is_packed, save_packed, unpacked_weights
+from polyvec.encoder.checkpoints.packed import save_packed, unpacked_weights
 from polyvec.encoder.locate import DEFAULT_NAME, locate
-from polyvec.errors import ModelError, StorageError
+from polyvec.encoder.model_folder.packing import is_packed, save_packed_copy
+from polyvec.errors import InputError, ModelError, StorageError
 
 TEXTS = ["Warum ist der Himmel blau?", "光合作用", "Iron makes Mars red."]
 
@@ -89,3 +91,23 @@ def test_tables_come_back_within_half_a_step(native: Path) -> None:
     table, unpacked = original[name].numpy(), unpacked_weights(locate(None).folder)[name].numpy()
     step = np.abs(table).max(axis=1, keepdims=True) / 127
     assert (np.abs(table - unpacked) <= step / 2 + 1e-6).all()
+
+
+def test_packing_a_folder_is_packing_the_model_in_it(native: Path, tmp_path: Path) -> None:
+    """Without torch from the folder's files, or with it from the loaded model: the same files."""
+    source = tmp_path / "source"
+    shutil.copytree(native, source)
+    (source / "onnx").mkdir()
+    (source / "pytorch_model.bin").write_bytes(b"the same once more")
+    save_packed_copy(source, tmp_path / "copy")
+    save_packed(Encoder(native).loaded, tmp_path / "model")
+    paths = {path.relative_to(tmp_path / "model") for path in (tmp_path / "model").rglob("*")}
+    assert {path.relative_to(tmp_path / "copy") for path in (tmp_path / "copy").rglob("*")} == paths
+    for path in paths:
+        if path.suffix == ".safetensors":
+            assert (tmp_path / "copy" / path).read_bytes() == (tmp_path / "model" / path).read_bytes(), path
+    with pytest.raises(InputError, match="is packed already"):
+        save_packed_copy(tmp_path / "copy", tmp_path / "again")
+    with pytest.raises(ModelError, match="holds no weights"):
+        save_packed_copy(tmp_path / "source" / "onnx", tmp_path / "again")
+    assert not (tmp_path / "again").exists()

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 import struct
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +17,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
+from polyvec.encoder import Encoder
 from polyvec.encoder.model_folder.tensors import read_tensors
 from polyvec.encoder.native.encoder import NativeEncoder
-from polyvec.errors import ModelError, PolyvecError
+from polyvec.errors import InputError, MissingExtraError, ModelError, PolyvecError
 from tests.encoder.toy_checkpoints import make_plain, make_pylate
 
 
@@ -148,6 +153,101 @@ def test_a_tokenizer_beyond_the_table(tmp_path: Path) -> None:
     path.write_text(json.dumps(tokenizer))
     with pytest.raises(ModelError, match="tokens up to 5000"):
         NativeEncoder(tmp_path / "m")
+
+
+def _without(*names: str) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        for name in names:
+            path = folder / name
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    return change
+
+
+def _with(name: str, text: str) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        if (folder / name).exists():
+            (folder / name).unlink()
+        (folder / name).write_text(text)
+
+    return change
+
+
+_INDEX = json.dumps({"weight_map": {"a": "model.safetensors", "b": "model-00002-of-00002.safetensors"}})
+HALF_DOWNLOADED: dict[str, tuple[Callable[[Path], None], str]] = {
+    "no file": (_without("config.json", "modules.json", "model.safetensors"), "neither config.json nor modules.json"),
+    "no weights": (_without("model.safetensors"), r"no \*\.safetensors\. Is the download complete"),
+    "no tokenizer": (_without("tokenizer.json"), r"no tokenizer\.json\. Is the download complete"),
+    "no folder of the projection": (_without("1_Dense"), "1_Dense is missing, which modules.json names"),
+    "no weights of the projection": (_without("1_Dense/model.safetensors"), "1_Dense holds no weights"),
+    "config without its content": (_with("config.json", "{}"), "does not say model_type"),
+    "config cut off": (_with("config.json", '{"model_type": "be'), r"config\.json is not valid JSON"),
+    "one part of two": (_with("model.safetensors.index.json", _INDEX), r"model-00002-of-00002\.safetensors is missing"),
+    "a pointer": (_with("model.safetensors", "version https://git-lfs.github.com/spec/v1\n"), "pointer of Git LFS"),
+    "an empty file": (_with("model.safetensors", ""), "too few for a header"),
+}
+
+
+@pytest.mark.parametrize("case", HALF_DOWNLOADED)
+def test_a_half_downloaded_folder_says_what_is_missing(sound: Path, tmp_path: Path, case: str) -> None:
+    shutil.copytree(sound, tmp_path / "m")
+    change, message = HALF_DOWNLOADED[case]
+    change(tmp_path / "m")
+    for encoder in (NativeEncoder, Encoder):
+        with pytest.raises(ModelError, match=message) as raised:
+            encoder(tmp_path / "m")
+        assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (_with("config.json", '{"model_type": "deberta-v2"}'), "model_type='deberta-v2'"),
+        (_with("config.json", '{"model_type": "bert", "hidden_act": "relu"}'), "hidden_act='relu'"),
+        (_with("pytorch_model.bin", ""), "pickled weights"),
+        (_with("vocab.txt", ""), r"a tokenizer without tokenizer\.json"),
+    ],
+)
+def test_what_needs_torch_names_it(tmp_path: Path, change: Callable[[Path], None], message: str) -> None:
+    make_plain(tmp_path / "m")
+    change(tmp_path / "m")
+    if (tmp_path / "m" / "pytorch_model.bin").exists():
+        (tmp_path / "m" / "model.safetensors").unlink()
+    if (tmp_path / "m" / "vocab.txt").exists():
+        (tmp_path / "m" / "tokenizer.json").unlink()
+    with pytest.raises(MissingExtraError, match=message) as raised:
+        Encoder(tmp_path / "m", backend="native")
+    assert "pip install 'polyvec[torch]'" in str(raised.value)
+
+
+def test_a_kernel_that_the_processor_does_not_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InputError, match=r"kernel='amx': not a kernel of this processor, which has .*scalar"):
+        NativeEncoder(kernel="amx")
+    monkeypatch.setenv("POLYVEC_KERNEL", "mmx")
+    code = "from polyvec.cli import main; import sys; sys.exit(main(['encode', *sys.argv[1:]]))"
+    docs = Path(__file__).parents[3] / "src" / "polyvec" / "demo" / "corpus"
+    done = subprocess.run([sys.executable, "-c", code, docs, "x.npz"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "POLYVEC_KERNEL='mmx': not a kernel of this processor, which has " in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("unit", ["hello light ", "x", "光", "e\u0301", "<mask>", "\U0001f600"])
+def test_a_text_of_a_million_characters(sound: Path, unit: str) -> None:
+    text = unit * (1_000_000 // len(unit))
+    encoder = NativeEncoder(sound)
+    vectors = encoder.encode_document(text)
+    assert 1 <= len(vectors) <= encoder.document_length
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+    with pytest.raises(InputError, match=r"query 0 has .* characters, and at most 100,000 are taken"):
+        encoder.encode_query(text)
+
+
+def test_lone_surrogates_are_named_by_their_place(sound: Path) -> None:
+    with pytest.raises(InputError, match="document 1 holds a lone surrogate at character 2"):
+        NativeEncoder(sound).encode_document(["fine", "a \udfff"])
+    with pytest.raises(InputError, match="query 0 holds a lone surrogate at character 0"):
+        NativeEncoder(sound).encode_query(["\ud800"])
 
 
 @pytest.mark.parametrize(

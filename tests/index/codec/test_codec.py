@@ -10,6 +10,7 @@ import pytest
 
 from polyvec.errors import IndexCorruptError, StorageError
 from polyvec.index.codec.codec import CODED_NBITS, Codec
+from polyvec.index.kernels import MAX_DIM, padded_dim
 from tests.index.golden_files import DIM, GOLDEN, documents
 
 
@@ -69,4 +70,21 @@ def test_any_truncation_is_refused(path: Path, tmp_path: Path) -> None:
 def test_parts_that_do_not_fit_are_refused(change: dict[str, object], tmp_path: Path) -> None:
     replace(Codec.load(GOLDEN / "v1-4.codec"), **change).save(tmp_path / "a")  # type: ignore[arg-type]
     with pytest.raises(IndexCorruptError, match="is damaged"):
+        Codec.load(tmp_path / "a")
+
+
+@pytest.mark.parametrize(("dim", "fits"), [(MAX_DIM, True), (MAX_DIM + 1, False)])
+def test_a_codec_of_more_dimensions_than_sums_can_have_is_refused(dim: int, fits: bool, tmp_path: Path) -> None:
+    p, one = padded_dim(dim), np.array([0, 1])
+    codec = Codec(
+        dim=dim, nbits=8, signs=np.ones((3, dim), np.int8), unit=1 / 127, centroids=np.ones((1, p), np.int8),
+        coarse_centroids=np.ones((1, p), np.int8), coarse_offsets=one, cells=np.zeros((1, dim), np.float32),
+        cell_offsets=one, cell_members=np.zeros(1, np.int32), steps=np.ones(256, np.float32),
+        codebook=np.zeros(0, np.float32),
+    )  # fmt: skip
+    codec.save(tmp_path / "a")
+    if fits:
+        assert Codec.load(tmp_path / "a").dim == dim
+        return
+    with pytest.raises(IndexCorruptError, match="dim=65537, nbits=8, expected 1 to 65,536 dimensions"):
         Codec.load(tmp_path / "a")

@@ -70,7 +70,7 @@ def test_they_are_those_of_the_definition(index: polyvec.Index, options: SearchO
         asked = codec.query(query)
         expected = find_candidates_definition(
             **codec.for_search(), segments=[segment.for_search()] * 2, masks=[None, mask], query=asked.rows,
-            query_scales=asked.scales, **vars(narrowing(options, len(codec.centroids))),
+            query_scales=asked.scales, narrowing=narrowing(options, len(codec.centroids)),
         )  # fmt: skip
         found = find_candidates(codec, asked, options, [segment, segment], [None, mask], 2)
         assert [part.tolist() for part in found] == [part.tolist() for part in expected]

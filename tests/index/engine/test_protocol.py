@@ -123,7 +123,7 @@ def test_another_engine_finds_the_same(catalog: Catalog, subset: np.ndarray | No
 def test_only_its_candidates_get_a_full_score(catalog: Catalog) -> None:
     _, other, engine = snapshots(catalog)
     rows, _ = other.search(query(1), SearchOptions(k=100))
-    assert [segment.scored for segment in engine.opened] == [24, 5]  # of 48 and 9 that are alive
+    assert [segment.scored for segment in engine.opened] == [24, 5]  # of 48 and 9 documents that are not deleted
     assert len(rows) == 29
     assert not {3, 4, 51} & set(rows.tolist())
     other.search(query(1), SearchOptions(k=100, exact=True))

@@ -23,7 +23,11 @@ if TYPE_CHECKING:
 
 
 def save_native(loaded: Loaded, folder: Path) -> None:
-    """Write a sentence-transformers folder, whole or not at all. Raises StorageError where something is in the way."""
+    """Write a sentence-transformers folder, whole or not at all.
+
+    Raises:
+        StorageError: Something is in the way.
+    """
     with quiet(), staged(folder) as staging:
         loaded.model.save_pretrained(str(staging), create_model_card=False)
         _copy_card(loaded, staging)
@@ -32,7 +36,9 @@ def save_native(loaded: Loaded, folder: Path) -> None:
 def save_pylate(loaded: Loaded, folder: Path) -> None:
     """Write a PyLate folder: backbone, Dense modules and PyLate's settings; the active head only.
 
-    Raises InputError for a pipeline that PyLate's layout cannot say, StorageError where something is in the way.
+    Raises:
+        InputError: PyLate's layout cannot say what the model does.
+        StorageError: Something is in the way, or the folder cannot be written.
     """
     dense = _dense_modules(loaded.model)
     with quiet(), staged(folder) as staging:
@@ -51,7 +57,11 @@ def save_pylate(loaded: Loaded, folder: Path) -> None:
 
 
 def _dense_modules(model: MultiVectorEncoder) -> list[Any]:
-    """The projection as Dense modules. Raises InputError for modules that have no such form."""
+    """The projection as Dense modules.
+
+    Raises:
+        InputError: A module has no such form.
+    """
     import torch
     from sentence_transformers.base.modules import Normalize
     from sentence_transformers.base.modules.dense import Dense

@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from polyvec.encoder.checkpoints.packed import is_packed, unpacked_backbone
+from polyvec.encoder.checkpoints.packed import unpacked_backbone
 from polyvec.encoder.checkpoints.published import load_published, weight_names
 from polyvec.encoder.locate import Located
 from polyvec.encoder.model_folder.kind import kind_of
+from polyvec.encoder.model_folder.packing import is_packed
 from polyvec.encoder.torch.loaded import Loaded
 from polyvec.encoder.torch.strict import assemble, build_encoder, build_transformer, one_line_errors, quiet
 from polyvec.errors import InputError, ModelError
@@ -36,8 +37,15 @@ def load(
 ) -> Loaded:
     """Load a checkpoint of any supported kind.
 
-    dtype: of the weights in memory · heads: sizes of new, untrained heads for a plain encoder.
-    Raises ModelError for a folder that is no checkpoint or whose weights do not fit.
+    Args:
+        located: The folder and its name.
+        device: To run on.
+        dtype: Of the weights in memory.
+        heads: Sizes of new, untrained heads for a plain encoder.
+
+    Raises:
+        InputError: New heads are asked for, and the model has a projection.
+        ModelError: The folder is no checkpoint, or its weights do not fit.
     """
     with quiet(), one_line_errors(located.name):
         kind = kind_of(located.folder, weight_names)
@@ -55,7 +63,11 @@ def load(
 
 
 def check_text_model(model: MultiVectorEncoder, name: str) -> None:
-    """Raise ModelError for a model that does not start with a text backbone (images, routers, bags of words)."""
+    """Check that a model starts with a text backbone, and not with images, a router or a bag of words.
+
+    Raises:
+        ModelError: It does not.
+    """
     from sentence_transformers.base.modules import Transformer
 
     if not isinstance(model[0], Transformer) or "text" not in model[0].modality_config or model[0].tokenizer is None:

@@ -84,7 +84,11 @@ def weight_names(folder: Path) -> list[str]:
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
-    """Every weight in a folder's root, from safetensors or from pytorch_model.bin. Raises ModelError where none is."""
+    """Every weight in a folder's root, from safetensors or from pytorch_model.bin.
+
+    Raises:
+        ModelError: There is none.
+    """
     from safetensors.torch import load_file
 
     state: dict[str, Tensor] = {}
@@ -146,7 +150,11 @@ def _projection(heads: dict[int, Tensor], dim: int, hidden: int, name: str) -> A
 
 
 def _jina_backbone(located: Located, state: dict[str, Tensor], dtype: str, unusual: list[str]) -> tuple[Any, Any]:
-    """transformers' own model with the published weights in it. Raises ModelError for any key without its place."""
+    """transformers' own model with the published weights in it.
+
+    Raises:
+        ModelError: A weight is missing, left over or of another shape.
+    """
     import torch
     from transformers import JinaEmbeddingsV3Model
 
@@ -227,7 +235,11 @@ def _jina_config(folder: Path, unusual: list[str]) -> Any:
 
 
 def _register_markers(tokenizer: Any, markers: dict[str, str], name: str, vocabulary: int) -> None:
-    """Make each marker one token, as it was in training. Raises ModelError for one the model has no row for."""
+    """Make each marker one token, as it was in training.
+
+    Raises:
+        ModelError: The model has no row for one.
+    """
     from transformers import AddedToken
 
     for role, marker in markers.items():

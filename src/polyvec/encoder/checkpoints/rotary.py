@@ -53,9 +53,17 @@ def convert_to_rotary(
 ) -> dict[str, int]:
     """Write the rotary form of a checkpoint folder; returns how the vocabulary was carried over.
 
-    tokenizer: folder of another tokenizer to take the vocabulary from · rotary_base: of the rotation's wavelengths ·
-    max_length: tokens. Raises ModelError for a checkpoint of another architecture, StorageError where something is in
-    the way.
+    Args:
+        source: A checkpoint of BERT, RoBERTa or XLM-R.
+        folder: To make.
+        tokenizer: Folder of another tokenizer to take the vocabulary from.
+        rotary_base: Of the rotation's wavelengths.
+        max_length: Tokens that the model shall take.
+        seed: Of the rows that are drawn.
+
+    Raises:
+        ModelError: The checkpoint has another architecture.
+        StorageError: Something is in the way, or the folder cannot be written.
     """
     from transformers import AutoModel, AutoTokenizer
 
@@ -77,7 +85,9 @@ def convert_to_rotary(
 def to_rotary(model: Any, *, rotary_base: float = 10000.0, max_length: int = 8192) -> Any:
     """A JinaEmbeddingsV3Model with the weights of a transformers BERT, RoBERTa or XLM-R model.
 
-    Raises ModelError for another architecture or weights without a place, InputError for bad numbers.
+    Raises:
+        ModelError: The model has another architecture, or weights without a place.
+        InputError: rotary_base or max_length is too small.
     """
     from transformers import JinaEmbeddingsV3Config, JinaEmbeddingsV3Model
 
@@ -194,7 +204,9 @@ def _marks_continuation(tokenizer: Any) -> bool:
 def _spelling(piece: str, continues: bool) -> tuple[str, bool]:
     """A piece's characters, and whether it starts a word, whichever sign its tokenizer writes that with.
 
-    continues: `_marks_continuation` of its tokenizer.
+    Args:
+        piece: Of a vocabulary.
+        continues: `_marks_continuation` of its tokenizer.
     """
     if piece.startswith("##"):
         return piece[2:], False

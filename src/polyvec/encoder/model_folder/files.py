@@ -10,7 +10,11 @@ from polyvec.errors import ModelError
 
 
 def read_json(path: Path) -> Any:
-    """The JSON value in a file, None where there is no file. Raises ModelError for broken JSON."""
+    """The JSON value in a file, None where there is no file.
+
+    Raises:
+        ModelError: The file holds no JSON, or cannot be read.
+    """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -22,7 +26,11 @@ def read_json(path: Path) -> Any:
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """The JSON object in a file, empty where there is no file. Raises ModelError for anything else in it."""
+    """The JSON object in a file, empty where there is no file.
+
+    Raises:
+        ModelError: The file holds something else, or cannot be read.
+    """
     found = read_json(path)
     if found is None:
         return {}

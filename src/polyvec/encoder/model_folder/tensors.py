@@ -23,6 +23,7 @@ Array = npt.NDArray[Any]
 
 _MOST_HEADER = 100_000_000  # bytes, as in the safetensors library
 _METADATA = "__metadata__"
+_LFS = b"version https://git-lfs"
 _TYPES: dict[str, type[np.generic]] = {
     "F64": np.float64,
     "F32": np.float32,
@@ -40,7 +41,13 @@ _FLOATS = frozenset({"F64", "F32", "F16", "BF16"})
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """An array as it lies in a file. dtype: the file's name for its type; BF16 values are uint16 bits · mapping: of the file."""
+    """An array as it lies in a file.
+
+    Attributes:
+        values: Mapped, and not yet read.
+        dtype: The file's name for its type; BF16 values are uint16 bits.
+        mapping: Of the file.
+    """
 
     values: Array
     dtype: str
@@ -85,6 +92,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     except ValueError as error:  # it became shorter
         raise _bad(path, "it changed while it was read") from error
     data = np.frombuffer(mapping, dtype=np.uint8)
+    if bytes(data[: len(_LFS)]) == _LFS:
+        raise ModelError(f"{path} is a pointer of Git LFS, not the weights: run git lfs pull, or download the file.")
     length = int(data[:8].view("<u8")[0])
     if length > min(size - 8, _MOST_HEADER):
         raise _bad(path, f"its header claims {length:,} bytes of a file of {size:,}; it may be cut off")

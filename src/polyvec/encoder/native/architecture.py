@@ -70,6 +70,8 @@ def architecture_of(config: Config, name: str, *, published_jina: bool = False) 
         ModelError: for numbers that cannot be.
     """
     kind = "jina" if published_jina else config.get("model_type")
+    if kind is None:
+        raise ModelError(f"{name}: config.json does not say model_type. Is the download complete?")
     if kind not in _READERS:
         raise not_native(name, f"model_type={config.get('model_type')!r}")
     found = _READERS[kind](_Reader(config, name))

@@ -6,13 +6,16 @@ Joins a folder's spec, its tokenizer, batching and the native forward pass. Vect
 
 from __future__ import annotations
 
+import math
 import os
 from typing import Any
 
 from polyvec import _native
+from polyvec.encoder.description import ModelDescription, bigrams_in_words, heads_in_words, layer_in_words
 from polyvec.encoder.encoded import Encoded
-from polyvec.encoder.fingerprint import PROBE, fingerprint_of
+from polyvec.encoder.fingerprint import PROBE, fingerprint_of, vector_settings
 from polyvec.encoder.locate import locate, portable_name
+from polyvec.encoder.model_folder.weight_names import is_unused
 from polyvec.encoder.native.forward import NativeForward
 from polyvec.encoder.native.layout import apply_options, layout_of
 from polyvec.encoder.native.spec import Spec, read_spec
@@ -60,8 +63,8 @@ class NativeEncoder(StreamingEncoder):
         self.dim: int = spec.dim
         self.fingerprint: str = native_fingerprint(spec, self)
         self._named = portable_name(located)
+        self.description = describe(spec)
         self.poolings = spec.poolings
-        self.unusual = spec.unusual
 
     @property
     def tokens(self) -> TextTokenizer:
@@ -84,9 +87,6 @@ class NativeEncoder(StreamingEncoder):
     def _pools(self, task: str) -> bool:
         return any(pooling.applies_to(task) for pooling in self.poolings)
 
-    def _pool(self, encoded: Encoded, task: str) -> Encoded:
-        return self.pool(encoded, task)
-
 
 def native_precision(wanted: str | None, spec: Spec) -> str:
     """The arithmetic of the linear layers. None and auto: int8 where weights are stored so, as polyvec-mini's are, else fp32."""
@@ -105,7 +105,9 @@ def native_forward(spec: Spec, options: EncoderOptions, *, int8: bool, kernel: s
     try:
         kernel = _native.encoder_kernel(kernel)
     except ValueError as error:
-        raise InputError(f"kernel={kernel!r}: {error}.") from error
+        given = f"kernel={kernel!r}" if kernel else f"POLYVEC_KERNEL={os.environ.get('POLYVEC_KERNEL')!r}"
+        there = ", ".join(_native.encoder_kernels())
+        raise InputError(f"{given}: not a kernel of this processor, which has {there}.") from error
     highest = max(spec.tokenizer.get_vocab().values(), default=0)
     if highest >= vocabulary:
         raise ModelError(f"{name}: its tokenizer has tokens up to {highest}, but the model has rows for {vocabulary}.")
@@ -115,20 +117,45 @@ def native_forward(spec: Spec, options: EncoderOptions, *, int8: bool, kernel: s
     return NativeForward(backbone, spec.architecture, spec.bigrams_of(spec.dim), threads, name)
 
 
+def describe(spec: Spec) -> ModelDescription:
+    """The model of a spec in words."""
+    architecture, width, steps = spec.architecture, spec.architecture.hidden, []
+    for head in spec.heads:
+        used = head.sizes[head.active]
+        if head.kind == "MatryoshkaHeads":
+            steps.append(heads_in_words(list(head.sizes), head.active))
+        else:
+            residual = used.identity or used.residual is not None
+            steps.append(layer_in_words(width, head.active, residual=residual))
+        width = head.active
+    bigrams = spec.bigrams_of(spec.dim)
+    steps += [] if bigrams is None else [bigrams_in_words(bigrams.weight)]
+    projections = [one for head in spec.heads for one in head.sizes.values()]
+    arrays = [array for one in projections for array in (one.weight, one.bias, one.residual) if array is not None]
+    stored = sum(math.prod(weight.shape) for name, weight in spec.weights.items() if not is_unused(name))
+    return ModelDescription(
+        kind=spec.kind,
+        folder=spec.located.folder,
+        architecture="jina_embeddings_v3" if spec.kind == "jina" else str(spec.config.get("model_type")),
+        layers=architecture.layers,
+        hidden=architecture.hidden,
+        parameters=stored + sum(array.size for array in arrays),
+        rotary_bases=architecture.rotary_bases,
+        vocabulary=len(spec.tokenizer),
+        projection=tuple(steps),
+        unusual=tuple(spec.unusual),
+    )
+
+
 def native_fingerprint(spec: Spec, encoder: NativeEncoder) -> str:
     """The name of the vectors that this encoder makes of documents."""
-    layout, bigrams = encoder.layout, spec.bigrams_of(spec.dim)
-    settings = {
-        "dim": spec.dim,
-        "projection": [[head.kind, head.active] for head in spec.heads],
-        "prompt": layout.document_prompt,
-        "document_length": encoder.document_length,
-        "skiplist": sorted(layout.document_skip),
-        "long_documents": [layout.long_documents, layout.window_overlap] if layout.long_documents != "cut" else "cut",
-        "pooling": [pooling.settings() for pooling in spec.poolings],
-        **(
-            {} if bigrams is None else {"bigrams": {"weight": bigrams.weight, "special_ids": list(bigrams.special_ids)}}
-        ),
-    }
+    bigrams = spec.bigrams_of(spec.dim)
+    settings = vector_settings(
+        encoder.layout,
+        dim=spec.dim,
+        projection=[(head.kind, head.active) for head in spec.heads],
+        pooling=[pooling.settings() for pooling in spec.poolings],
+        bigrams=None if bigrams is None else {"weight": bigrams.weight, "special_ids": list(bigrams.special_ids)},
+    )
     probe = spec.tokenizer.encode(PROBE)
     return fingerprint_of(spec.located.folder, spec.config, probe, len(spec.tokenizer), settings)

@@ -13,7 +13,7 @@ from typing import Any
 from polyvec.encoder.locate import Located
 from polyvec.encoder.model_folder.artifact import HEAD_FOLDER, ROOT_HEAD, read_artifact
 from polyvec.encoder.model_folder.files import read_json, read_object
-from polyvec.encoder.model_folder.kind import kind_of
+from polyvec.encoder.model_folder.kind import Kind, kind_of
 from polyvec.encoder.model_folder.license import tell_license
 from polyvec.encoder.model_folder.tensors import read_tensors
 from polyvec.encoder.native.architecture import Architecture, architecture_of, not_native
@@ -43,7 +43,7 @@ class Spec:
     """What a folder says. query_expansion: strategy, length, attend and token, as sentence-transformers has them; None for none."""
 
     located: Located
-    kind: str
+    kind: Kind
     config: dict[str, Any]
     architecture: Architecture
     weights: dict[str, Weight]
@@ -97,7 +97,7 @@ def read_spec(located: Located) -> Spec:
 # -- sentence-transformers and PyLate ----------------------------------------------------------------------------------
 
 
-def _from_modules(located: Located, kind: str) -> Spec:
+def _from_modules(located: Located, kind: Kind) -> Spec:
     folder, name = located.folder, located.name
     settings = read_object(folder / "config_sentence_transformers.json")
     modules = read_json(folder / "modules.json")
@@ -172,6 +172,8 @@ def _length(value: Any, what: str, spec: Spec) -> int:
 
 
 def _read_module(spec: Spec, type_name: str, folder: Path) -> None:
+    if type_name != "Normalize" and not folder.is_dir():  # which needs no files, and so no folder
+        raise ModelError(f"{folder} is missing, which modules.json names. Is the download complete?")
     config, name = read_object(folder / "config.json"), spec.located.name
     if type_name == "Dense":
         spec.heads.append(_dense(folder, config, spec.dim, name))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _NAMED = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 _MORE = ("additional_special_tokens", "extra_special_tokens")
+_OTHER_TOKENIZERS = ("vocab.*", "*.model", "merges.txt", "*.tiktoken")
 _UNLIMITED = 1 << 20  # some files write 10^30 where they know no limit
 
 
@@ -142,7 +143,9 @@ def _backend(folder: Path, name: str) -> Tokenizer:
 
     path = folder / "tokenizer.json"
     if not path.is_file():
-        raise not_native(name, "a tokenizer without tokenizer.json")
+        if any(file for pattern in _OTHER_TOKENIZERS for file in folder.glob(pattern)):
+            raise not_native(name, "a tokenizer without tokenizer.json")
+        raise ModelError(f"{folder} holds no tokenizer: no tokenizer.json. Is the download complete?")
     try:
         backend = Tokenizer.from_file(str(path))
     except Exception as error:  # the library raises bare Exception for any broken file

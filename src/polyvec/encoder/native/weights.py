@@ -6,7 +6,6 @@ place: one that is missing, left over or of another shape is an error.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,17 +16,13 @@ import numpy.typing as npt
 
 from polyvec import _native
 from polyvec.encoder.model_folder.tensors import Array, Tensor, read_tensors
-from polyvec.encoder.model_folder.weight_names import check_names
+from polyvec.encoder.model_folder.weight_names import check_names, parts_named, plain_name
 from polyvec.encoder.native.architecture import Architecture, not_native
 from polyvec.errors import ModelError
 
 Floats = npt.NDArray[np.float32]
 
 _SCALE = ".scale"
-_PREFIXES = re.compile(
-    r"^(bert|roberta|camembert|model|encoder_model)\.(?=embeddings\.|encoder\.|layers\.|emb_ln\.|final_norm\.|pooler\.)"
-)
-_OLD_NORMS = (("LayerNorm.gamma", "LayerNorm.weight"), ("LayerNorm.beta", "LayerNorm.bias"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +81,9 @@ def read_weights(folder: Path, name: str) -> dict[str, Weight]:
         ModelError: where there are none, or a file is broken.
     """
     tensors: dict[str, Tensor] = {}
+    for part in sorted(parts_named(folder)):
+        if not (folder / part).is_file():
+            raise ModelError(f"{folder} is not whole: {part} is missing. Is the download complete?")
     for path in sorted(folder.glob("*.safetensors")):
         tensors |= read_tensors(path)
     if not tensors:
@@ -195,14 +193,6 @@ _NAMES = {
         final_norm="final_norm",
     ),
 }
-
-
-def plain_name(name: str) -> str:
-    """A weight's name without what some writers put before and after it."""
-    name = _PREFIXES.sub("", name)
-    for old, new in _OLD_NORMS:
-        name = name.replace(old, new)
-    return name
 
 
 class _Taken:

@@ -23,10 +23,16 @@ class HashedBigrams(Module):  # type: ignore[misc]  # sentence-transformers has 
     """Adds `weight` times a unit vector of pseudo-random signs to every unit token vector.
 
     The signs depend on the token's id and the one before it, and on nothing else: any length of vector takes the first of
-    them. weight: positive; .65 makes the bigram .3 of the similarity of equal tokens · weight_at: other weights for vectors of
-    some sizes, {"64": .2}: two hashes differ less surely in fewer dimensions · special_ids: tokens that get none, and after
-    which a token counts as a first one. Every sequence has to begin with one of these. Raises ValueError for a weight that
-    is not positive.
+    them.
+
+    Args:
+        weight: Positive; .65 makes the bigram .3 of the similarity of equal tokens.
+        special_ids: Tokens that get none, and after which a token counts as a first one. Every sequence has to begin with
+            one of these.
+        weight_at: Other weights for vectors of some sizes, {"64": .2}: two hashes differ less surely in fewer dimensions.
+
+    Raises:
+        ValueError: A weight is not positive.
     """
 
     __module__ = "polyvec.modules"  # what saved folders name, wherever this file lies

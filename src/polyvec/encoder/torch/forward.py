@@ -38,7 +38,12 @@ class Forward:
     """Runs one model over batches. Safe to call from several threads: they take turns."""
 
     def __init__(self, model: MultiVectorEncoder, *, linear: MakeLinear | None = None) -> None:
-        """linear: the arithmetic of the backbone's linear layers, where the backbone can exchange it."""
+        """Prepare a model.
+
+        Args:
+            model: To run.
+            linear: The arithmetic of the backbone's linear layers, where the backbone can exchange it.
+        """
         self._model = model
         self._lock = threading.Lock()
         self.packed = can_pack(model)

@@ -18,8 +18,13 @@ from torch import Tensor, nn
 class MatryoshkaHeads(Module):  # type: ignore[misc]  # sentence-transformers has no type stubs
     """Several linear heads without bias on the same hidden states.
 
-    in_features: size of the hidden states · sizes: of the heads, any order · active: the head `forward` uses, the
-    largest by default. Raises ValueError for sizes that are empty or repeated, or an active size that has no head.
+    Args:
+        in_features: Size of the hidden states.
+        sizes: Of the heads, in any order.
+        active: The head that `forward` uses; the largest by default.
+
+    Raises:
+        ValueError: There are no sizes, one is given twice, or the active one has no head.
     """
 
     __module__ = "polyvec.modules"  # what saved folders name, wherever this file lies
@@ -64,7 +69,11 @@ class MatryoshkaHeads(Module):  # type: ignore[misc]  # sentence-transformers ha
         return {size: self.project(hidden, size) for size in self.sizes}
 
     def set_weight(self, size: int, weight: Tensor) -> None:
-        """Take a (size, in_features) weight from a checkpoint. Raises ValueError for another shape."""
+        """Take a (size, in_features) weight from a checkpoint.
+
+        Raises:
+            ValueError: It has another shape.
+        """
         if tuple(weight.shape) != (size, self.in_features):
             raise ValueError(f"head {size} has shape {tuple(weight.shape)}, expected {(size, self.in_features)}.")
         with torch.no_grad():
@@ -81,7 +90,11 @@ class MatryoshkaHeads(Module):  # type: ignore[misc]  # sentence-transformers ha
 
     @classmethod
     def load(cls, model_name_or_path: str, subfolder: str = "", **kwargs: Any) -> MatryoshkaHeads:
-        """Read the folder that `save` wrote. Raises RuntimeError for weights that do not fit it."""
+        """Read the folder that `save` wrote.
+
+        Raises:
+            RuntimeError: The weights do not fit.
+        """
         places = {key: kwargs.get(key) for key in ("token", "cache_folder", "revision")}
         places |= {"subfolder": subfolder, "local_files_only": kwargs.get("local_files_only", False)}
         config = cls.load_config(model_name_or_path, **places)

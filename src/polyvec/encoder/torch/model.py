@@ -6,6 +6,7 @@ For GPUs, half precision, new heads, pooling, and architectures that the native 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,13 +16,17 @@ import numpy.typing as npt
 import torch
 
 from polyvec.encoder.checkpoints.loading import check_text_model, load
+from polyvec.encoder.description import ModelDescription, bigrams_in_words, heads_in_words, layer_in_words
 from polyvec.encoder.encoded import Encoded
-from polyvec.encoder.fingerprint import fingerprint
+from polyvec.encoder.fingerprint import fingerprint, vector_settings
 from polyvec.encoder.locate import Located, locate
+from polyvec.encoder.model_folder.weight_names import is_unused
 from polyvec.encoder.options import EncoderOptions
 from polyvec.encoder.pooling import Pooling, TokenPooling, pool
 from polyvec.encoder.tokens import Layout, TextTokenizer
+from polyvec.encoder.torch.bigrams import HashedBigrams
 from polyvec.encoder.torch.forward import Forward
+from polyvec.encoder.torch.heads import MatryoshkaHeads
 from polyvec.encoder.torch.loaded import Loaded
 from polyvec.encoder.torch.precision import Choice, choose, int8_linear, weight_dtype
 from polyvec.encoder.torch.settings import apply_options, bigrams_of, device_for, layout_of, poolings_of
@@ -32,7 +37,11 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class TorchModel:
-    """A loaded model with a caller's options in it. precision_choice: what precision="auto" measured, else None."""
+    """A loaded model with a caller's options in it.
+
+    Attributes:
+        precision_choice: What precision="auto" measured; None for any other.
+    """
 
     loaded: Loaded
     layout: Layout
@@ -57,6 +66,23 @@ class TorchModel:
     def dim(self) -> int:
         """Dimensions of a token vector."""
         return int(self.loaded.model.get_embedding_dimension())
+
+    @property
+    def description(self) -> ModelDescription:
+        """The model in words."""
+        model, config = self.loaded.model, self.loaded.model[0].config
+        return ModelDescription(
+            kind=self.loaded.kind,
+            folder=self.located.folder,
+            architecture=str(config.model_type),
+            layers=int(getattr(config, "num_hidden_layers", 0)),
+            hidden=int(getattr(config, "hidden_size", 0)),
+            parameters=sum(one.numel() for name, one in model.named_parameters() if not is_unused(name)),
+            rotary_bases=_rotary_bases(config),
+            vocabulary=len(model.tokenizer),
+            projection=tuple(_projection_in_words(model, self.dim)),
+            unusual=tuple(self.loaded.unusual),
+        )
 
     def pool(self, encoded: Encoded, task: str) -> Encoded:
         """Merge similar vectors of one text, where the model or an option says so."""
@@ -85,6 +111,26 @@ def _without_torch(module: Any) -> Pooling:
     return TokenPooling(
         module.pool_factor, module.num_protected_tokens, module.normalize_embeddings, tuple(module.tasks)
     )
+
+
+def _rotary_bases(config: Any) -> tuple[float, ...]:
+    """One base, or those of full and of sliding attention."""
+    rope = getattr(config, "rope_parameters", None)
+    if not isinstance(rope, dict):
+        return ()
+    tables = [rope] if "rope_theta" in rope else [one for one in rope.values() if isinstance(one, dict)]
+    return tuple(float(table["rope_theta"]) for table in tables if "rope_theta" in table)
+
+
+def _projection_in_words(model: MultiVectorEncoder, dim: int) -> Iterator[str]:
+    for module in list(model)[1:]:
+        if isinstance(module, MatryoshkaHeads):
+            yield heads_in_words(list(module.sizes), module.active)
+        elif isinstance(module, HashedBigrams):
+            yield bigrams_in_words(module.weight_of(dim))
+        elif hasattr(module, "out_features"):
+            residual = bool(getattr(module, "use_residual", False))
+            yield layer_in_words(module.in_features, module.out_features, residual=residual)
 
 
 def load_torch(model: Any, options: EncoderOptions) -> TorchModel:
@@ -134,19 +180,12 @@ def _arithmetic(
 
 
 def _vector_settings(model: MultiVectorEncoder, layout: Layout, poolings: list[Any]) -> dict[str, Any]:
-    """Every setting that document vectors depend on."""
     bigrams, dim = bigrams_of(model), int(model.get_embedding_dimension())
-    return {
-        "dim": dim,
-        "projection": [
-            [type(module).__name__, module.get_embedding_dimension()]
-            for module in list(model)[1:]
-            if hasattr(module, "get_embedding_dimension")
-        ],
-        "prompt": layout.document_prompt,
-        "document_length": min(layout.document_length, layout.max_length),
-        "skiplist": sorted(layout.document_skip),
-        "long_documents": [layout.long_documents, layout.window_overlap] if layout.long_documents != "cut" else "cut",
-        "pooling": [pooling.get_config_dict() for pooling in poolings],
-        **({} if bigrams is None else {"bigrams": bigrams.in_vectors(dim)}),
-    }
+    sized = [module for module in list(model)[1:] if hasattr(module, "get_embedding_dimension")]
+    return vector_settings(
+        layout,
+        dim=dim,
+        projection=[(type(module).__name__, module.get_embedding_dimension()) for module in sized],
+        pooling=[pooling.get_config_dict() for pooling in poolings],
+        bigrams=None if bigrams is None else bigrams.in_vectors(dim),
+    )

@@ -63,7 +63,11 @@ def weight_dtype(precision: str, device: str) -> str:
 
 
 def int8_linear(forward: Forward, tokens: TextTokenizer) -> MakeLinear:
-    """int8 layers for a model whose fp32 forward pass is given. Raises InputError where torch has no int8 kernels."""
+    """int8 layers for a model whose fp32 forward pass is given.
+
+    Raises:
+        InputError: torch has no int8 kernels here.
+    """
     import torch
 
     if "fbgemm" not in torch.backends.quantized.supported_engines or not hasattr(torch, "quantize_per_channel"):
@@ -100,7 +104,13 @@ def _input_ranges(forward: Forward, tokens: TextTokenizer) -> list[Tensor]:
 
 
 def _int8(weight: Tensor, bias: Tensor, largest: Tensor) -> Linear:
-    """One int8 layer. weight: (n, k) · bias: (n,) · largest: (k,) magnitudes seen in each input dimension."""
+    """One int8 layer.
+
+    Args:
+        weight: (n, k).
+        bias: (n,).
+        largest: (k,) magnitudes seen in each input dimension.
+    """
     import torch
 
     packed = _packed(weight, bias)

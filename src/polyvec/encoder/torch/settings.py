@@ -31,7 +31,11 @@ _UNLIMITED = 1 << 20  # tokenizers write 10^30 where they know no limit
 
 
 def apply_options(loaded: Loaded, options: EncoderOptions) -> None:
-    """Write the caller's options into the model's modules. Raises InputError for one that the model cannot follow."""
+    """Write the caller's options into the model's modules.
+
+    Raises:
+        InputError: The model cannot follow one.
+    """
     backbone, mask = loaded.model[0], mask_of(loaded.model)
     if options.dim is not None:
         choose_dim(loaded, options.dim, truncate=options.truncate)
@@ -54,7 +58,11 @@ def apply_options(loaded: Loaded, options: EncoderOptions) -> None:
 
 
 def device_for(wanted: str | None) -> str:
-    """The device asked for, else a GPU where there is one. Raises InputError for one that is not here."""
+    """The device asked for, else a GPU where there is one.
+
+    Raises:
+        InputError: The device is not here.
+    """
     import torch
     from sentence_transformers.util import get_device_name
 

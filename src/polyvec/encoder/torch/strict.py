@@ -32,7 +32,11 @@ _OWN = {
 def build_transformer(folder: Path, *, dtype: str, ready: tuple[Any, Any] | None = None, **knobs: Any) -> Any:
     """A Transformer module from a folder, every weight accounted for.
 
-    ready: (config, model) made already; then only the tokenizer is read from the folder · knobs: of the module itself.
+    Args:
+        folder: To read.
+        dtype: Of the weights in memory.
+        ready: (config, model) made already; then only the tokenizer is read from the folder.
+        **knobs: Of the module itself.
     """
     local: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     module = _strict_transformer(ready)(
@@ -51,7 +55,11 @@ def build_encoder(
 ) -> MultiVectorEncoder:
     """A MultiVectorEncoder from a folder with modules.json, every weight accounted for.
 
-    ready: (config, model) of the backbone where it is made already, as from a packed folder.
+    Args:
+        folder: To read.
+        device: To run on.
+        dtype: Of the weights in memory.
+        ready: (config, model) of the backbone where it is made already, as from a packed folder.
     """
     from sentence_transformers import MultiVectorEncoder
 

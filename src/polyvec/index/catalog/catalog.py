@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from polyvec.errors import IndexCorruptError, IndexMissingError, StorageError
 from polyvec.index.catalog.connection import Connection
@@ -16,6 +17,7 @@ from polyvec.index.catalog.documents_table import DOCUMENTS_SCHEMA, StoredDocume
 from polyvec.index.catalog.listing import Listing
 from polyvec.index.catalog.segments_table import SEGMENTS_SCHEMA, SegmentRecord, SegmentsTable
 from polyvec.index.catalog.settings import CodecRecord, IndexSettings, State
+from polyvec.index.catalog.word_counts import WordCounts
 
 __all__ = ["CATALOG_FILE", "Catalog", "SegmentRecord", "StoredDocument"]
 
@@ -25,7 +27,7 @@ _DEVELOPMENT_ID = 0x504F4C59  # "POLY", of catalogs from before version 1
 CATALOG_FILE = "catalog.sqlite"
 
 
-class Catalog(Listing, SegmentsTable):
+class Catalog(Listing, SegmentsTable, WordCounts):
     """The catalog as it is opened: a pinned snapshot to read, transactions to write.
 
     Raises IndexMissingError where there is no index, IndexCorruptError where the file is not a catalog, StorageError for
@@ -50,9 +52,12 @@ class Catalog(Listing, SegmentsTable):
 
     @classmethod
     def open(cls, folder: Path, *, write: bool = False, pin: bool = True) -> Catalog:
-        """Open the catalog of an index: pinned to the present state (read), or ready for transactions (write).
+        """Open the catalog of an index.
 
-        pin: False for a reader that only asks for `changes`.
+        Args:
+            folder: Of the index.
+            write: Whether transactions will be made; otherwise the catalog is read.
+            pin: Whether a reader is pinned to the present state; False for one that only asks for `changes`.
         """
         path = folder / CATALOG_FILE
         if not path.is_file():
@@ -114,6 +119,15 @@ class Catalog(Listing, SegmentsTable):
         """Forget the codec; call inside a transaction."""
         self.set_meta({"codec": None})
 
+    def pulled(self) -> dict[str, Any] | None:
+        """Where this index was pulled from; None for one that was not, and may be written."""
+        found = self.meta().get("pulled")
+        return found if isinstance(found, dict) else None
+
+    def set_pulled(self, origin: dict[str, Any] | None) -> None:
+        """Note where it was pulled from, or forget it; call inside a transaction."""
+        self.set_meta({"pulled": origin})
+
     def next_row(self) -> int:
         """The row that the next document will get; rows are never used twice."""
         return int(self._rows("SELECT value FROM meta WHERE key = 'next_row'")[0][0])
@@ -131,7 +145,7 @@ class Catalog(Listing, SegmentsTable):
     def vacuum(self) -> None:
         """Give free pages back to the disk and empty SQLite's log, so that deleted text is gone from both.
 
-        Where another reader still looks at the log, it is emptied when the last such reader has gone on.
+        Where another reader still reads from the log, it is emptied when the last such reader has refreshed or closed.
         """
         with self._lock:
             self._connection.execute("INSERT INTO keywords (keywords) VALUES ('optimize')")  # drops deleted terms

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from polyvec.errors import IndexCorruptError, InputError, PolyvecError, StorageError
-from polyvec.index.catalog.sqlite_file import SQLiteFile, copy_database, open_file
+from polyvec.index.catalog.sqlite_file import SQLiteFile, copy_database, open_file, replace_database
 from polyvec.index.forks import ForkAware, forks_held_off, notice_fork, watch_forks
 
 if sys.platform != "win32":
@@ -111,6 +111,11 @@ class Connection(ForkAware):
             copy_database(raw, path)
             raw.check_unchanged()
 
+    def replace_by(self, path: Path) -> None:
+        """Make the state in another database file this one's, durably and in one transaction."""
+        with self._calls, clear_errors(self.path):
+            replace_database(self._open(), path)
+
     # -- forks -----------------------------------------------------------------------------------------------------------
 
     def before_fork(self, until: float) -> None:
@@ -123,7 +128,7 @@ class Connection(ForkAware):
             self._calls.release()
 
     def after_fork_in_child(self) -> None:
-        """Hand the parent's connection to those that the child must never use, nor close without care."""
+        """Hand the parent's connection to those that the child must never use, nor close by itself."""
         self._calls = threading.RLock()
         raw, self._raw = self._raw, None
         self._why = "this was begun before the process was forked. Begin it again in this process"
@@ -145,7 +150,7 @@ def translated(error: Exception, path: Path) -> PolyvecError:
     """An error of SQLite as ours, with the file in the message."""
     if isinstance(error, (sqlite3.ProgrammingError, sqlite3.InterfaceError, OverflowError, UnicodeEncodeError)):
         return InputError(
-            f"{path}: a value cannot be stored or looked up: {error}. Expected text or numbers of 64 bits."
+            f"{path}: a value cannot be stored or searched: {error}. Expected text or numbers of 64 bits."
         )
     if isinstance(error, sqlite3.OperationalError):
         return StorageError(f"{path}: {error}. Check free space and write permission of the folder.")
@@ -205,7 +210,7 @@ def _let_go_of_inherited(path: Path) -> None:
 
 
 def _close_quietly(one: _Inherited) -> None:
-    """Close a parent's connection so that SQLite does not tidy up its log, as it does where it believes to be alone."""
+    """Close a parent's connection so that SQLite does not delete its log, as it does with the last connection."""
     if sys.version_info >= (3, 12):
         one.raw.setconfig(sqlite3.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE)
         one.raw.close_in_child()

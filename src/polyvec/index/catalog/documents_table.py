@@ -20,13 +20,13 @@ from polyvec.data import Document
 from polyvec.index.catalog.database import Database
 from polyvec.index.catalog.fields import stored_fields
 from polyvec.index.catalog.filters import compile_filter
-from polyvec.index.catalog.keywords import indexed_tokens, match_expression, query_terms, quoted
+from polyvec.index.catalog.keywords import Term, indexed_tokens, match_expression, query_terms, quoted
 
 _CHUNK = 500  # bound parameters a statement; SQLite's own limit was 999 for long
 _FEW_ROWS = 16
-_K1 = 1.2  # of FTS5's bm25()
+K1 = 1.2  # of FTS5's bm25()
 _MANY_ROWS = 100
-_LEAST_IDF = 1e-6  # of a word that half of the documents have
+_SMALLEST_IDF = 1e-6  # of a word that half of the documents have
 
 DOCUMENTS_SCHEMA = """
 CREATE TABLE documents (
@@ -84,7 +84,7 @@ class DocumentsTable(Database):
             )
 
     def remove_documents(self, rows: Iterable[int]) -> None:
-        """Forget documents and their words; call inside a transaction."""
+        """Delete documents and their words; call inside a transaction."""
         for chunk in _chunks(int(row) for row in rows):  # their texts are in memory together
             gone = self.documents(chunk)
             self._connection.executemany(  # an index without content needs to know what it forgets
@@ -148,15 +148,25 @@ class DocumentsTable(Database):
     ) -> tuple[Int64, npt.NDArray[np.float64]]:
         """The k best rows by BM25 (FTS5: k1 1.2, b .75) and their scores, best first, ties by row.
 
-        subset: rows to choose from, None for all · scored: rows of the subset whose scores are wanted in any case; they come
-        behind the k best, where a word of the query is in them. A query without words finds nothing. Statistics are those of
-        the whole collection, so a score does not depend on the subset.
+        A query without words finds nothing. Statistics are those of the whole collection, so a score does not depend on the subset.
+
+        Args:
+            query: As it was typed.
+            k: Rows to find.
+            subset: Rows to choose from; None for all.
+            scored: Rows of the subset whose scores are wanted in any case. They come after the k best, where a word of the query
+                is in them.
+
+        Returns:
+            (n,) int64 rows and (n,) float64 scores.
         """
         expression = match_expression(query)
         if not expression:
             return np.empty(0, np.int64), np.empty(0, np.float64)
         where, order, parameters = "", "", [expression]
-        if subset is not None:  # SQLite looks each row up in every list of a word; +rowid reads the lists once instead
+        if (
+            subset is not None
+        ):  # SQLite would search every posting list for each row; +rowid makes it read the lists once
             where = f"AND {'+' if len(subset) > _FEW_ROWS else ''}rowid IN (SELECT value FROM json_each(?))"
             parameters.append(json.dumps(subset.tolist()))
         if scored:
@@ -173,13 +183,13 @@ class DocumentsTable(Database):
         return np.array([row for row, _ in found], np.int64), np.array([score for _, score in found], np.float64)
 
     def keyword_bound(self, query: str) -> float:
-        """What BM25 cannot exceed for a query: the sum of idf (k1 + 1) over its terms, those in no document included."""
+        """An upper bound of BM25 for a query: the sum of idf * (k1 + 1) over its terms, those in no document included."""
         count = self._count("SELECT count(*) FROM keywords_docsize")
-        bound = 0.0
-        for term in query_terms(query):
-            having = self._count("SELECT count(*) FROM keywords WHERE keywords MATCH ?", quoted(term))
-            bound += (_K1 + 1) * max(math.log((count - having + 0.5) / (having + 0.5)), _LEAST_IDF)
-        return bound
+        return highest_bm25(count, [self.documents_with(term) for term in query_terms(query)])
+
+    def documents_with(self, term: Term) -> int:
+        """How many documents have a word."""
+        return self._count("SELECT count(*) FROM keywords WHERE keywords MATCH ?", quoted(term))
 
     def _count(self, query: str, *parameters: str) -> int:
         """What a query counts. Many rows take long to count, so a pinned reader counts them once."""
@@ -244,6 +254,20 @@ class DocumentsTable(Database):
         self._connection.executemany(
             "INSERT INTO keywords (rowid, tokens) VALUES (?, ?)", ((d.row, _keyword_text(d)) for d in texts)
         )
+
+
+def idf(documents: int, having: int) -> float:
+    """The weight of a word that `having` of so many documents have, as FTS5 computes it."""
+    weight = math.log((documents - having + 0.5) / (having + 0.5))
+    return weight if weight > 0 else _SMALLEST_IDF
+
+
+def highest_bm25(documents: int, having: Iterable[int]) -> float:
+    """An upper bound of BM25 for words that so many of the documents have."""
+    bound = 0.0
+    for count in having:
+        bound += (K1 + 1) * idf(documents, count)
+    return bound
 
 
 def _keyword_text(document: StoredDocument) -> str:

@@ -49,7 +49,12 @@ _MOST_QUERY_TOKENS = 512  # SQLite refuses expressions of many thousand terms
 
 
 class Term(NamedTuple):
-    """One token of a query. prefix: it is a single character of an unspaced script, and any token that begins with it counts."""
+    """One token of a query.
+
+    Attributes:
+        token: As the keyword index stores it.
+        prefix: Whether any token that begins with it counts, because it is a single character of an unspaced script.
+    """
 
     token: str
     prefix: bool
@@ -85,7 +90,7 @@ def indexed_tokens(text: str) -> list[str]:
 
 
 def query_terms(query: str) -> list[Term]:
-    """The distinct tokens that a query looks for, in order, at most 512."""
+    """The distinct tokens of a query, in order, at most 512."""
     terms: dict[Term, None] = {}
     for run, unspaced in _runs(query):
         alone = unspaced and len(run) == 1

@@ -14,7 +14,12 @@ State = Literal["ready", "building"]
 
 @dataclass(frozen=True, slots=True)
 class ModelRecord:
-    """The model that made an index's vectors. settings: arguments of Encoder, with which it makes the same."""
+    """The model that made an index's vectors.
+
+    Attributes:
+        fingerprint: Of the model and its settings.
+        settings: Arguments of Encoder, with which it makes the same vectors.
+    """
 
     fingerprint: str
     settings: dict[str, Any]
@@ -27,7 +32,7 @@ class ModelRecord:
 
 @dataclass(frozen=True, slots=True)
 class MeasuredRecall:
-    """What one way to probe finds of the exact top 10 of this index, as a share."""
+    """The share of the exact top 10 of this index that a search with one setting finds."""
 
     nprobe: int
     candidates: int | None
@@ -46,7 +51,7 @@ class CodecRecord:
         tokens: How many tokens the index held when it was trained.
         added_tokens: How many tokens were added since.
         added_error: What coding loses of those.
-        curve: What probing finds, cheapest first; None where nobody has measured it yet.
+        curve: What each setting finds, cheapest first; None where it has not been measured yet.
     """
 
     file: str

@@ -2,7 +2,7 @@
 
 SQLite's locks belong to a process and are dropped when that process closes any descriptor of the file, as copying the folder
 does. Here a second lock, which belongs to a descriptor, keeps SQLite's log in place all the same. A reader that cannot use locks
-at all looks after each query whether the files are still those it has opened.
+at all checks after each query whether the files are still those it has opened.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ class SQLiteFile(sqlite3.Connection):
             guard.leave()
 
     def close_in_child(self) -> None:
-        """Close what a fork has copied into this process, without a word to the files: they are the parent's."""
+        """Close what a fork has copied into this process, and leave the files as they are: they are the parent's."""
         self._guard = None
         super().close()
 
@@ -114,7 +114,7 @@ class SQLiteFile(sqlite3.Connection):
 
 
 def open_file(path: Path, *, write: bool) -> SQLiteFile:
-    """A connection without transactions of its own. write: durable commits, and deleted bytes overwritten."""
+    """A connection that begins no transactions by itself; with `write`, commits are durable and deleted bytes are overwritten."""
     if write:
         connection = _open(path, str(path))
         connection.writes = True
@@ -145,6 +145,15 @@ def copy_database(source: sqlite3.Connection, path: Path) -> None:
         target.close()
     with path.open("rb+") as file:
         os.fsync(file.fileno())
+
+
+def replace_database(target: sqlite3.Connection, path: Path) -> None:
+    """Make the state in another file the state of a connection's, in one transaction; readers keep theirs until they move on."""
+    source = sqlite3.connect(path, isolation_level=None)
+    try:
+        source.backup(target)
+    finally:
+        source.close()
 
 
 def _put_in_place(source: sqlite3.Connection, path: Path) -> None:

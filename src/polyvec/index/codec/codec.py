@@ -116,8 +116,8 @@ class Codec:
         return values
 
     @cached_property
-    def searched(self) -> Any:
-        """What `kernels.find_candidates` takes."""
+    def searched(self) -> kernels.NativeCodec:
+        """What `kernels.find_candidates` and `kernels.full_scores` take."""
         return kernels.native_codec(**self.for_search())
 
     def for_search(self) -> dict[str, Any]:
@@ -219,8 +219,10 @@ class Codec:
         if len(parameters) != 2 or len(unit) != 1:
             raise IndexCorruptError(f"{path} is damaged: expected two parameters and one unit.")
         dim, nbits = (int(value) for value in parameters)
-        if nbits not in CODED_NBITS or not 1 <= dim <= 1 << 20:
-            raise IndexCorruptError(f"{path} is damaged: dim={dim}, nbits={nbits}.")
+        if nbits not in CODED_NBITS or not 1 <= dim <= kernels.MAX_DIM:
+            raise IndexCorruptError(
+                f"{path} is damaged: dim={dim}, nbits={nbits}, expected 1 to {kernels.MAX_DIM:,} dimensions in 1, 2, 4 or 8 bits."
+            )
         padded = kernels.padded_dim(dim)
         codec = cls(
             dim=dim,

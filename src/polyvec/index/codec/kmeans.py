@@ -1,7 +1,7 @@
 """Vectors in groups -> centroids: k-means inside every group at once, deterministic for a seed.
 
-Grouping by vocabulary id makes clustering many times cheaper than one flat k-means, and its centroids better (TACHIOM). Distances
-are Euclidean: the native kernel finds the largest x . c - |c|^2 / 2.
+Clustering inside cells is many times cheaper than one k-means over everything. Distances are Euclidean: the native kernel finds
+the largest x . c - |c|^2 / 2.
 """
 
 from __future__ import annotations
@@ -18,11 +18,20 @@ Int64 = npt.NDArray[np.int64]
 def grouped_kmeans(
     vectors: Float, groups: npt.NDArray[np.int32], per_group: Int64, *, rounds: int, seed: int, threads: int
 ) -> Float:
-    """(K, d) float32 centroids, those of group 0 first, K = per_group.sum().
+    """Cluster every group of vectors by itself (Lloyd).
 
-    vectors: (n, d) · groups: (n,) · per_group: (G,) centroids of each group, at least 1; a group with fewer vectors
-    than that repeats some.
     A cluster that loses its last vector keeps its place.
+
+    Args:
+        vectors: (n, d) float32.
+        groups: (n,) int32 group of each vector.
+        per_group: (G,) int64 centroids of each group, at least 1; a group with fewer vectors than that repeats some.
+        rounds: Of Lloyd's algorithm.
+        seed: Of the first centroids, which are drawn from the vectors.
+        threads: At most this many.
+
+    Returns:
+        (K, d) float32 centroids, those of group 0 first, K = per_group.sum().
     """
     order = np.argsort(groups, kind="stable")
     counts = np.bincount(groups, minlength=len(per_group))

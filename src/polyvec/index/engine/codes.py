@@ -17,7 +17,12 @@ Int64 = npt.NDArray[np.int64]
 
 
 class CodesEngine:
-    """An `Engine`. codec, codec_checksum: what its segments were made with."""
+    """The `Engine` of codes.
+
+    Args:
+        codec: That its segments were made with.
+        codec_checksum: Of the codec's file, in hex.
+    """
 
     def __init__(self, codec: Codec, codec_checksum: str) -> None:
         self._codec, self._codec_checksum = codec, codec_checksum

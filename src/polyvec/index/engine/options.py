@@ -1,4 +1,4 @@
-"""How to search: every knob, one default each, the same in Python and on the command line."""
+"""How to search: every option, with one default, the same in Python, on the command line and over HTTP."""
 
 from __future__ import annotations
 
@@ -19,32 +19,41 @@ Fusion = Literal["rank", "weight"]
 
 @dataclass(frozen=True, kw_only=True)
 class SearchOptions:
-    """Checked on creation. Raises InputError for a value that makes no sense.
+    """How to search, checked when it is made.
 
-    The knobs of probing matter for compressed indexes only, and there for collections that are not scored whole anyway.
+    nprobe, candidates and recall matter for compressed indexes only, and only in collections too large for a full score of every
+    document.
+
+    Raises:
+        InputError: A value makes no sense.
+        FilterError: The filter is no object.
     """
 
-    k: int = 10  # hits to return
-    mode: Mode = "late"  # late: MaxSim · keyword: BM25 · hybrid: both, fused
-    fusion: Fusion = (
-        "weight"  # of hybrid: weight: scores, each as a share of what the query could reach · rank: reciprocal ranks
-    )
-    weight: float | None = (
-        None  # share of MaxSim in hybrid, from 0 to 1, keywords have the rest; None: 0.8, or 0.5 by rank
-    )
-    min_score: float | None = None  # hits whose normalized score, in [0, 1], is below are left out; not for keyword
-    exact: bool = False  # score every document that may be returned; no probing
-    nprobe: int = 16  # centroids that each query token looks into
-    candidates: int | None = (
-        None  # documents looked at closely, an eighth of which is scored in full; None: those that come near enough, at most 1800
-    )
-    recall: float | None = (
-        None  # share of the exact top 10 wanted, below 1: sets nprobe and candidates from the index's own measurement
-    )
+    # Hits to return.
+    k: int = 10
+    # late: MaxSim. keyword: BM25. hybrid: both, fused.
+    mode: Mode = "late"
+    # Of hybrid. weight: scores, each as a share of what the query could reach. rank: reciprocal ranks.
+    fusion: Fusion = "weight"
+    # Share of MaxSim in hybrid, from 0 to 1; keywords have the rest. None: 0.8, or 0.5 with fusion="rank".
+    weight: float | None = None
+    # Hits whose normalized score, in [0, 1], is below are left out. Not for keyword.
+    min_score: float | None = None
+    # Scores every document that may be returned; no candidate generation.
+    exact: bool = False
+    # Centroids visited for each query token.
+    nprobe: int = 16
+    # Documents with an approximate score, an eighth of which get a full score. None: those near enough, at most 1800.
+    candidates: int | None = None
+    # Share of the exact top 10 wanted, below 1: sets nprobe and candidates from the index's own measurement.
+    recall: float | None = None
 
-    filter: Mapping[str, Any] | None = field(default=None, hash=False)  # on metadata, see polyvec.index.catalog.filters
-    subset: Sequence[str] | None = field(default=None, hash=False)  # ids to choose from; unknown ones are passed over
-    explain: bool = False  # whether an answer in JSON says why each hit was found; in Python, `hit.explain()` says it
+    # On metadata, see polyvec.index.catalog.filters.
+    filter: Mapping[str, Any] | None = field(default=None, hash=False)
+    # Ids to choose from; unknown ones are passed over.
+    subset: Sequence[str] | None = field(default=None, hash=False)
+    # Whether an answer in JSON says why each hit was found. In Python, `hit.explain()` does.
+    explain: bool = False
 
     def __post_init__(self) -> None:
         keep = partial(object.__setattr__, self)
@@ -85,6 +94,9 @@ class SearchOptions:
         Args:
             values: Fields by name; those that are absent or None keep their defaults.
 
+        Returns:
+            The options.
+
         Raises:
             InputError: `values` is no object, has an unknown field, or one with a value that makes no sense.
         """
@@ -111,6 +123,9 @@ class SearchOptions:
         Args:
             values: Fields by name; None leaves a field as it is.
 
+        Returns:
+            The new options.
+
         Raises:
             InputError: As `from_dict` has it.
         """
@@ -132,29 +147,31 @@ class SearchOptions:
 
     @property
     def approximately_scored(self) -> int:
-        """Documents whose tokens near the query's are looked at, at most."""
+        """Documents that get an approximate score, at most."""
         return max(1800, 32 * self.k) if self.candidates is None else max(self.candidates, self.k)
 
     @property
     def generated(self) -> int:
-        """Documents gathered, of which those are taken, at most."""
+        """Documents that candidate generation leaves, at most."""
         return 4 * self.approximately_scored
 
     @property
     def scored(self) -> int:
-        """Of the documents looked at, those that are scored in full, at most."""
+        """Documents that get a full score, at most."""
         return min(max(self.approximately_scored // 8, 6 * self.k), self.approximately_scored)
 
     @property
     def enough(self) -> int:
-        """So few documents are scored in full without asking which."""
+        """With at most this many documents, each gets a full score."""
         return max(2048, 32 * self.k) if self.candidates is None else self.approximately_scored
 
 
 def with_recall(options: SearchOptions, curve: Sequence[MeasuredRecall]) -> SearchOptions:
     """The options with the cheapest measured setting that reaches `recall`; exact where none does, or none was measured.
 
-    curve: as polyvec.index.upkeep.tuning measures it, cheapest first.
+    Args:
+        options: Returned as they are where they ask for no recall.
+        curve: Cheapest first, as polyvec.index.upkeep.tuning measures it.
     """
     if options.recall is None or options.exact:
         return options

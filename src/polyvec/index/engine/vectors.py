@@ -16,7 +16,11 @@ Int64 = npt.NDArray[np.int64]
 
 
 class VectorsEngine:
-    """An `Engine`. dim: of the vectors."""
+    """The `Engine` of fp16 vectors.
+
+    Args:
+        dim: Of the vectors.
+    """
 
     def __init__(self, dim: int) -> None:
         self._dim = dim

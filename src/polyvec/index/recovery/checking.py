@@ -1,6 +1,6 @@
 """Whether an index is what it says it is: its catalog against its segments, every checksum, and the facts about it.
 
-Only looks; polyvec.index.repairing changes.
+Changes nothing; polyvec.index.recovery.mending does.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def problems_of(catalog: Catalog, snapshot: Snapshot) -> list[str]:
 
 
 def keyword_problems(catalog: Catalog) -> list[str]:
-    """Whether keyword search finds the live texts and nothing else, by the words that it looks for today."""
+    """Whether keyword search knows the live texts and nothing else. Returns the problems found; empty if there are none."""
     texts, found = catalog.text_rows(), catalog.keyword_rows()
     missing, dead = len(np.setdiff1d(texts, found)), len(np.setdiff1d(found, texts))
     if not missing and not dead:
@@ -61,7 +61,7 @@ def row_problems(catalog: Catalog) -> dict[str, Int64]:
 
 
 def count_problems(catalog: Catalog, snapshot: Snapshot) -> list[str]:
-    """Whether documents have as many token vectors as the catalog says, segment by segment."""
+    """Whether documents have as many token vectors as the catalog says. Returns the problems found; empty if there are none."""
     problems = []
     for part in snapshot.segments:
         lengths = part.segment.doclens if part.alive is None else part.segment.doclens[part.alive]

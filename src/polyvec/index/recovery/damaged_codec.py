@@ -32,7 +32,7 @@ class SalvagedCodec:
 
     Attributes:
         codec: None where nothing decodes.
-        restored: The file to write as it was; None where it cannot be told how it was.
+        restored: The file to write as it was; None where that is not known.
         doubtful: Whether decoded values may have changed.
         problems: What is wrong with the file, one sentence each.
     """
@@ -43,11 +43,22 @@ class SalvagedCodec:
     problems: list[str]
 
 
-def salvage_codec(path: Path, described: CodecRecord, dim: int, nbits: int) -> SalvagedCodec:
-    """What is left of a codec's file. described: as the catalog has it · dim, nbits: of the index."""
+def salvage_codec(path: Path, codec_record: CodecRecord, dim: int, nbits: int) -> SalvagedCodec:
+    """What is left of a codec's file.
+
+    Args:
+        path: The file, at its place or where an earlier repair put it.
+        codec_record: As the catalog has it.
+        dim: Of the index.
+        nbits: Of the index.
+    """
     try:
         file = DamagedFile(
-            path, described.checksum, described.size_bytes, lambda: _layouts(path, described, dim, nbits), CODEC
+            path,
+            codec_record.checksum,
+            codec_record.size_bytes,
+            lambda: _layouts(path, codec_record, dim, nbits),
+            CODEC,
         )
     except IndexCorruptError as error:
         return SalvagedCodec(None, None, False, [str(error)])
@@ -126,11 +137,11 @@ def _geometric(steps: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     return np.asarray(kept, np.float32)
 
 
-def _layouts(path: Path, described: CodecRecord, dim: int, nbits: int) -> list[Layout]:
+def _layouts(path: Path, codec_record: CodecRecord, dim: int, nbits: int) -> list[Layout]:
     """The ways in which a codec may lie in its file: its numbers of centroids and cells are found by where they fit."""
     data = np.fromfile(path, np.uint8)
     padded = kernels.padded_dim(dim)
-    likely = [centroid_count(round(described.tokens * factor)) for factor in (1.0, 2.5**0.5)]
+    likely = [centroid_count(round(codec_record.tokens * factor)) for factor in (1.0, 2.5**0.5)]
     found: list[Layout] = []
     for centroids in dict.fromkeys(likely):
         for coarse_centroids in range(1, min(centroids, _MOST_COARSE_CENTROIDS) + 1):
@@ -158,8 +169,8 @@ def _layouts(path: Path, described: CodecRecord, dim: int, nbits: int) -> list[L
                     *quantizer,
                 ]
                 size = placed(whole)[1]
-                if size == described.size_bytes:
+                if size == codec_record.size_bytes:
                     found.append(whole)
-                if size > described.size_bytes:
+                if size > codec_record.size_bytes:
                     break
     return found

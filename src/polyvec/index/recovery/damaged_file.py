@@ -1,4 +1,4 @@
-"""A block file that may be damaged -> which of its blocks are right, and the file as it was where that can be told.
+"""A block file that may be damaged -> which of its blocks are right, and the file as it was, where that is known.
 
 Beside the file it knows the checksum of its page and its size, which the catalog keeps too. Changes nothing on disk. Knows
 nothing about what the arrays mean.

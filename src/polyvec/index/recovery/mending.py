@@ -87,7 +87,7 @@ def plan_repair(folder: Path, catalog: Catalog) -> Plan:
             and not (plan.drop_codec and record.coded)
             and (rows[0] > last or live.any())
         ):
-            problem, counts = _looked_at(folder, catalog, record, settings.dim, codec)
+            problem, counts = _examined(folder, catalog, record, settings.dim, codec)
             if not problem and not _overlaps(catalog, record):
                 plan.counts += counts
                 held.append(rows)
@@ -112,18 +112,24 @@ def plan_repair(folder: Path, catalog: Catalog) -> Plan:
 
 
 def apply(folder: Path, catalog: Catalog, plan: Plan) -> list[Path]:
-    """Do what was planned; files that were replaced are in the folder `damaged` afterwards, where their paths are returned.
+    """Do what was planned. Interrupted, it leaves the index as it was, and the files to keep in both places.
 
-    catalog: open for writing. Interrupted, it leaves the index as it was, and the files to keep in both places.
+    Args:
+        folder: Of the index.
+        catalog: Open for writing.
+        plan: Made of this state.
+
+    Returns:
+        Where the files that were replaced are now: in the folder `damaged`.
     """
     settings = catalog.settings()
     kept = [keep_copy(folder, path) for path in plan.aside]
     for path, file in plan.restored:
         file.write(path)
     replaced = [found.record for found, _ in plan.rewritten] + plan.dropped
-    described = None if plan.drop_codec else settings.codec
+    codec_record = None if plan.drop_codec else settings.codec
     written = [
-        _rewritten(folder, catalog, found, positions, settings.dim, described)
+        _rewritten(folder, catalog, found, positions, settings.dim, codec_record)
         for found, positions in plan.rewritten
         if len(positions)
     ]
@@ -163,17 +169,17 @@ def mend_rows(catalog: Catalog) -> int:
 
 def _planned_codec(folder: Path, settings: IndexSettings, plan: Plan) -> tuple[Codec | None, bool]:
     """The codec to read coded segments with, and whether what it decodes may have changed."""
-    described = settings.codec
-    if described is None:
+    codec_record = settings.codec
+    if codec_record is None:
         return None, False
-    path = folder / SEGMENT_FOLDER / described.file
+    path = folder / SEGMENT_FOLDER / codec_record.file
     try:
         return Codec.load(path), False
     except (IndexCorruptError, OSError):
         pass
     problems: list[str] = []
-    for source in _sources(folder, described.file, described.checksum):
-        found = salvage_codec(source, described, settings.dim, settings.nbits)
+    for source in _sources(folder, codec_record.file, codec_record.checksum):
+        found = salvage_codec(source, codec_record, settings.dim, settings.nbits)
         problems += found.problems
         if found.codec is not None:
             break
@@ -196,13 +202,13 @@ def _planned_codec(folder: Path, settings: IndexSettings, plan: Plan) -> tuple[C
     return found.codec, found.doubtful
 
 
-def _looked_at(
+def _examined(
     folder: Path, catalog: Catalog, record: SegmentRecord, dim: int, codec: Codec | None
 ) -> tuple[str, list[tuple[int, int]]]:
     """What is wrong with a segment, and the token counts that the catalog has wrong of one that is right."""
     try:
-        described = catalog.settings().codec
-        engines = choose_engines(dim, codec, "" if described is None else described.checksum)
+        codec_record = catalog.settings().codec
+        engines = choose_engines(dim, codec, "" if codec_record is None else codec_record.checksum)
         snapshot = Snapshot.open(folder, catalog, dim, records=[record], engines=engines)
         if problems := snapshot.verify():
             return problems[0], []
@@ -219,7 +225,7 @@ def _salvaged(
     record: SegmentRecord,
     dim: int,
     codec: Codec | None,
-    described: CodecRecord | None,
+    codec_record: CodecRecord | None,
     plan: Plan,
 ) -> Salvaged | None:
     """What is left of a segment, from its own file or one with its content; None where nothing is."""
@@ -229,12 +235,12 @@ def _salvaged(
     plan.aside += _present(path)
     if len(rows) != record.n_documents:
         problems.append(f"{record.file}: the catalog lists {record.n_documents} documents in {len(rows)} rows")
-    elif record.coded and (codec is None or described is None):
+    elif record.coded and (codec is None or codec_record is None):
         problems.append(f"{record.file}: its codec cannot be read")
     else:
         place = dict(zip(rows.tolist(), range(len(rows)), strict=True))
         lengths = {place[row]: count for row, count in _lengths(catalog, record).items() if row in place}
-        checksum = "0" if described is None else described.checksum
+        checksum = "0" if codec_record is None else codec_record.checksum
         for source in _sources(folder, record.file, record.checksum):
             try:
                 found = salvage(source, record, lengths, dim, codec, checksum)
@@ -317,12 +323,12 @@ def _account(catalog: Catalog, plan: Plan, held: list[Int64], altered: list[Int6
 
 
 def _rewritten(
-    folder: Path, catalog: Catalog, found: Salvaged, positions: Int64, dim: int, described: CodecRecord | None
+    folder: Path, catalog: Catalog, found: Salvaged, positions: Int64, dim: int, codec_record: CodecRecord | None
 ) -> SegmentRecord:
     """Write the kept documents of a segment to a new file, in codes where the codec stays."""
-    coded = found.record.coded and described is not None
+    coded = found.record.coded and codec_record is not None
     number, path = unused_file(folder, catalog.settings().next_segment, "seg")
-    writer = segment_writer(path, dim, described if coded else None, found.codec if coded else None)
+    writer = segment_writer(path, dim, codec_record if coded else None, found.codec if coded else None)
     doclens = np.diff(found.offsets)
     try:
         for start in range(0, len(positions), _BATCH):

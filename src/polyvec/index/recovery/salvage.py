@@ -165,7 +165,7 @@ def _offsets(file: DamagedFile, record: SegmentRecord, lengths: dict[int, int]) 
         ends = np.cumsum([lengths[position] for position in range(begin, end)])
         before = np.concatenate([[0], ends])
         most = tokens - int(ends[-1]) - (documents - end)  # dead documents have a token at least
-        least = last_end + begin - last_position
+        lowest = last_end + begin - last_position
         votes: Counter[int] = Counter()
         if begin == last_position:
             votes[last_end] += documents + 2
@@ -173,7 +173,7 @@ def _offsets(file: DamagedFile, record: SegmentRecord, lengths: dict[int, int]) 
             votes[tokens - int(ends[-1])] += documents + 2
         known = stored[begin : min(end + 1, len(stored))]
         votes.update((known - before[: len(known)]).tolist())
-        start = next((start for start, _ in votes.most_common() if least <= start <= most), None)
+        start = next((start for start, _ in votes.most_common() if lowest <= start <= most), None)
         if start is None:
             continue
         offsets[begin : end + 1] = start + before

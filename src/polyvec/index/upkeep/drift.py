@@ -34,12 +34,12 @@ def sampled_coding_error(codec: Codec, vectors: npt.NDArray[np.float32]) -> npt.
     return np.array([coding_error(codec, vectors[rows], default_threads()) * len(vectors), len(vectors)])
 
 
-def with_added(described: CodecRecord, lost: npt.NDArray[np.float64]) -> CodecRecord:
+def with_added(codec_record: CodecRecord, lost: npt.NDArray[np.float64]) -> CodecRecord:
     """The catalog's entry of a codec after one more addition; warns where the codec fits badly by now."""
-    total = described.added_tokens + int(lost[1])
-    error = (described.added_tokens * described.added_error + float(lost[0])) / total
-    after = replace(described, added_tokens=total, added_error=error)
-    if drift_of(after) > DRIFT_THRESHOLD >= drift_of(described):
+    total = codec_record.added_tokens + int(lost[1])
+    error = (codec_record.added_tokens * codec_record.added_error + float(lost[0])) / total
+    after = replace(codec_record, added_tokens=total, added_error=error)
+    if drift_of(after) > DRIFT_THRESHOLD >= drift_of(codec_record):
         log.warning(
             "What has been added fits the index's codec worse than what it was trained on (error x %.2f). "
             "Train it anew: compact(retrain=True), or `polyvec compact --retrain`.",
@@ -48,21 +48,21 @@ def with_added(described: CodecRecord, lost: npt.NDArray[np.float64]) -> CodecRe
     return after
 
 
-def drift_of(described: CodecRecord) -> float:
+def drift_of(codec_record: CodecRecord) -> float:
     """How many times the codec's error on its training sample its error is on what was added since; 1 where nothing was."""
-    if not described.added_tokens:
+    if not codec_record.added_tokens:
         return 1.0
-    return round(described.added_error / max(described.error, 1e-9), 3)
+    return round(codec_record.added_error / max(codec_record.error, 1e-9), 3)
 
 
-def codec_summary(codec: Codec | None, described: CodecRecord | None) -> dict[str, Any] | None:
+def codec_summary(codec: Codec | None, codec_record: CodecRecord | None) -> dict[str, Any] | None:
     """What `info` says about a codec, as plain JSON values."""
-    if codec is None or described is None:
+    if codec is None or codec_record is None:
         return None
     return {
         "centroids": len(codec.centroids),
-        "trained_on_tokens": described.tokens,
-        "error": round(described.error, 5),
-        "drift": drift_of(described),
-        "size_bytes": described.size_bytes,
+        "trained_on_tokens": codec_record.tokens,
+        "error": round(codec_record.error, 5),
+        "drift": drift_of(codec_record),
+        "size_bytes": codec_record.size_bytes,
     }

@@ -24,15 +24,18 @@ _CLOCK_SECONDS = 2.0  # by which the clock of a disk may be behind
 
 @dataclass(frozen=True)
 class Leftovers:
-    """removable: half written, replaced by a merge, or of a writer that was killed · strays: finished files that no catalog of
-    this history has listed, as when an older catalog was put back.
+    """Files that the catalog does not list.
+
+    Attributes:
+        removable: Half written, replaced by a merge, or of a writer that was killed.
+        strays: Finished files that no catalog of this index's history has listed, as when an older catalog was put back.
     """
 
     removable: list[Path]
     strays: list[Path]
 
 
-def leftovers(folder: Path, codec_record: Collection[str], next_segment: int, killed_since: float | None) -> Leftovers:
+def leftovers(folder: Path, listed: Collection[str], next_segment: int, killed_since: float | None) -> Leftovers:
     """What is in the folder of segments beside the listed files.
 
     Args:
@@ -44,11 +47,10 @@ def leftovers(folder: Path, codec_record: Collection[str], next_segment: int, ki
     removable: list[Path] = []
     strays: list[Path] = []
     found = own_files(folder)
-    complete = set(codec_record) <= {path.name for path in found} | {
-        ""
-    }  # otherwise one of these may be what is missing
+    # where a listed file is missing, one of these may be it
+    complete = set(listed) <= {path.name for path in found} | {""}
     for path in found:
-        if path.name in codec_record:
+        if path.name in listed:
             continue
         number = int(path.name.split(".")[0])
         with contextlib.suppress(OSError):
@@ -63,10 +65,10 @@ def leftovers(folder: Path, codec_record: Collection[str], next_segment: int, ki
 def leftovers_of(folder: Path, catalog: Catalog, killed_since: float | None = None) -> Leftovers:
     """`leftovers` of an index as its catalog is now; none where its folder of segments is missing."""
     settings = catalog.settings()
-    codec_record = {record.file for record in catalog.segments()} | {settings.codec.file if settings.codec else ""}
+    listed = {record.file for record in catalog.segments()} | {settings.codec.file if settings.codec else ""}
     if not (folder / SEGMENT_FOLDER).is_dir():
         return Leftovers([], [])
-    return leftovers(folder, codec_record, settings.next_segment, killed_since)
+    return leftovers(folder, listed, settings.next_segment, killed_since)
 
 
 def put_aside(folder: Path, files: Iterable[Path]) -> list[Path]:

@@ -15,7 +15,7 @@ from polyvec.index.upkeep.drift import DRIFT_THRESHOLD, drift_of
 
 BUFFER_TOKENS = 65_536  # a call of at most this many tokens is written together with the small segments before it
 MERGED_TOKENS = 1 << 24  # automatic merging makes no segment larger than this; `compact` does
-RATIO = 4  # a segment rests while it is larger than so many times all that came after it
+RATIO = 4  # a segment is left alone while it is larger than this many times all that came after it
 TRAIN_FROM = 1 << 17  # tokens: an index of codes trains its codec once it holds as many, 32 MB of fp16 at dim 128
 GROWTH = 2.5  # times: a codec is trained anew when the index has grown so much since
 _SETTLED = centroid_count(1 << 62)  # centroids that no growth adds to
@@ -27,13 +27,17 @@ def absorbed(records: Sequence[SegmentRecord], tokens: int) -> list[SegmentRecor
 
 
 def merge_due(records: Sequence[SegmentRecord], dead: Sequence[int]) -> list[SegmentRecord]:
-    """Neighboring segments to write anew as one after a commit; empty where all is well.
+    """Neighboring segments to write anew as one after a commit; empty where there are none.
 
-    dead: rows deleted in each segment. The newest segments are merged from the first on that is at most RATIO times as large as
-    all after it; then a segment that is more than half dead is written alone.
+    The newest segments are merged from the first one on that is at most RATIO times as large as all after it. Then a segment of
+    which more than half is deleted is written alone.
 
     A query pays for each further segment, so n tokens are in at most 1 + log_5(n) of them. What makes a segment be copied adds a
     quarter to it or more, so that a token is copied once, and at most log_1.25(n) times again.
+
+    Args:
+        records: All live segments, in row order.
+        dead: How many rows of each segment are deleted.
     """
     if records and (tail := _unsettled(records[:-1], records[-1].n_tokens, MERGED_TOKENS)):
         return [*tail, records[-1]]
@@ -43,18 +47,22 @@ def merge_due(records: Sequence[SegmentRecord], dead: Sequence[int]) -> list[Seg
     return []
 
 
-def training_due(described: CodecRecord | None, tokens: int) -> bool:
-    """Whether to train a codec on `tokens` live tokens. described: the present one, as the catalog has it.
+def training_due(codec_record: CodecRecord | None, tokens: int) -> bool:
+    """Whether to train a codec now.
 
     The first at TRAIN_FROM tokens; a new one after GROWTH-fold growth, until no growth adds centroids; and one where what
     was added since is at least as much as the codec was trained on and fits it badly.
+
+    Args:
+        codec_record: The present codec, as the catalog has it; None where there is none.
+        tokens: Live tokens in the index.
     """
-    if described is None:
+    if codec_record is None:
         return tokens >= TRAIN_FROM
-    trained = max(described.tokens, 1)
+    trained = max(codec_record.tokens, 1)
     if centroid_count(trained) < _SETTLED and tokens >= GROWTH * max(trained, TRAIN_FROM / GROWTH):
         return True
-    return described.added_tokens >= max(trained, TRAIN_FROM) and drift_of(described) > DRIFT_THRESHOLD
+    return codec_record.added_tokens >= max(trained, TRAIN_FROM) and drift_of(codec_record) > DRIFT_THRESHOLD
 
 
 def expected_tokens(records: Sequence[SegmentRecord], tokens: int) -> int:
@@ -68,9 +76,9 @@ def expected_tokens(records: Sequence[SegmentRecord], tokens: int) -> int:
 
 
 def _unsettled(records: Sequence[SegmentRecord], tokens: int, most: int) -> list[SegmentRecord]:
-    """The newest records, from the first on that is not large enough to rest beside all after it and `tokens` new tokens.
+    """The newest records, from the first one on that is at most RATIO times as large as all after it and `tokens` new tokens.
 
-    most: tokens that they have in all, with the new ones.
+    most: how many tokens they may have in all, with the new ones.
     """
     first = len(records)
     for number in reversed(range(len(records))):

@@ -1,7 +1,7 @@
-"""An index -> how much of the exact top 10 each setting of probing finds, measured on the index itself.
+"""An index -> the share of the exact top 10 that each search setting finds, measured on the index itself.
 
 Queries are stretches of stored documents, which are not counted as hits of their own, every token turned away from what is stored:
-stretches as they are find their like more easily than questions find answers. `options.with_recall` picks the first setting that
+unchanged stretches find similar ones more easily than questions find answers. `options.with_recall` picks the first setting that
 reached what was asked for.
 """
 
@@ -39,7 +39,7 @@ _SETTINGS: tuple[tuple[int, int | None], ...] = (
 
 
 def measured_curve(snapshot: Snapshot) -> tuple[MeasuredRecall, ...]:
-    """One entry a setting, cheapest first. Empty where everything is scored anyway."""
+    """One entry a setting, cheapest first. Empty where every document gets a full score."""
     parts = [live for live in snapshot.segments if live.segment.generates_candidates]
     if not parts:
         return ()

@@ -26,14 +26,19 @@ from polyvec.index.upkeep.merging import Source, segment_writer
 class NewSegment:
     """Takes documents in row order; nothing is on disk before the first of them.
 
-    described, codec: the codec that its vectors are coded with, as the catalog keeps it and as it is; None for fp16.
+    Args:
+        folder: Of the index.
+        catalog: Open for writing.
+        dim: Of the token vectors.
+        codec_record: The codec that its vectors are coded with, as the catalog keeps it; None for fp16.
+        codec: The same, loaded.
     """
 
     def __init__(
-        self, folder: Path, catalog: Catalog, dim: int, described: CodecRecord | None, codec: Codec | None
+        self, folder: Path, catalog: Catalog, dim: int, codec_record: CodecRecord | None, codec: Codec | None
     ) -> None:
         self._catalog, self._dim = catalog, dim
-        self._described, self.codec = described, codec
+        self._described, self.codec = codec_record, codec
         self._number, self.path = unused_file(folder, catalog.settings().next_segment, "seg")
         self._process, self._placed = os.getpid(), False  # whether the file has got its name, or is about to
         self.replaced: list[SegmentRecord] = []
@@ -47,10 +52,12 @@ class NewSegment:
             source.copy_into(self._opened())
             self._rows.append(source.rows)
 
-    def append(self, vectors: npt.NDArray[np.float32], doclens: npt.NDArray[np.int64], first_row: int) -> None:
-        """Add documents under the rows from first_row on, above those before; arrays as SegmentWriter.append has them."""
+    def append(
+        self, vectors: npt.NDArray[np.float32], doclens: npt.NDArray[np.int64], rows: npt.NDArray[np.int64]
+    ) -> None:
+        """Add documents under these rows, ascending and above those before; arrays as SegmentWriter.append has them."""
         self._opened().append(vectors, doclens)
-        self._rows.append(np.arange(first_row, first_row + len(doclens), dtype=np.int64))
+        self._rows.append(rows)
 
     def list(self) -> None:
         """Make the file durable and live, in place of those it replaces; call inside a transaction.

@@ -44,7 +44,13 @@ def checked_vectors(array: Any, *, dim: int, name: str) -> npt.NDArray[np.float3
 
 
 def all_checked(arrays: Sequence[Any], *, dim: int, name: Callable[[int], str]) -> list[npt.NDArray[np.float32]]:
-    """`checked_vectors` of several arrays, in a fraction of the time where they are unit rows. name: of the one at a place."""
+    """`checked_vectors` of several arrays, in a fraction of the time where they are unit rows.
+
+    Args:
+        arrays: Each (t, dim).
+        dim: Of the index.
+        name: Gives the name in messages of the array at a place.
+    """
     if all(_ready(array, dim) for array in arrays):
         far = _squares(np.concatenate(arrays)) - 1
         if np.abs(far).max() <= UNIT_WITHIN:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fastapi import APIRouter, Request, Response
 
 from polyvec.serve.calls import READ, bytes_answer, call, json_bytes
-from polyvec.serve.collections import Collection
 from polyvec.serve.pool import Task, Work
-from polyvec.serve.schemas import CollectionAnswer, CollectionsAnswer
+from polyvec.serve.schemas import CollectionsAnswer, DescribedCollection
 from polyvec.serve.serving import search_work, serving_of
 
 router = APIRouter()
@@ -23,7 +20,7 @@ async def list_collections(request: Request) -> Response:
     collections = list(serving_of(request).collections.values())
 
     def work(task: Task) -> Work:
-        facts = [facts_of(one) for one in collections]
+        facts = [one.facts() for one in collections]
         yield from ()
         return json_bytes({"collections": facts})
 
@@ -31,23 +28,17 @@ async def list_collections(request: Request) -> Response:
 
 
 @call(
-    router, "GET", "/v1/collections/{name}", summary="Describe", answer=CollectionAnswer, problems=READ,
+    router, "GET", "/v1/collections/{name}", summary="Describe", answer=DescribedCollection, problems=READ,
     tags=["collections"],
     more={"parameters": [{"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}]},
 )  # fmt: skip
 async def describe_collection(request: Request) -> Response:
-    """One collection: its counts, sizes, languages, model and codec."""
+    """One collection: its counts, sizes, languages, model and codec, and its metadata fields with their most frequent values."""
     collection = serving_of(request).collections.chosen(request.path_params["name"])
 
     def work(task: Task) -> Work:
-        facts = facts_of(collection)
+        facts = collection.described()
         yield from ()
         return json_bytes(facts)
 
     return bytes_answer(await search_work(request, work))
-
-
-def facts_of(collection: Collection) -> dict[str, Any]:
-    """What `Index.info` says, but for where the index lies."""
-    facts = {name: value for name, value in collection.index.info().items() if name != "path"}
-    return {"name": collection.name, **facts}

@@ -12,9 +12,10 @@ from polyvec.arguments import list_of, one_of, shown
 from polyvec.data import Document
 from polyvec.data.document import document_of
 from polyvec.errors import InputError
-from polyvec.index.writing.writer import Existing
+from polyvec.index.writing.report import AddReport, Existing
 from polyvec.serve.bodies import check_media_type, parse_json, read_body, read_request, spool_body
 from polyvec.serve.calls import COLLECTION_PARAMETER, READ, WRITE, bytes_answer, call, json_bytes
+from polyvec.serve.collections import Collection
 from polyvec.serve.pool import Task, Work
 from polyvec.serve.problems import Problem
 from polyvec.serve.schemas import (
@@ -46,7 +47,7 @@ _PUT = {
     "requestBody": {
         "required": True,
         "content": {
-            "application/json": {"schema": _LIST},
+            "application/json": {"schema": _LIST, "example": [{"id": "42", "text": "Bienen tanzen.", "lang": "de"}]},
             _NDJSON: {"schema": {"type": "string"}, "example": '{"id": "42", "text": "Bienen tanzen."}\n'},
         },
     },
@@ -70,30 +71,25 @@ async def put_documents(request: Request) -> Response:
     config = serving.config
     given: list[Any] | IO[bytes]
     if kind == _NDJSON:
-        given = await spool_body(request, most=config.max_upload, within_s=config.timeout)
+        with serving.room.upload():
+            given = await spool_body(request, most=config.max_upload, within_s=config.timeout)
     else:
         parsed = parse_json(await read_body(request, most=config.max_body, within_s=config.timeout))
         given = list(list_of("documents", parsed))
 
     def work(task: Task) -> Work:
-        try:
-            documents = _documents(task, _rows(given, config.max_body), config.max_text)
-            report = collection.index.add(documents, existing=existing)  # type: ignore[arg-type]
-        finally:
-            if not isinstance(given, list):
-                given.close()
+        documents = _documents(task, _rows(given, config.max_body), config.max_text)
+        report = collection.index.add(documents, existing=existing)  # type: ignore[arg-type]
+        collection.writes += 1
         yield from ()
         serving.metrics.step("write", time.perf_counter() - task.started)
-        return json_bytes(
-            {
-                "added": report.added,
-                "replaced": report.replaced,
-                "skipped": report.skipped,
-                "took_ms": since_ms(task.started),
-            }
-        )
+        return report_json(report, task)
 
-    return bytes_answer(await write_work(request, collection, work))
+    try:
+        return bytes_answer(await write_work(request, collection, work))
+    finally:
+        if not isinstance(given, list):
+            given.close()
 
 
 @call(
@@ -106,14 +102,13 @@ async def delete_documents(request: Request) -> Response:
     check_may_write(serving)
     config = serving.config
     asked = await read_request(request, DeleteRequest, most=config.max_body, within_s=config.timeout)
-    collection = serving.collections.chosen(asked.collection or request.query_params.get("collection"))
+    collection = _chosen(serving, request, asked.collection)
     if (asked.ids is None) == (asked.filter is None):
         raise InputError("Deleting needs one of ids and filter, and not both.")
 
     def work(task: Task) -> Work:
-        if asked.ids is None:
-            raise InputError("filter: not served yet.")
-        deleted = collection.index.delete(asked.ids)
+        deleted = collection.index.delete(asked.ids, filter=asked.filter)
+        collection.writes += 1
         yield from ()
         serving.metrics.step("write", time.perf_counter() - task.started)
         return json_bytes({"deleted": deleted, "took_ms": since_ms(task.started)})
@@ -130,7 +125,7 @@ async def get_documents(request: Request) -> Response:
     serving = serving_of(request)
     config = serving.config
     asked = await read_request(request, GetRequest, most=config.max_body, within_s=config.timeout)
-    collection = serving.collections.chosen(asked.collection or request.query_params.get("collection"))
+    collection = _chosen(serving, request, asked.collection)
     ids = list(list_of("ids", asked.ids))
     if len(ids) > config.max_k:
         raise InputError(f"ids: got {len(ids):,}, and at most {config.max_k:,} are taken at once. Ask in parts.")
@@ -163,6 +158,17 @@ async def get_document(request: Request) -> Response:
     return bytes_answer(await search_work(request, work))
 
 
+def report_json(report: AddReport, task: Task) -> bytes:
+    """What storing did, in JSON."""
+    counted = {name: getattr(report, name) for name in ("added", "replaced", "skipped", "tokens", "truncated")}
+    return json_bytes({**counted, "took_ms": since_ms(task.started)})
+
+
+def _chosen(serving: Serving, request: Request, in_body: object) -> Collection:
+    """The collection that the body names, or the address where the body names none."""
+    return serving.collections.chosen(request.query_params.get("collection") if in_body is None else in_body)
+
+
 def check_may_write(serving: Serving) -> None:
     """Raise Problem where nobody may write."""
     if serving.config.read_only:
@@ -179,19 +185,20 @@ def _rows(given: list[Any] | IO[bytes], longest: int) -> Iterator[tuple[str, Any
         for number, row in enumerate(given):
             yield f"document {number}", row
         return
-    for number, line in enumerate(_lines(given, longest), start=1):
-        if line.strip():
-            yield f"line {number}", parse_json(line)
+    for number, line in numbered_lines(given, longest):
+        yield f"line {number}", parse_json(line, f"line {number}")
 
 
-def _lines(file: IO[bytes], longest: int) -> Iterator[bytes]:
+def numbered_lines(file: IO[bytes], longest: int) -> Iterator[tuple[int, bytes]]:
+    """The lines of a file that are not blank, counted from 1. Raises Problem for one of more bytes than `longest`."""
     lines: Iterable[bytes] = iter(lambda: file.readline(longest + 2), b"")
     for number, line in enumerate(lines, start=1):
         if len(line.rstrip(b"\r\n")) > longest:
             raise Problem(
                 "too-large", f"line {number} has more than {longest:,} bytes, which are the most that are taken."
             )
-        yield line
+        if line.strip():
+            yield number, line
 
 
 def _documents(task: Task, rows: Iterable[tuple[str, Any]], longest: int) -> Iterator[Document]:

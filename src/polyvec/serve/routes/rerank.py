@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from polyvec.arguments import flag, list_of, shown, whole_number
-from polyvec.data.text import checked_query, checked_text
+from polyvec.data.text import LONGEST_QUERY, checked_text
 from polyvec.encoder import Encoded, TokenEncoder
 from polyvec.errors import InputError
 from polyvec.search.rerank import rerank
@@ -30,9 +30,10 @@ async def rerank_texts(request: Request) -> Response:
     serving = serving_of(request)
     config = serving.config
     asked = await read_request(request, RerankRequest, most=config.max_body, within_s=config.timeout)
+    check_model_name(asked.model)
     encoder = encoder_of(serving.collections, asked.collection)
     texts = _documents(asked.documents, config.max_batch, config.max_text)
-    query = checked_query(asked.query, "query")
+    query = checked_text(asked.query, "query", longest=min(LONGEST_QUERY, config.max_text))
     top_n = None if asked.top_n is None else whole_number("top_n", asked.top_n, of="documents")
     repeat = asked.return_documents is not None and flag("return_documents", asked.return_documents)
 
@@ -42,7 +43,7 @@ async def rerank_texts(request: Request) -> Response:
         yield from ()
         results = []
         for hit in hits:
-            one: dict[str, Any] = {"index": int(hit.id), "relevance_score": hit.normalized_score}
+            one: dict[str, Any] = {"index": int(hit.id), "relevance_score": hit.normalized_score, "score": hit.score}
             if repeat:
                 one["document"] = {"text": hit.text}
             results.append(one)
@@ -56,6 +57,12 @@ for _path in _PATHS:
         router, "POST", _path, summary="Rerank", body=RerankRequest, answer=RerankAnswer, problems=READ, tags=["search"],
         shown=_path == _PATHS[0],
     )(rerank_texts)  # fmt: skip
+
+
+def check_model_name(name: Any) -> None:
+    """Any name will do: clients of other services always send one. Raises InputError for what is none."""
+    if name is not None and not isinstance(name, str):
+        raise InputError(f"model={shown(name)}: expected a name, or nothing.")
 
 
 def encoder_of(collections: Collections, name: object) -> SharedEncoder:

@@ -17,7 +17,7 @@ from polyvec.serve.bodies import read_request
 from polyvec.serve.calls import READ, bytes_answer, call, json_bytes
 from polyvec.serve.encoding import SharedEncoder
 from polyvec.serve.pool import Task, Work
-from polyvec.serve.routes.rerank import checked_texts, encoder_of
+from polyvec.serve.routes.rerank import check_model_name, checked_texts, encoder_of
 from polyvec.serve.schemas import VectorsAnswer, VectorsRequest
 from polyvec.serve.serving import search_work, serving_of
 
@@ -36,10 +36,13 @@ async def multi_vector(request: Request) -> Response:
     serving = serving_of(request)
     config = serving.config
     asked = await read_request(request, VectorsRequest, most=config.max_body, within_s=config.timeout)
+    check_model_name(asked.model)
     shared = encoder_of(serving.collections, asked.collection)
     texts = checked_texts("input", asked.input, config.max_batch, config.max_text)
-    kind = one_of("input_type", asked.input_type or "document", ("query", "document"))
-    form = one_of("encoding_format", asked.encoding_format or "float", ("float", "base64"))
+    kind = one_of("input_type", "document" if asked.input_type is None else asked.input_type, ("query", "document"))
+    form = one_of(
+        "encoding_format", "float" if asked.encoding_format is None else asked.encoding_format, ("float", "base64")
+    )
     dim = None if asked.dimensions is None else whole_number("dimensions", asked.dimensions, of="dimensions")
 
     def work(task: Task) -> Work:
