@@ -162,7 +162,7 @@ double doublings(std::int64_t length) {
 }
 
 // Centroid interaction, less a penalty for length: a long document has many centroids, and some come near by chance.
-std::size_t interact(const CandidateSearch& search, const QueryNorms& norms, const ProbedCentroids& probed, Workspace& memory) {
+std::size_t interact_centroids(const CandidateSearch& search, const QueryNorms& norms, const ProbedCentroids& probed, Workspace& memory) {
   BestDocuments& documents = memory.documents;
   const double penalty = search.narrowing.length_penalty * kByte * norms.sum / norms.largest;
   std::size_t damaged = kNoDamage;
@@ -233,7 +233,7 @@ std::size_t find_candidates(const CandidateSearch& search, std::vector<std::vect
   if (damaged != kNoDamage) return damaged;
   memory.documents.keep_best(narrowing.generated, narrowing.k, narrowing.generation_margin * norms.spread / gains.unit);
 
-  damaged = interact(search, norms, probed, memory);
+  damaged = interact_centroids(search, norms, probed, memory);
   if (damaged != kNoDamage) return damaged;
   memory.documents.keep_best(narrowing.approximately_scored, narrowing.k, narrowing.interaction_margin * norms.spread / probed.byte_unit);
   if (memory.table.size() > kKeptBytes) std::vector<std::uint8_t>().swap(memory.table);

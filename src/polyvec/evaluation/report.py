@@ -23,7 +23,7 @@ from polyvec.evaluation.significance import Comparison
 
 _WORST = 15  # queries shown
 _OPEN = 3  # of them that show their hits at once
-_TOP = 10  # hits looked at for the languages
+_TOP = 10  # hits counted by language
 _SNIPPET = 220
 _COLOURS = ("#2f6fb0", "#d08a4a", "#7aa874", "#9a7bb5", "#b0a04a")
 
