@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from polyvec import Shards
 from polyvec.errors import StorageError
 from polyvec.index.catalog.catalog import Catalog
+from polyvec.shards import writing
 from tests.conftest import WordEncoder
 from tests.shards.conftest import Both
 from tests.shards.corpus import document, documents
@@ -59,6 +61,36 @@ def _completed(both: Both, shards: Shards) -> int:
     assert_same(shards, both.index, ["green tea"])
     assert shards.verify() == []
     return done
+
+
+def test_readers_never_see_half_a_call(both: Both) -> None:
+    ids = [f"d{n}" for n in range(120)]
+    ended = threading.Event()
+
+    def write() -> None:
+        try:
+            for version in range(12):
+                both.shards.update_metadata({name: {"version": version} for name in ids})
+        finally:
+            ended.set()
+
+    writer = threading.Thread(target=write)
+    with Shards.open(both.shards.path, auto_refresh=True) as reader:
+        writer.start()
+        while not ended.is_set():
+            for one in (reader, both.shards):
+                assert len({document.metadata.get("version") for document in one.scan()}) == 1
+        writer.join()
+        assert {document.metadata["version"] for document in reader.scan()} == {11}
+
+
+def test_rows_that_run_out(both: Both, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writing, "MOST_ROWS", 4 * 130)
+    both.shards.add(documents(10, first=200))
+    with pytest.raises(StorageError, match="130 documents"):
+        both.shards.add(documents(1, first=300))
+    both.shards.delete(["d1"])
+    assert len(both.shards) == 129
 
 
 @pytest.mark.parametrize("at", [1, 2, 4])
