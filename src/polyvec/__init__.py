@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from polyvec.version import __version__
 
 _PUBLIC = {
-    "AddReport": "polyvec.index.writing.writer",
+    "AddReport": "polyvec.index.writing.report",
     "AsyncClient": "polyvec.client.async_client",
     "Client": "polyvec.client.client",
     "Document": "polyvec.data",
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from polyvec.errors import PolyvecError as PolyvecError
     from polyvec.evaluation.evaluation import evaluate as evaluate
     from polyvec.index.engine.options import SearchOptions as SearchOptions
-    from polyvec.index.writing.writer import AddReport as AddReport
+    from polyvec.index.writing.report import AddReport as AddReport
     from polyvec.scoring import maxsim as maxsim
     from polyvec.search.explain import Explanation as Explanation
     from polyvec.search.hits import Hit as Hit

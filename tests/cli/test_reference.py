@@ -24,6 +24,7 @@ PARSED_ONLY = {
     "demo",
     "doctor",
     "evaluate",
+    "follow",
     "mcp",
     "mine",
     "reproduce",

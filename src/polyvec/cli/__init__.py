@@ -37,6 +37,11 @@ _GROUPS = {
         "copy": "polyvec.cli.copy:copy",
         "shard": "polyvec.cli.shard:shard",
     },
+    "Publish": {
+        "publish": "polyvec.cli.publish:publish",
+        "pull": "polyvec.cli.publish:pull",
+        "follow": "polyvec.cli.publish:follow",
+    },
     "Ask": {
         "search": "polyvec.cli.search:search",
         "rerank": "polyvec.cli.rerank:rerank",

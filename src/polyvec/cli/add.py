@@ -13,7 +13,7 @@ from polyvec.cli.render import print_done, print_json
 from polyvec.cli.reports import counting_documents, print_report, report_counts
 
 if TYPE_CHECKING:
-    from polyvec.index.writing.writer import Existing
+    from polyvec.index.writing.report import Existing
 
 
 @command(examples=["polyvec add wiki.polyvec more.jsonl", "cat more.jsonl | polyvec add wiki.polyvec - --json"])

@@ -18,7 +18,8 @@ from polyvec.errors import InputError, StorageError
 from polyvec.index.catalog.filters import compile_filter
 from polyvec.index.session import Session
 from polyvec.index.writing.arrivals import Arrival
-from polyvec.index.writing.writer import AddReport, Existing, Writer
+from polyvec.index.writing.report import AddReport, Existing
+from polyvec.index.writing.writer import Writer
 
 
 class Writing(Opened):

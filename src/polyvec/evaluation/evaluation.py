@@ -202,7 +202,7 @@ def evaluate_index(
         seconds: What making it took.
 
     Raises:
-        InputError: A dataset without judgements or whose judged documents the index lacks all, and for unknown
+        InputError: A dataset without judgments or whose judged documents the index lacks all, and for unknown
             measures.
     """
     if not isinstance(index, Shards):
@@ -211,7 +211,7 @@ def evaluate_index(
     function("progress", progress)
     queries = instance("dataset", dataset, Dataset).judged_queries()
     if not queries:
-        raise InputError(f"{dataset.name}: no query has judgements.")
+        raise InputError(f"{dataset.name}: no query has judgments.")
     threads = thread_count(threads, default_threads)
     compute_measures({}, {}, measures)
     if settings is not None:
@@ -302,7 +302,7 @@ def tabulate(
         instance(f"document_languages[{shown(document_id)}]", lang, str)
     per_query = compute_measures(qrels, run, measures)
     if not per_query:
-        raise InputError("qrels: no query has judgements. Give at least one.")
+        raise InputError("qrels: no query has judgments. Give at least one.")
     language = {query.id: query.lang for query in queries if query.lang and query.id in qrels}
     by_lang = {lang: _mean([per_query[q] for q in ids], measures) for lang, ids in _grouped(language).items()}
     return {

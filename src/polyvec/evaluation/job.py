@@ -1,6 +1,6 @@
 """One evaluation as it is asked for, and a workshop that does many, sharing datasets, encodings and indexes.
 
-A list of results or a sweep looks at the same texts many times: each is encoded once, and an index is built once for all
+A list of results or a sweep reads the same texts many times: each is encoded once, and an index is built once for all
 ways to search it.
 """
 

@@ -101,16 +101,21 @@ class Collections(Mapping[str, Collection]):
             raise Problem("invalid", f"collection is missing: expected one of {', '.join(self._named)}.")
         if not isinstance(name, str):
             raise Problem("invalid", f"collection={shown(name)}: expected the name of a collection.")
-        if name not in self._named and name.removesuffix(_SUFFIX) in self._named:
-            name = name.removesuffix(_SUFFIX)
-        if name not in self._named:
-            raise Problem("no-collection", f"collection={shown(name)}: expected one of {', '.join(self._named)}.")
-        return self._named[name]
+        for one in names_for(name):
+            if one in self._named:
+                return self._named[one]
+        raise Problem("no-collection", f"collection={shown(name)}: expected one of {', '.join(self._named)}.")
 
     def close(self) -> None:
         """Close every one of them."""
         for one in self._named.values():
             one.close()
+
+
+def names_for(name: str) -> list[str]:
+    """What a collection may be called that is asked for by this name: `wiki` and `wiki.polyvec` mean the same one."""
+    bare = name.removesuffix(_SUFFIX)
+    return [name, f"{name}{_SUFFIX}"] if bare == name else [name] if bare.endswith(_SUFFIX) else [name, bare]
 
 
 def open_collections(

@@ -86,6 +86,7 @@ class Guard:
                 )  # fmt: skip
         finally:
             serving.in_flight -= 1
+            serving.room.let_go(exchange)
             self._note(exchange)
 
     async def _answer(self, exchange: Exchange, scope: Scope, receive: Receive, send: Send) -> None:
@@ -158,7 +159,9 @@ class Guard:
         """On loopback, a name that is not this machine's is a web page that had it resolve here (DNS rebinding)."""
         if self._hosts is None:
             return
-        host = exchange.headers.get(b"host", b"").decode("latin-1").lower()
+        if sum(name == b"host" for name, _ in exchange.scope["headers"]) != 1:
+            raise Problem("bad-request", "The request has no Host header, or several. Send one.")
+        host = exchange.headers[b"host"].decode("latin-1").lower()
         name = host[: host.rfind("]") + 1] if host.startswith("[") else host.partition(":")[0]
         if name.rstrip(".") not in self._hosts:
             raise Problem(

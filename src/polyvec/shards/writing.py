@@ -22,7 +22,8 @@ from polyvec.data.document import checked_ids
 from polyvec.errors import InputError, StorageError
 from polyvec.index.catalog.filters import compile_filter
 from polyvec.index.writing.arrivals import Arrival, D, Encode, in_batches
-from polyvec.index.writing.arriving_ids import AddReport, ArrivingIds, Existing
+from polyvec.index.writing.arriving_ids import ArrivingIds
+from polyvec.index.writing.report import AddReport, Existing
 from polyvec.index.writing.writer import Writer
 from polyvec.shards.catalog import SharedCatalog
 from polyvec.shards.routing import MOST_ROWS, by_shard, shard_of

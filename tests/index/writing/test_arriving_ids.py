@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from polyvec.data import Document
 from polyvec.errors import InputError
-from polyvec.index.writing.arriving_ids import AddReport, ArrivingIds, Existing
+from polyvec.index.writing.arriving_ids import ArrivingIds
+from polyvec.index.writing.report import AddReport, Existing
 
 FIRST_NEW = 100
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from polyvec.errors import IndexCorruptError, IndexMissingError, StorageError
 from polyvec.index.catalog.connection import Connection
@@ -121,6 +122,15 @@ class Catalog(Listing, SegmentsTable, WordCounts):
     def drop_codec(self) -> None:
         """Forget the codec; call inside a transaction."""
         self.set_meta({"codec": None})
+
+    def pulled(self) -> dict[str, Any] | None:
+        """Where this index was pulled from; None for one that was not, and may be written."""
+        found = self.meta().get("pulled")
+        return found if isinstance(found, dict) else None
+
+    def set_pulled(self, origin: dict[str, Any] | None) -> None:
+        """Note where it was pulled from, or forget it; call inside a transaction."""
+        self.set_meta({"pulled": origin})
 
     def next_row(self) -> int:
         """The row that the next document will get; rows are never used twice."""

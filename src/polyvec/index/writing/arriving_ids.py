@@ -5,34 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Literal
 
 from polyvec.errors import InputError
 from polyvec.index.writing.arrivals import D
+from polyvec.index.writing.report import AddReport, Existing
 
-Existing = Literal["error", "replace", "skip"]
 _CHECK_CHUNK = 256  # ids read from the catalog at once
-
-
-@dataclass
-class AddReport:
-    """What one call did.
-
-    Attributes:
-        added: Documents with new ids.
-        replaced: Documents that took the place of others with their ids.
-        skipped: Documents that were left out, as their ids were stored already.
-        tokens: Token vectors that were stored.
-        truncated: Documents that were cut at the model's limit.
-        deleted: Documents of an earlier, interrupted build that did not come again.
-    """
-
-    added: int = 0
-    replaced: int = 0
-    skipped: int = 0
-    tokens: int = 0
-    truncated: int = 0
-    deleted: int = 0
 
 
 @dataclass

@@ -33,10 +33,9 @@ from polyvec.index.upkeep.merging import Source, TrainedCodec
 from polyvec.index.upkeep.policy import absorbed, expected_tokens, merge_due, training_due
 from polyvec.index.upkeep.tuning import measured_curve
 from polyvec.index.writing.arrivals import Arrival, D, Encode, as_stored, in_batches, tokens_of
-from polyvec.index.writing.arriving_ids import AddReport, ArrivingIds, Existing
+from polyvec.index.writing.arriving_ids import ArrivingIds
 from polyvec.index.writing.new_segment import NewSegment, unused_file
-
-__all__ = ["AddReport", "Existing", "Writer"]
+from polyvec.index.writing.report import AddReport, Existing
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +65,11 @@ class Writer:
             held.callback(self._lock.close)
             self.catalog = Catalog.open(folder, write=True)
             held.callback(self.catalog.close)
+            if (origin := self.catalog.pulled()) is not None:
+                raise StorageError(
+                    f"{folder} was pulled from {origin.get('url')}, and the next pull replaces it: it is only read. Change it "
+                    "where it is published from, or change a copy of it, which `polyvec copy` makes."
+                )
             self._place = self.catalog.place if place is None else place
             if on_commit is not None:
                 self.catalog.on_commit = on_commit
