@@ -45,7 +45,6 @@ STAGES = [
     "index.lock",
     "index.format",
     "index.catalog",
-    "index.keywords",
     "index.kernels",
     "index.definitions",
     "index.codec",
@@ -65,6 +64,19 @@ STAGES = [
     "index.session",
     "search",
     "collection",
+    "shards.__init__",
+    "shards.routing",
+    "shards.manifest",
+    "shards.commit_lock",
+    "shards.keywords",
+    "shards.catalog",
+    "shards.view",
+    "shards.session",
+    "shards.upkeep",
+    "shards.writing",
+    "shards.shards",
+    "shards.splitting",
+    "shards.opening",
     "publish.store",
     "publish.manifest",
     "publish.blocks",
@@ -75,7 +87,6 @@ STAGES = [
     "publish.following",
     "publish.__init__",
     "client",
-    "building",
     "evaluation",
     "training",
     "integrations",
@@ -125,7 +136,7 @@ LAZY = [
     ("training.starting", "encoder.torch.heads", "loads torch"),
 ]
 
-# What product documentation promises; Shards is still to come.
+# What product documentation promises.
 PROMISED = {
     "AddReport",
     "AsyncClient",
@@ -139,6 +150,7 @@ PROMISED = {
     "Index",
     "PolyvecError",
     "SearchOptions",
+    "Shards",
     "build_index",
     "evaluate",
     "maxsim",

@@ -34,6 +34,7 @@ OF_NO_FILE = {
     "index/test_damaged_files.py": "damaged files, read by every reader",
     "index/test_readers.py": "readers in other processes while one writes",
     "index/engine/test_threads.py": "the same hits with any number of threads",
+    "integrations/haystack/test_pipelines.py": "Haystack's components, alone and in pipelines",
     "native/test_build.py": "compilers that are refused, and the type stub",
     "native/test_sanitized.py": "kernels under the sanitizers",
     "publish/test_cuts.py": "publishing and pulling, cut at every request; publishers at once",
@@ -50,6 +51,7 @@ OF_NO_FILE = {
     "serve/test_contract.py": "the server against its own description",
     "serve/test_overload.py": "the server with more to do than it can",
     "serve/test_docs.py": "docs/serving.md",
+    "shards/test_docs.py": "docs/scale-out.md",
     "training/test_commands.py": "train, mine and teach, one after another",
 }
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from polyvec.integrations.mteb import PolyvecModel
+from polyvec.errors import InputError
+from polyvec.integrations.mteb import PolyvecModel, _query_text
 from tests.conftest import WordEncoder
 
 CORPUS = [
@@ -20,12 +21,32 @@ QUERIES = [{"id": "q1", "text": "mars"}, {"id": "q2", "text": "neptune"}]
 
 def test_search_protocol_without_mteb() -> None:
     model = PolyvecModel(WordEncoder())
-    with pytest.raises(RuntimeError, match="before index"):
+    with pytest.raises(InputError, match="before index"):
         model.search(QUERIES, top_k=2)
     model.index(CORPUS[:2])
     found = model.search(QUERIES, top_k=1)
     assert {q: list(hits) for q, hits in found.items()} == {"q1": ["d1"], "q2": ["d2"]}
     assert list(model.search(QUERIES[:1], top_k=5, top_ranked={"q1": ["d2"]})["q1"]) == ["d2"]
+    model.close()
+
+
+def test_queries_are_worded_as_mteb_does() -> None:
+    turns = [{"role": "user", "content": "mars"}, {"role": "assistant", "content": "red"}]
+    assert _query_text({"text": "mars", "instruction": "find planets"}) == "mars find planets"
+    assert _query_text({"text": "mars", "instruction": None}) == "mars"
+    assert _query_text({"text": ["mars", "neptune"]}) == "mars; neptune"
+    assert _query_text({"text": turns, "instruction": "find"}) == "find user: mars; assistant: red"
+
+
+@pytest.mark.parametrize("nbits", [2, 16])
+def test_a_compressed_index_and_an_uncompressed_one(nbits: int) -> None:
+    model = PolyvecModel(WordEncoder(), nbits=nbits) if nbits < 16 else PolyvecModel.uncompressed(WordEncoder())
+    model.index([{"id": str(i), "text": f"word{i} planet", "title": ""} for i in range(400)])
+    assert model._index is not None
+    assert model._index.info()["nbits"] == nbits
+    found = model.search([{"id": "q", "text": "word7 planet"}], top_k=3)["q"]
+    assert next(iter(found)) == "7"
+    assert (abs(found["7"] - 2.0) < 2e-3) == (nbits == 16), "two words that are found whole; compression shows"
     model.close()
 
 
@@ -72,7 +93,11 @@ def test_a_task_run_by_mteb(tmp_path: Path) -> None:
             }
             self.data_loaded = True
 
-    model = PolyvecModel(WordEncoder())
-    assert isinstance(model, SearchProtocol)
-    results = mteb.evaluate(model, tasks=[Planets()], cache=mteb.ResultCache(cache_path=tmp_path))
-    assert results.task_results[0].scores["test"][0]["ndcg_at_10"] == 1.0
+    cache = mteb.ResultCache(cache_path=tmp_path)
+    for model in (PolyvecModel(WordEncoder(), nbits=2), PolyvecModel.uncompressed(WordEncoder())):
+        assert isinstance(model, SearchProtocol)
+        results = mteb.evaluate(model, tasks=[Planets()], cache=cache)
+        assert results.task_results[0].scores["test"][0]["ndcg_at_10"] == 1.0
+        model.close()
+    kept = {path.parent.name for path in tmp_path.rglob("Planets.json")}
+    assert len(kept) == 2, "each variant has results of its own"

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from polyvec.collection.searcher import SearchKeywords, VectorSearchKeywords
     from polyvec.index.catalog.field_counts import FieldSummary
-    from polyvec.index.writing.writer import AddReport, Existing
+    from polyvec.index.writing.report import AddReport, Existing
     from polyvec.search.explain import Explanation
 
 T = TypeVar("T")

@@ -8,7 +8,6 @@ from typing import Any
 
 from polyvec.arguments import local_path
 from polyvec.collection.index import Index
-from polyvec.collection.settings import DEFAULT_NBITS
 from polyvec.encoder import Encoder, TokenEncoder
 from polyvec.errors import InputError
 from polyvec.index.catalog.catalog import CATALOG_FILE
@@ -16,12 +15,14 @@ from polyvec.index.catalog.catalog import CATALOG_FILE
 _METHODS = ("search", "get", "add", "delete")
 
 
-def opened(target: Any, *, encoder: TokenEncoder | None = None, nbits: int | None = None) -> Any:
+def opened(target: Any, *, model: str | TokenEncoder | None = None, nbits: int | None = None) -> Any:
     """An index, shards or client as it is; the index at a path, made where there is none.
+
+    An index that is opened here always reads the newest committed state, whoever wrote it.
 
     Args:
         target: A path, or an object with the methods of `polyvec.Index`.
-        encoder: For an index at a path: the model, where it is not the index's own or the default.
+        model: For an index at a path: an encoder, or a model's name or folder, where it is not the index's own or the default.
         nbits: For an index that is made: bits a dimension, as `Index.create` has it.
 
     Returns:
@@ -29,16 +30,35 @@ def opened(target: Any, *, encoder: TokenEncoder | None = None, nbits: int | Non
 
     Raises:
         InputError: Something else, or options for an index that is open already.
-        StorageError: As `Index.open` and `Index.create` raise it.
+        StorageError: As `Index.open_or_create` raises it.
     """
     if not isinstance(target, (str, os.PathLike)):
-        _check_open(target, encoder=encoder, nbits=nbits)
+        _check_open(target, model=model, nbits=nbits)
         return target
     path = Path(local_path("index", target))
-    if (path / CATALOG_FILE).is_file():
-        return Index.open(path, encoder=encoder)
-    model = Encoder() if encoder is None else encoder
-    return Index.create(path, encoder=model, nbits=DEFAULT_NBITS if nbits is None else nbits)
+    encoder = encoder_of(model) if model is not None or not (path / CATALOG_FILE).is_file() else None
+    return Index.open_or_create(path, encoder=encoder, nbits=nbits, auto_refresh=True)
+
+
+def encoder_of(model: str | TokenEncoder | None) -> TokenEncoder:
+    """An encoder as it is, the one with a name or in a folder, or for None the one that ships with polyvec."""
+    if model is None:
+        return Encoder()
+    return Encoder(model) if isinstance(model, str) else model
+
+
+def path_or_index(what: str, path: Any, index: Any) -> Any:
+    """The one of the two that is given.
+
+    Args:
+        what: The name of the class, for the message.
+
+    Raises:
+        InputError: Neither is given, or both.
+    """
+    if (path is None) == (index is None):
+        raise InputError(f"{what}: give a path, or index= with an open index, and not both.")
+    return index if path is None else path
 
 
 def _check_open(target: Any, **options: Any) -> None:
@@ -48,6 +68,5 @@ def _check_open(target: Any, **options: Any) -> None:
             f"index: got {type(target).__name__}, which has no {missing[0]}(). Expected a path, a polyvec.Index, or an object "
             "with its methods."
         )
-    for name, value in options.items():
-        if value is not None:
-            raise InputError(f"{name}= is for an index at a path; the one given is open already. Leave {name} out.")
+    if any(value is not None for value in options.values()):
+        raise InputError("A model and nbits are for an index at a path; the one given is open already. Leave them out.")

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from polyvec.arguments import shown
-from polyvec.collection.index import Index
 from polyvec.collection.searcher import Searcher
 from polyvec.errors import InputError
 from polyvec.serve.encoding import SharedEncoder
 from polyvec.serve.pool import Pool
 from polyvec.serve.problems import Problem
+from polyvec.shards.opening import open_collection
 
 if TYPE_CHECKING:
     from polyvec.encoder import TokenEncoder
@@ -124,7 +124,7 @@ def open_collections(
     """Open indexes to serve them. A model that several of them have is loaded once.
 
     Args:
-        paths: Folders of indexes.
+        paths: Folders of indexes, or of shards.
         encoder: The model of all of them; None for what each says.
         follow: Whether every search sees what other processes have committed.
     """
@@ -133,7 +133,7 @@ def open_collections(
     try:
         for path in paths:
             shared = _shared_encoder(path, encoder, loaded)
-            index = Index.open(path, encoder=shared, auto_refresh=follow)
+            index = open_collection(path, encoder=shared, auto_refresh=follow)
             opened.append(Collection(index.name, index, shared))
         return Collections(opened)
     except BaseException:
@@ -148,7 +148,7 @@ def _shared_encoder(
     """The model of an index, None where it holds vectors only."""
     if encoder is not None:
         return loaded.setdefault(encoder.fingerprint, SharedEncoder(encoder))
-    with Index.open(path) as index:
+    with open_collection(path) as index:
         if index.info()["model"] is None:
             return None
         found = index.encoder

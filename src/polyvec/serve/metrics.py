@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from polyvec.serve.collections import Collections
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
-_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"})
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _FACTS_FOR_S = 5.0  # facts about collections are read again after so long
 
 

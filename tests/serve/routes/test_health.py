@@ -29,7 +29,7 @@ def test_metrics_count_what_happened(start: Start) -> None:
     text = server.client.get("/metrics").text
     assert 'polyvec_request_seconds_count{method="POST",route="/v1/search",status="200"} 3.0' in text
     assert 'polyvec_request_seconds_count{method="POST",route="/v1/search",status="422"} 1.0' in text
-    assert 'polyvec_documents{collection="wiki"} 6.0' in text
+    assert 'polyvec_documents{collection="wiki.polyvec"} 6.0' in text
     assert re.search(r'polyvec_step_seconds_count\{step="encode"\} [1-9]', text)
     assert f'polyvec_info{{version="{__version__}"}} 1.0' in text
     for n in range(5):

@@ -17,6 +17,7 @@ from polyvec.index.catalog.documents_table import DOCUMENTS_SCHEMA, StoredDocume
 from polyvec.index.catalog.listing import Listing
 from polyvec.index.catalog.segments_table import SEGMENTS_SCHEMA, SegmentRecord, SegmentsTable
 from polyvec.index.catalog.settings import CodecRecord, IndexSettings, State
+from polyvec.index.catalog.word_counts import WordCounts
 
 __all__ = ["CATALOG_FILE", "Catalog", "SegmentRecord", "StoredDocument"]
 
@@ -26,7 +27,7 @@ _DEVELOPMENT_ID = 0x504F4C59  # "POLY", of catalogs from before version 1
 CATALOG_FILE = "catalog.sqlite"
 
 
-class Catalog(Listing, SegmentsTable):
+class Catalog(Listing, SegmentsTable, WordCounts):
     """The catalog as it is opened: a pinned snapshot to read, transactions to write.
 
     Raises IndexMissingError where there is no index, IndexCorruptError where the file is not a catalog, StorageError for

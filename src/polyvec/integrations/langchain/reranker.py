@@ -10,7 +10,7 @@ from langchain_core.documents import Document as LangChainDocument
 from langchain_core.documents.compressor import BaseDocumentCompressor
 from pydantic import ConfigDict, Field, PrivateAttr
 
-from polyvec.encoder import Encoder
+from polyvec.integrations.target import encoder_of
 from polyvec.search.rerank import rerank
 
 
@@ -43,8 +43,5 @@ class PolyvecReranker(BaseDocumentCompressor):
 
     def _loaded(self) -> Any:
         if self._encoder is None:
-            if self.model is None or isinstance(self.model, str):
-                self._encoder = Encoder() if self.model is None else Encoder(self.model)
-            else:
-                self._encoder = self.model
+            self._encoder = encoder_of(self.model)
         return self._encoder

@@ -46,7 +46,7 @@ class PolyvecVectorStore(VectorStore):
         search_options: dict[str, Any] | None = None,
     ) -> None:
         _warn_of(embedding)
-        self.index = opened(index, encoder=encoder, nbits=nbits)
+        self.index = opened(index, model=encoder, nbits=nbits)
         self._search_options = dict(search_options or {})
 
     # -- writing -------------------------------------------------------------------------------------------------------
