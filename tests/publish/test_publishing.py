@@ -92,7 +92,7 @@ def test_a_damaged_file_is_not_published(tmp_path: Path, encoder: WordEncoder, m
     monkeypatch.setattr("polyvec.index.format.CHECKED_ON_OPENING", 0)  # as if it were large
     with pytest.raises(IndexCorruptError, match=r"Nothing was published: run `polyvec repair"):
         publish(source, str(tmp_path / "store"))
-    with pytest.raises(StorageError, match="Nothing is published"):
+    with pytest.raises(StorageError, match=r"Nothing is published"):
         pull(str(tmp_path / "store"), tmp_path / "b")
 
 
