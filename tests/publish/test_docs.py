@@ -11,7 +11,7 @@ import pytest
 import polyvec
 from polyvec.cli import main
 from tests.conftest import WordEncoder
-from tests.publish.conftest import make_index
+from tests.publish.indexes import make_index
 
 PAGE = Path(__file__).parents[2] / "docs" / "publishing.md"
 

@@ -12,7 +12,7 @@ from polyvec.errors import InputError, StorageError
 from polyvec.publish import Follower, Pulled, follow, prune, publish
 from polyvec.publish.manifest import Manifest
 from tests.conftest import WordEncoder
-from tests.publish.conftest import answers, answers_at, cut_at, documents, make_index
+from tests.publish.indexes import answers, answers_at, cut_at, documents, make_index
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from polyvec import Index
 from polyvec.errors import InputError, StorageError
 from polyvec.publish import prune, publish, pull
 from tests.conftest import WordEncoder
-from tests.publish.conftest import answers_at, documents, make_index
+from tests.publish.indexes import answers_at, documents, make_index
 
 
 @pytest.fixture

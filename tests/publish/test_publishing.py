@@ -21,7 +21,7 @@ from polyvec.publish import publish, pull
 from polyvec.publish.publishing import _create
 from polyvec.publish.store import Store
 from tests.conftest import WordEncoder
-from tests.publish.conftest import answers_at, documents, make_index
+from tests.publish.indexes import answers_at, documents, make_index
 
 
 def test_a_pulled_index_answers_as_the_published_one(tmp_path: Path, encoder: WordEncoder) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import urllib.request
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from polyvec.errors import StorageError
 from polyvec.publish import prune, publish, pull
 from polyvec.publish.store import ObjectExistsError, Store
 from tests.conftest import WordEncoder
-from tests.publish.conftest import answers_at, documents, make_index
+from tests.publish.indexes import answers_at, documents, make_index
 from tests.publish.test_cuts import LOST, check_publishers_at_once, check_publishing_cut, check_pulling_cut
 
 moto_server = pytest.importorskip("moto.server", reason="a pretended S3 needs moto: pip install 'moto[s3,server]'")
@@ -117,6 +118,10 @@ def test_buckets_that_cannot_be_used(tmp_path: Path, url: str, server: str, enco
     asked(f"{server}/library/indexes/wiki/holiday.jpg", "PUT", b"x")
     with pytest.raises(StorageError, match=r"other things are there \('holiday.jpg'\)"):
         publish(source, url)
+    policy = {"Effect": "Deny", "Principal": "*", "Action": "s3:PutObject", "Resource": "arn:aws:s3:::library/*"}
+    asked(f"{server}/library?policy", "PUT", json.dumps({"Version": "2012-10-17", "Statement": [policy]}).encode())
+    with pytest.raises(StorageError, match=r"Cannot write clock at .*: access is refused"):
+        publish(source, "s3://library/indexes/news")
     asked(f"{server}/moto-api/reset-auth", "POST", b"0")  # from now on, credentials are checked
     for call in (lambda: publish(source, url), lambda: pull(url, tmp_path / "b")):
         with pytest.raises(StorageError, match=r"access is refused. Check the credentials"):

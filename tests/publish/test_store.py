@@ -12,6 +12,8 @@ import pytest
 from polyvec.errors import InputError, StorageError
 from polyvec.publish.store import ObjectExistsError, ObjectMissingError, Store, parsed_url
 
+pytest.importorskip("obstore", reason="publishing needs obstore: pip install 'polyvec[publish]'")
+
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
