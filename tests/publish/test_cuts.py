@@ -6,19 +6,24 @@ The long form of the latter: POLYVEC_ROUNDS=200 pytest tests/publish/test_cuts.p
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import shutil
 import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from polyvec import Index
 from polyvec.errors import PublishConflictError, StorageError
+from polyvec.index.catalog.catalog import Catalog
 from polyvec.publish import publish, pull
 from polyvec.publish.manifest import versions_at
 from polyvec.publish.store import Store
 from tests.conftest import WordEncoder
-from tests.publish.conftest import answers, answers_at, cut_at, documents, make_index
+from tests.publish.indexes import answers, answers_at, cut_at, documents, make_index
 
 ROUNDS = int(os.environ.get("POLYVEC_ROUNDS", "20"))
 LOST = pytest.mark.parametrize("answered", [False, True], ids=["refused", "answer lost"])
@@ -44,6 +49,66 @@ def test_pulling_cut_at_every_request(
 
 def test_two_publishers_at_once(tmp_path: Path, encoder: WordEncoder) -> None:
     check_publishers_at_once(tmp_path, folder_url(tmp_path), encoder, ROUNDS)
+
+
+def test_pulling_with_a_disk_that_fails_at_every_step(
+    tmp_path: Path, encoder: WordEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The state before or after, as a whole, and the same call goes on."""
+    url = folder_url(tmp_path)
+    source = make_index(tmp_path / "a", documents(120), encoder)
+    publish(source, url)
+    states = {1: answers_at(source, encoder)}
+    with Index.open(source, encoder=encoder) as index:
+        index.update(documents(30, seed=7))
+        index.compact()
+        states[2] = answers(index)
+    publish(source, url)
+    pull(url, tmp_path / "b", version=1)
+    reader = Index.open(tmp_path / "b", encoder=encoder, auto_refresh=True)
+    found: set[int] = set()
+    for number in range(1, 100):
+        fresh = tmp_path / f"fresh-{number}"
+        with disk_failing_at(monkeypatch, number) as first, contextlib.suppress(StorageError):
+            pull(url, fresh, version=2)
+        if fresh.exists():
+            assert answers_at(fresh, encoder) == states[2]
+        pull(url, fresh)
+        assert answers_at(fresh, encoder) == states[2]
+        pull(url, tmp_path / "b", version=1)
+        with disk_failing_at(monkeypatch, number) as steps, contextlib.suppress(StorageError):
+            pull(url, tmp_path / "b", version=2)
+        state = answers(reader)
+        found.add(next(version for version, one in states.items() if one == state))
+        pull(url, tmp_path / "b", version=2)
+        assert answers(reader) == states[2]
+        if max(len(first), len(steps)) < number:
+            break
+    reader.close()
+    assert found == {1, 2}
+    assert number > 5
+
+
+@contextlib.contextmanager
+def disk_failing_at(monkeypatch: pytest.MonkeyPatch, number: int) -> Iterator[list[str]]:
+    """A disk that is full at one step and works again after. Gives the steps."""
+    steps: list[str] = []
+
+    def failing(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*given: Any, **named: Any) -> Any:
+            steps.append(name)
+            if len(steps) == number:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return call(*given, **named)
+
+        return run
+
+    with monkeypatch.context() as patched:
+        for name in ("fsync", "replace", "rename"):
+            patched.setattr(os, name, failing(name, getattr(os, name)))
+        patched.setattr(Catalog, "replace_by", failing("replace_by", Catalog.replace_by))
+        patched.setattr(shutil, "rmtree", failing("rmtree", shutil.rmtree))
+        yield steps
 
 
 def check_publishing_cut(

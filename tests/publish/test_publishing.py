@@ -21,7 +21,7 @@ from polyvec.publish import publish, pull
 from polyvec.publish.publishing import _create
 from polyvec.publish.store import Store
 from tests.conftest import WordEncoder
-from tests.publish.conftest import answers_at, documents, make_index
+from tests.publish.indexes import answers_at, documents, make_index
 
 
 def test_a_pulled_index_answers_as_the_published_one(tmp_path: Path, encoder: WordEncoder) -> None:
@@ -92,7 +92,7 @@ def test_a_damaged_file_is_not_published(tmp_path: Path, encoder: WordEncoder, m
     monkeypatch.setattr("polyvec.index.format.CHECKED_ON_OPENING", 0)  # as if it were large
     with pytest.raises(IndexCorruptError, match=r"Nothing was published: run `polyvec repair"):
         publish(source, str(tmp_path / "store"))
-    with pytest.raises(StorageError, match="Nothing is published"):
+    with pytest.raises(StorageError, match=r"Nothing is published"):
         pull(str(tmp_path / "store"), tmp_path / "b")
 
 

@@ -15,7 +15,7 @@ from polyvec.errors import IndexCorruptError, IndexLockedError, InputError, Mode
 from polyvec.index.lock import WriterLock
 from polyvec.publish import publish, pull
 from tests.conftest import WordEncoder
-from tests.publish.conftest import answers, answers_at, documents, make_index
+from tests.publish.indexes import answers, answers_at, documents, make_index
 
 
 @pytest.fixture

@@ -80,7 +80,8 @@ def publish(index_path: Path, url: str, keep: int | None, grace_s: float, as_jso
     what = "published" if done.new else "is there already"
     print_done(f"version {done.version} {what} at {done.url}: {human_bytes(done.sent_bytes)} sent, {_counted(done)}")
     if pruned is not None and pruned.versions:
-        print_done(f"{len(pruned.versions)} old versions deleted, {human_bytes(pruned.freed_bytes)} freed")
+        count = len(pruned.versions)
+        print_done(f"{count} old version{'s'[: count > 1]} deleted, {human_bytes(pruned.freed_bytes)} freed")
 
 
 @command(

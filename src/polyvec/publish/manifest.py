@@ -17,8 +17,8 @@ from polyvec.publish.store import ObjectMissingError, Store
 LAYOUT = 1
 FILES, VERSIONS = "files/", "versions/"
 OWN_NAMES = ("files", "versions", "clock")  # at the top
-_NAME = re.compile(r"versions/(\d{12})\.json")
-_FILE = re.compile(r"\d{8,30}\.(seg|codec)")
+_NAME = re.compile(r"versions/([0-9]{12})\.json")
+_FILE = re.compile(r"[0-9]{8,30}\.(seg|codec)")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _MOST_BYTES = 1 << 60
 

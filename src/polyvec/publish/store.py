@@ -30,7 +30,12 @@ _EXPECTED = "expected s3://bucket/name, gs://bucket/name, az://account/container
 _PART = 8 << 20  # bytes of a part of a large upload, unless there would be too many of them
 _MOST_PARTS = 9_000
 _RETRIES: Any = {"max_retries": 4, "retry_timeout": timedelta(seconds=60)}
-_CLIENT: Any = {"connect_timeout": "10s", "timeout": "120s"}
+_CLIENT: Any = {"connect_timeout": "10s", "timeout": "5m"}  # of one request; a part has to be through by then
+_PLAIN_HTTP = (
+    "AWS_ALLOW_HTTP",
+    "GOOGLE_ALLOW_HTTP",
+    "AZURE_ALLOW_HTTP",
+)  # which client options would hide from obstore
 _CLOCK = "clock"
 
 
@@ -110,7 +115,9 @@ class Store:
         import obstore
 
         part = max(_PART, -(-size_bytes // _MOST_PARTS))
-        self._request(f"write {name}", lambda: obstore.put(self._store, name, content, chunk_size=part))
+        self._request(
+            f"write {name}", lambda: obstore.put(self._store, name, content, chunk_size=part, max_concurrency=6)
+        )
         self._settle(name)
 
     def create(self, name: str, content: bytes) -> None:
@@ -142,7 +149,9 @@ class Store:
                 "Publishing and pulling need obstore, which is not installed: pip install 'polyvec[publish]'."
             ) from error
         if self._folder is None:
-            return self._request("open it", lambda: from_url(self.url, retry_config=_RETRIES, client_options=_CLIENT))
+            plain = any(os.environ.get(name, "").lower() in ("1", "true", "yes", "on") for name in _PLAIN_HTTP)
+            options: Any = {**_CLIENT, "allow_http": plain}
+            return self._request("open it", lambda: from_url(self.url, retry_config=_RETRIES, client_options=options))
         folder = self._folder
         if not make and not folder.is_dir():
             raise StorageError(f"Nothing is published at {self.url}: there is no such folder.")
@@ -157,11 +166,14 @@ class Store:
             raise ObjectMissingError(f"Cannot {what} at {self.url}: there is no such object or bucket.") from error
         except (exceptions.AlreadyExistsError, exceptions.PreconditionError) as error:
             raise ObjectExistsError(f"Cannot {what} at {self.url}: it is there already.") from error
-        except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError, PermissionError) as error:
-            raise StorageError(
-                f"Cannot {what} at {self.url}: access is refused. Check the credentials, and what they may do there."
-            ) from error
         except (exceptions.BaseError, OSError, ValueError) as error:
+            refused = isinstance(
+                error, (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError, PermissionError)
+            ) or re.search("403 Forbidden|401 Unauthorized", str(error))  # listings raise one kind of error for all
+            if refused:
+                raise StorageError(
+                    f"Cannot {what} at {self.url}: access is refused. Check the credentials, and what they may do there."
+                ) from error
             raise StorageError(
                 f"Cannot {what} at {self.url}: {_reason(error)} What is there already stays; the same call goes on with it."
             ) from error
@@ -213,5 +225,9 @@ def parsed_url(url: str | os.PathLike[str]) -> tuple[str, Path | None]:
 def _reason(error: Exception) -> str:
     """What obstore says, without its details for developers."""
     text = " ".join(str(error).split("Debug source:")[0].split())
-    text = re.sub(r"<[^<>]*>", " ", text)  # pages that servers answer with
+    if "NoSuchBucket" in text:
+        return "there is no such bucket."
+    text = re.sub(
+        r"^Generic \S+ error: |Error performing \w+ request: |<[^<>]*>", " ", text
+    )  # servers answer with pages
     return (" ".join(text.split())[:300] or type(error).__name__).rstrip(".") + "."
