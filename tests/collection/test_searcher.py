@@ -78,12 +78,15 @@ WRONG = {
 }
 
 
-def test_the_type_checker_agrees(tmp_path: Path) -> None:
+@pytest.mark.timeout(900)  # the first time, when mypy has read nothing yet
+def test_the_type_checker_agrees(tmp_path: Path, pytestconfig: pytest.Config) -> None:
     pytest.importorskip("mypy")
     file = tmp_path / "typed.py"
     body = "".join(f"    {line}  # wrong\n" for line in WRONG)
     file.write_text(TYPED + body)
-    command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path / "cache"), str(file)]
+    assert pytestconfig.cache is not None
+    cache = str(pytestconfig.cache.mkdir("mypy"))
+    command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", cache, str(file)]
     said = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path).stdout
     first = TYPED.count("\n") + 1
     errors = [line for line in said.splitlines() if f"{file.name}:" in line and ": error:" in line]
