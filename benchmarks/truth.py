@@ -70,7 +70,7 @@ def overlap(found: Sequence[Sequence[int]], rows: npt.NDArray[np.int64], k: int)
 def ndcg_at_10(
     found: Sequence[Sequence[int]] | npt.NDArray[np.int64], names: list[str], relevant: Sequence[frozenset[str]]
 ) -> float:
-    """nDCG@10 with judgements of 0 and 1, mean over judged queries."""
+    """nDCG@10 with judgments of 0 and 1, mean over judged queries."""
     values = []
     for hits, right in zip(found, relevant, strict=True):
         gain = sum(1 / math.log2(rank + 2) for rank, row in enumerate(hits[:10]) if names[int(row)] in right)

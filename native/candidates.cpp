@@ -162,7 +162,8 @@ double doublings(std::int64_t length) {
 }
 
 // Centroid interaction, less a penalty for length: a long document has many centroids, and some come near by chance.
-std::size_t interact(const CandidateSearch& search, const QueryNorms& norms, const ProbedCentroids& probed, Workspace& memory) {
+std::size_t score_by_centroid_interaction(const CandidateSearch& search, const QueryNorms& norms, const ProbedCentroids& probed,
+                                          Workspace& memory) {
   BestDocuments& documents = memory.documents;
   const double penalty = search.narrowing.length_penalty * kByte * norms.sum / norms.largest;
   std::size_t damaged = kNoDamage;
@@ -188,7 +189,7 @@ std::size_t interact(const CandidateSearch& search, const QueryNorms& norms, con
   return damaged;
 }
 
-std::size_t approximate(const CandidateSearch& search, const std::vector<float>& imputed, PreparedQuery& query, Workspace& memory) {
+std::size_t score_approximately(const CandidateSearch& search, const std::vector<float>& imputed, PreparedQuery& query, Workspace& memory) {
   BestDocuments& documents = memory.documents;
   std::vector<float>& scores = memory.approximate_scores;
   const Approximation approximation{memory.near.data(), imputed.data()};
@@ -233,12 +234,12 @@ std::size_t find_candidates(const CandidateSearch& search, std::vector<std::vect
   if (damaged != kNoDamage) return damaged;
   memory.documents.keep_best(narrowing.generated, narrowing.k, narrowing.generation_margin * norms.spread / gains.unit);
 
-  damaged = interact(search, norms, probed, memory);
+  damaged = score_by_centroid_interaction(search, norms, probed, memory);
   if (damaged != kNoDamage) return damaged;
   memory.documents.keep_best(narrowing.approximately_scored, narrowing.k, narrowing.interaction_margin * norms.spread / probed.byte_unit);
   if (memory.table.size() > kKeptBytes) std::vector<std::uint8_t>().swap(memory.table);
 
-  damaged = approximate(search, imputed, query, memory);
+  damaged = score_approximately(search, imputed, query, memory);
   if (damaged != kNoDamage) return damaged;
   memory.documents.keep_best(narrowing.fully_scored, narrowing.k, narrowing.approximate_margin * norms.spread);
 

@@ -19,7 +19,7 @@ from polyvec import errors
 
 _SECTION = re.compile(r"^(Args|Attributes|Returns|Yields|Raises):$", re.M)
 _ENTRY = re.compile(r"^    \*{0,2}(\w+): ", re.M)
-_SEE = re.compile(r"[Ss]ee `([\w.]+)`")
+_SEE = re.compile(r"[Ss]ee\s+`([\w.]+)`")
 _NOTHING = ("None", None, "NoReturn", "Iterator[None]")
 
 

@@ -53,6 +53,7 @@ RIGHT = {  # values for arguments and required options; what is not named here g
     "index_path": "index.polyvec",
     "query": "tea",
     "ids": "nothing",
+    "url": "published",
     "arguments": "docs.jsonl",
     "dataset": "beir",
     "source": "docs.jsonl",
@@ -174,4 +175,5 @@ def _without_models() -> Iterator[None]:
         for name, error in refused.items():
             stack.enter_context(mock.patch(name, side_effect=error))
         stack.enter_context(mock.patch("polyvec.encoder.Encoder", StandInEncoder))
+        stack.enter_context(mock.patch("polyvec.publish.Follower.run"))  # would follow for ever
         yield

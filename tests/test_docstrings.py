@@ -19,6 +19,7 @@ from tests.docstrings import problems_of
 PACKAGES = (
     "polyvec.collection",
     "polyvec.search",
+    "polyvec.shards",
     "polyvec.scoring",
     "polyvec.arguments",
     "polyvec.errors",

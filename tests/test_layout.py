@@ -39,6 +39,9 @@ OF_NO_FILE = {
     "integrations/test_frameworks_page.py": "docs/frameworks.md",
     "native/test_build.py": "compilers that are refused, and the type stub",
     "native/test_sanitized.py": "kernels under the sanitizers",
+    "publish/test_cuts.py": "publishing and pulling, cut at every request; publishers at once",
+    "publish/test_docs.py": "docs/publishing.md",
+    "publish/test_s3.py": "publishing and pulling through a pretended S3",
     "recipes/test_multilingual_e5.py": "recipes/multilingual_e5.py",
     "recipes/test_recipes.py": "recipes/*.toml and their page",
     "serve/page/test_access.py": "serve/page/, looked at by axe-core",
@@ -50,6 +53,7 @@ OF_NO_FILE = {
     "serve/test_contract.py": "the server against its own description",
     "serve/test_overload.py": "the server with more to do than it can",
     "serve/test_docs.py": "docs/serving.md",
+    "shards/test_docs.py": "docs/scale-out.md",
     "training/test_commands.py": "train, mine and teach, one after another",
 }
 

@@ -28,7 +28,7 @@ inline void keep_largest(ByteVector& largest, const std::uint8_t* from) {
 }
 
 template <class Code>
-void prefetch_codes(const SegmentView& segment, std::int64_t document) {
+POLYVEC_PREFETCHING void prefetch_codes(const SegmentView& segment, std::int64_t document) {
   if (!segment.contains(document)) return;
   const std::int64_t* const tokens = segment.offsets + document;
   const char* const from = reinterpret_cast<const char*>(static_cast<const Code*>(segment.codes) + tokens[0]);

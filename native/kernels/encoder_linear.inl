@@ -125,9 +125,9 @@ inline void in_tiles(std::size_t rows, const Tile& tile) {
 }
 
 // Writes one vector of results where it belongs; `room` of its lanes exist.
-template <class I>
+template <class I, bool coarse>
 inline void deliver(typename I::fvec result, After after, float* out, std::size_t room) {
-  if (after == After::gelu) result = gelu<I>(result);
+  if (after == After::gelu) result = coarse ? coarse_gelu<I>(result) : gelu<I>(result);
   if (room >= I::lanes) {
     if (after == After::add) result = I::add(I::load(out), result);
     return I::store(out, result);
@@ -156,7 +156,7 @@ void int_linear(const LinearJob& job) {
           const Range range = job.ranges[row + r];
           const typename I::fvec rest = I::fma(I::set(range.low), total, bias);
           const typename I::fvec sum = I::to_float(I::load_int(sums + r * kPanel<I> + v * I::lanes));
-          deliver<I>(I::fma(I::mul(sum, I::set(range.step)), scale, rest), job.after, job.out + (row + r) * job.out_stride + column,
+          deliver<I, true>(I::fma(I::mul(sum, I::set(range.step)), scale, rest), job.after, job.out + (row + r) * job.out_stride + column,
                      layer.n - column);
         }
       }
@@ -179,7 +179,7 @@ void float_linear(const LinearJob& job) {
         const std::size_t column = first + v * I::lanes;
         const typename I::fvec bias = I::load(layer.bias + column);
         for (std::size_t r = 0; r < rows; ++r) {
-          deliver<I>(I::add(I::load(sums + r * kPanel<I> + v * I::lanes), bias), job.after,
+          deliver<I, false>(I::add(I::load(sums + r * kPanel<I> + v * I::lanes), bias), job.after,
                      job.out + (row + r) * job.out_stride + column, layer.n - column);
         }
       }

@@ -9,6 +9,9 @@
 
 namespace polyvec {
 
+// For functions that do nothing but prefetch: GCC takes them for functions without effect and drops calls that it has not inlined yet.
+#define POLYVEC_PREFETCHING __attribute__((always_inline)) inline
+
 constexpr std::size_t kBlockDims = 32;    // dimensions whose codes are packed together
 constexpr std::size_t kWindows = 16;      // values that a dimension of a residual can have at one scale
 constexpr std::size_t kScales = 256;      // scales that a token's residual can have

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from polyvec.version import __version__
 
 _PUBLIC = {
-    "AddReport": "polyvec.index.writing.writer",
+    "AddReport": "polyvec.index.writing.report",
     "AsyncClient": "polyvec.client.async_client",
     "Client": "polyvec.client.client",
     "Document": "polyvec.data",
@@ -23,6 +23,7 @@ _PUBLIC = {
     "Index": "polyvec.collection.index",
     "PolyvecError": "polyvec.errors",
     "SearchOptions": "polyvec.index.engine.options",
+    "Shards": "polyvec.shards.shards",
     "build_index": "polyvec.collection.build",
     "evaluate": "polyvec.evaluation.evaluation",
     "maxsim": "polyvec.scoring",
@@ -47,11 +48,12 @@ if TYPE_CHECKING:
     from polyvec.errors import PolyvecError as PolyvecError
     from polyvec.evaluation.evaluation import evaluate as evaluate
     from polyvec.index.engine.options import SearchOptions as SearchOptions
-    from polyvec.index.writing.writer import AddReport as AddReport
+    from polyvec.index.writing.report import AddReport as AddReport
     from polyvec.scoring import maxsim as maxsim
     from polyvec.search.explain import Explanation as Explanation
     from polyvec.search.hits import Hit as Hit
     from polyvec.search.rerank import rerank as rerank
+    from polyvec.shards.shards import Shards as Shards
 
 
 def __getattr__(name: str) -> Any:

@@ -10,6 +10,7 @@
     │   ├── IndexIncompleteError  building was interrupted; the same command resumes it
     │   ├── IndexLockedError      another process is writing
     │   ├── ModelMismatchError    made by another model than the one given
+    │   ├── PublishConflictError  somebody else published meanwhile; the same call publishes on top
     │   └── ServerError           a server that cannot be reached, refuses, or fails
     └── MissingExtraError  an optional package is not installed; the message has the pip command
 
@@ -31,6 +32,7 @@ __all__ = [
     "ModelError",
     "ModelMismatchError",
     "PolyvecError",
+    "PublishConflictError",
     "ServerError",
     "StorageError",
 ]
@@ -94,6 +96,10 @@ class IndexLockedError(StorageError):
 
 class ModelMismatchError(StorageError):
     """The index was made by another model than the one given."""
+
+
+class PublishConflictError(StorageError):
+    """Somebody else published at this place meanwhile."""
 
 
 class ServerError(StorageError):

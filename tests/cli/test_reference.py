@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shlex
 import shutil
@@ -24,6 +25,7 @@ PARSED_ONLY = {
     "demo",
     "doctor",
     "evaluate",
+    "follow",
     "mcp",
     "mine",
     "reproduce",
@@ -31,6 +33,8 @@ PARSED_ONLY = {
     "teach",
     "train",
 }
+if importlib.util.find_spec("obstore") is None:  # the extra that publishing needs
+    PARSED_ONLY |= {"publish", "pull"}
 
 
 def test_the_page_is_not_stale() -> None:

@@ -27,7 +27,10 @@ def test_two_collections_and_settings_from_everywhere(tmp_path: Path) -> None:
     with process(
         *paths, "--port", "0", "--config", str(tmp_path / "serve.toml"), environment={"POLYVEC_MAX_K": "3"}
     ) as server, server.client() as client:  # fmt: skip
-        assert [one["name"] for one in client.get("/v1/collections").json()["collections"]] == ["one", "two"]
+        assert [one["name"] for one in client.get("/v1/collections").json()["collections"]] == [
+            "one.polyvec",
+            "two.polyvec",
+        ]
         ask: dict[str, Any] = {"query": "bees", "collection": "one"}
         assert client.post("/v1/search", json={**ask, "k": 3}).json()["results"][0]["hits"][0]["id"] == "one"
         assert client.post("/v1/search", json={**ask, "k": 4}).status_code == 422
@@ -44,7 +47,7 @@ def test_two_collections_and_settings_from_everywhere(tmp_path: Path) -> None:
         (["{index}", "--timeout", "soon"], 2, "timeout='soon': expected a time"),
         (["{index}", "--token-file", "none.toml"], 2, "none.toml"),
         (["{index}", "--config", "none.toml"], 2, "none.toml"),
-        (["{index}", "{index}"], 2, "Two collections are named 'wiki'"),
+        (["{index}", "{index}"], 2, "Two collections are named 'wiki.polyvec'"),
         ([], 2, "INDEX"),
     ],
 )

@@ -35,7 +35,7 @@ from polyvec.index.upkeep import policy
 from polyvec.index.writing import writer
 from tests.crash.faults import COUNT, FAIL_ON, FAIL_ONCE, KILL, TEAR, Faults, available, build, preloaded_environment
 from tests.crash.interruptions import go_on, interrupt
-from tests.crash.model import ENCODER, NBITS, State, Step, all_problems, difference, draw_step, remember
+from tests.crash.model import ENCODER, MARK, NBITS, State, Step, all_problems, difference, draw_step, remember
 
 _MOST_DOCUMENTS = 250
 
@@ -174,6 +174,8 @@ CASES = {
     "add that merges": ({f"d{i}": 1 for i in range(90)}, Step("add", {f"n{i}": 5 for i in range(60)})),
     "update": ({f"d{i}": 1 for i in range(90)}, Step("update", {f"d{i}": 5 for i in range(20, 30)})),
     "delete": ({f"d{i}": 1 for i in range(90)}, Step("delete", {f"d{i}": 0 for i in range(0, 90, 4)})),
+    "delete by filter": ({f"d{i}": 1 for i in range(90)}, Step("discard", {f"d{i}": 0 for i in range(0, 90, 5)})),
+    "update metadata": ({f"d{i}": 1 for i in range(90)}, Step("mark", {f"d{i}": 1 + 7 * MARK for i in range(20, 30)})),
     "compact": ({f"d{i}": 1 for i in range(90)}, Step("compact", {})),
     "compact that trains": ({f"d{i}": 1 for i in range(50)}, Step("compact", {})),
     "retrain": ({f"d{i}": 1 for i in range(90)}, Step("retrain", {})),

@@ -1,4 +1,4 @@
-"""What an index under test should hold: documents by id, each a version whose text, metadata and vectors follow from it."""
+"""What an index under test should hold: documents by id, each a version and a mark that text, metadata and vectors follow from."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from polyvec.data import Document
 from polyvec.index.catalog.keywords import tokenize
 from tests.conftest import WordEncoder
 
-State = dict[str, int]  # document id -> version
+State = dict[
+    str, int
+]  # document id -> version + MARK * mark: the text follows from the version, the mark is metadata alone
+MARK = 1 << 32
 
 
 class _Remembering(WordEncoder):
@@ -37,14 +40,14 @@ _SAME = 0.95  # least similarity of a stored token vector, in codes, to what was
 
 @dataclass(frozen=True)
 class Step:
-    """One call. documents: id -> version for add and update, ids for delete, nothing for compact and retrain."""
+    """One call. documents: id -> what it is after add, update and mark; ids for delete and discard; nothing for the rest."""
 
     call: str
     documents: State
 
     def after(self, state: State) -> State:
         """The state once the call is done."""
-        if self.call == "delete":
+        if self.call in ("delete", "discard"):
             return {name: version for name, version in state.items() if name not in self.documents}
         return {**state, **self.documents}
 
@@ -54,19 +57,28 @@ class Step:
             index.compact(retrain=self.call == "retrain")
         elif self.call == "delete":
             index.delete(list(self.documents))
+        elif self.call == "discard":
+            index.delete(filter={"$or": [{"name": name} for name in self.documents]})
+        elif self.call == "mark":
+            index.update_metadata({name: {"mark": value // MARK} for name, value in self.documents.items()})
         else:
             existing: Any = "error" if self.call == "add" else "replace"
             index.add([fields(name, version) for name, version in self.documents.items()], existing=existing)
 
 
-def fields(name: str, version: int) -> dict[str, Any]:
-    """The document of one version."""
-    return {"id": name, "text": f"{name} {token(name, version)} some common words here", "version": version}
+def fields(name: str, value: int) -> dict[str, Any]:
+    """The document with this version and mark."""
+    return {"id": name, "text": f"{name} {token(name, value)} some common words here", **metadata(name, value)}
 
 
-def token(name: str, version: int) -> str:
+def metadata(name: str, value: int) -> dict[str, Any]:
+    """The metadata of that document."""
+    return {"name": name, "version": value % MARK, "mark": value // MARK}
+
+
+def token(name: str, value: int) -> str:
     """A word that no other document or version has."""
-    return f"{name}x{version}"
+    return f"{name}x{value % MARK}"
 
 
 def remember(state: State) -> None:
@@ -77,14 +89,17 @@ def remember(state: State) -> None:
 
 def draw_step(chooser: random.Random, state: State, fresh: int) -> Step:
     """A call that is right in this state. fresh: a number that no document was named by, and a version never used."""
-    call = chooser.choices(["add", "update", "delete", "compact", "retrain"], [8, 5, 4, 2, 1])[0]
+    calls = ["add", "update", "delete", "discard", "mark", "compact", "retrain"]
+    call = chooser.choices(calls, [8, 5, 3, 2, 3, 2, 1])[0]
     if len(state) < 10:
         call = "add"
     count = min(chooser.choice([1, 1, 2, 5, 20, 60]), len(state) if call != "add" else 60)
     if call == "add":
         return Step(call, {f"d{fresh + i}": fresh for i in range(count)})
-    if call in ("update", "delete"):
+    if call in ("update", "delete", "discard"):
         return Step(call, dict.fromkeys(chooser.sample(sorted(state), count), fresh))
+    if call == "mark":
+        return Step(call, {name: state[name] % MARK + MARK * fresh for name in chooser.sample(sorted(state), count)})
     return Step(call, {})
 
 
@@ -95,7 +110,7 @@ def difference(index: Index, state: State, *, every: int = 1) -> str:
         return f"ids: {len(stored)} stored, {len(state)} expected, {sorted(stored.keys() ^ state.keys())[:5]} differ"
     for name, version in state.items():
         expected = fields(name, version)
-        if stored[name] != Document(name, expected["text"], {"version": version}):
+        if stored[name] != Document(name, expected["text"], metadata(name, version)):
             return f"{name}: stored {stored[name]}, expected {expected}"
     return _vector_difference(index, dict(list(state.items())[::every])) or _keyword_difference(index, state)
 

@@ -138,7 +138,7 @@ IDS = FILLED.filter(lambda text: "\t" not in text and not text.startswith("\ufef
 
 @LESS
 @given(st.dictionaries(IDS, st.dictionaries(IDS, st.integers(-9, 9), min_size=1, max_size=3), min_size=1, max_size=3))
-def test_judgements_between_tabs_hold_any_ids(tmp_path: Path, qrels: dict[str, dict[str, int]]) -> None:
+def test_judgments_between_tabs_hold_any_ids(tmp_path: Path, qrels: dict[str, dict[str, int]]) -> None:
     lines = [f"{query}\t{document}\t{grade}\n" for query, row in qrels.items() for document, grade in row.items()]
     for name, header in (("a.tsv", "query-id\tcorpus-id\tscore\n"), ("b.tsv", ""), ("c.qrels", "")):
         (tmp_path / name).write_text(header + "".join(lines) + lines[0], encoding="utf-8", newline="")

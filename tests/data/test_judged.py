@@ -1,4 +1,4 @@
-"""Queries, judgements and runs survive their files."""
+"""Queries, judgments and runs survive their files."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_qrels(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="bad:1"):
         read_qrels(tmp_path / "bad")
     (tmp_path / "empty").write_text("", encoding="utf-8")
-    with pytest.raises(InputError, match="no judgements"):
+    with pytest.raises(InputError, match="no judgments"):
         read_qrels(tmp_path / "empty")
 
 
@@ -93,7 +93,7 @@ def test_what_a_run_cannot_hold(tmp_path: Path) -> None:
         ("a.txt", "q\t0\td e\t1\n", {"q": {"d e": 1}}),
     ],
 )
-def test_judgements_are_split_where_their_file_says(
+def test_judgments_are_split_where_their_file_says(
     tmp_path: Path, name: str, text: str, expected: dict[str, dict[str, int]]
 ) -> None:
     (tmp_path / name).write_text(text, encoding="utf-8", newline="")
@@ -112,11 +112,11 @@ def test_judgements_are_split_where_their_file_says(
         ("q\td\t1\nq\t0\te\t1\n", ":2: .* alike in all"),
         ("q 0 d 1\n", ":1: "),
         ("\td\t1\n", "an empty id"),
-        ("query-id\tcorpus-id\tscore\n", "no judgements"),
+        ("query-id\tcorpus-id\tscore\n", "no judgments"),
         ("q\td\t1\x00\n", ":1: a NUL byte"),
     ],
 )
-def test_judgements_that_are_none(tmp_path: Path, text: str, message: str) -> None:
+def test_judgments_that_are_none(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "a.tsv").write_text(text, encoding="utf-8", newline="")
     with pytest.raises(InputError, match=message):
         read_qrels(tmp_path / "a.tsv")

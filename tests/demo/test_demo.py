@@ -30,7 +30,7 @@ def test_corpus() -> None:
     assert "CC0" in (CORPUS / "README.md").read_text(encoding="utf-8")
 
 
-def test_questions_and_judgements() -> None:
+def test_questions_and_judgments() -> None:
     demo = load_demo()
     language = {document.id: document.metadata["lang"] for document in demo.documents}
     topic = {document.id: document.metadata["topic"] for document in demo.documents}

@@ -1,4 +1,4 @@
-"""Judgements held against a collection, and outputs of evaluation, search and lists of results checked before the work."""
+"""Judgments held against a collection, and outputs of evaluation, search and lists of results checked before the work."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_documents_that_cannot_be_found_count_as_not_found(folder: Path, caplog:
     assert "1 of 3 judged documents are not in the collection or are empty, 'd3' among them" in said[1]
 
 
-def test_judgements_of_another_collection_are_refused(folder: Path) -> None:
+def test_judgments_of_another_collection_are_refused(folder: Path) -> None:
     judge(folder, [("q1", "other"), ("q2", "another")])
     encoder: Any = WordEncoder()
     with pytest.raises(InputError, match="none of the 2 judged documents is in the collection, 'another' among them"):

@@ -52,7 +52,7 @@ def test_an_unknown_measure_is_named() -> None:
 
 
 def test_the_output_of_trec_eval() -> None:
-    """Ties, scores that float32 cannot tell apart, negative and graded judgements, queries without hits or judgements.
+    """Ties, scores that float32 cannot tell apart, negative and graded judgments, queries without hits or judgments.
 
     output.txt is what trec_eval prints for these files with -q -c and these measures.
     """

@@ -138,6 +138,13 @@ def test_more_dimensions_are_refused():
         full_scores(coded(0, 1, [1], 8, kernels.MAX_DIM // 32 + 1))
 
 
+def test_documents_may_be_every_other_entry_of_an_array():
+    job = coded(0, 2, [3, 2, 4], 4, 1)
+    everything = full_scores(job | {"which": np.arange(3)})
+    assert full_scores(job | {"which": np.arange(6)[:6:2] // 2}).tolist() == everything.tolist()
+    assert full_scores(job | {"which": np.array([0, 9, 2, 9])[::2]}).tolist() == everything[[0, 2]].tolist()
+
+
 OUT_OF_RANGE = [
     ("which", np.array([2])),
     ("which", np.array([-1])),

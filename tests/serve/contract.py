@@ -1,7 +1,8 @@
 """Every call of /openapi.json with thousands of made-up requests, good and bad: python -m tests.serve.contract --cases 10000.
 
 schemathesis makes the requests and checks the answers against the description. One of its checks is left out, as no schema says it:
-that every request which fits the schema is accepted. A text of spaces fits, and is refused as in Python.
+that every request which fits the schema is accepted. A text of spaces fits, and is refused as in Python. It cannot make lines of
+JSON either, which PUT /v1/vectors takes and nothing else.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-CALLS = 12  # operations that are described
+CALLS = 17  # operations that are described
 ROOT = Path(__file__).parents[2]
 
 
@@ -35,7 +36,7 @@ def check(examples: int) -> str:
             assert server.stdout is not None
             url = server.stdout.readline().strip()
             asked = ["--phases", "coverage,fuzzing,stateful", "--max-examples", str(examples), "--continue-on-failure"]
-            asked += ["--exclude-checks", "positive_data_acceptance", "--no-color"]
+            asked += ["--exclude-checks", "positive_data_acceptance", "--no-color", "--exclude-path", "/v1/vectors"]
             command = [sys.executable, "-m", "schemathesis.cli", "run", f"{url}/openapi.json", *asked]
             ran = subprocess.run(command, check=False, capture_output=True, text=True, cwd=folder)
             assert server.poll() is None, "the server ended"

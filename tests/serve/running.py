@@ -57,7 +57,8 @@ class Running:
     def raw(self, data: bytes, *, timeout: float = 10.0) -> bytes:
         """Send bytes as they are, and read until the server closes or nothing comes any more."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=timeout) as connection:
-            connection.sendall(data)
+            with contextlib.suppress(ConnectionError):  # it may be refused before it is sent
+                connection.sendall(data)
             return received(connection)
 
     def stop(self) -> None:

@@ -19,6 +19,7 @@ pytest.importorskip("fastapi", reason="the extra `serve` is not installed")
 
 from click.testing import CliRunner
 
+from polyvec.cli.demo import demo
 from polyvec.cli.mcp import mcp
 from polyvec.cli.serve import serve
 from polyvec.data.toml_tables import read_toml
@@ -90,8 +91,8 @@ def test_settings_have_flags_of_the_same_name() -> None:
 
 
 def test_options_in_the_text_exist() -> None:
-    known = {name for command in (serve, mcp) for parameter in command.params for name in parameter.opts}
-    known |= {"--serve", "--data-binary"}
+    known = {name for command in (serve, mcp, demo) for parameter in command.params for name in parameter.opts}
+    known |= {"--data-binary"}
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", _page())) <= known
 
 

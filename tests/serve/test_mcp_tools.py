@@ -76,9 +76,21 @@ def test_get_gives_documents_and_names_the_missing(tools: AssistantTools) -> Non
 
 def test_collections(tools: AssistantTools) -> None:
     answer = tools.call("collections", {})
-    expected = {"name": "nature", "documents": 3, "languages": {"en": 2, "es": 1}, "model": "words"}
-    assert answer.data == {"collections": [expected]}
-    assert answer.text == "nature: 3 documents, languages: en, es, model words"
+    (found,) = answer.data["collections"]
+    fields = found.pop("fields")
+    assert found == {"name": "nature", "documents": 3, "languages": {"en": 2, "es": 1}, "model": "words"}
+    assert fields["lang"] == ["en", "es"]
+    assert sorted(fields["year"]) == [1999, 2001]
+    assert "nature: 3 documents, languages: en, es, model words; to filter by: " in answer.text
+    assert '"lang" ("en", "es")' in answer.text
+
+
+def test_fields_stay_within_the_budget(tmp_path: Path, encoder: WordEncoder) -> None:
+    with Index.create(tmp_path / "wide.polyvec", encoder=encoder) as index:
+        index.add([{"id": "1", "text": "a", **{f"field-{number}": "long value " * 9 for number in range(150)}}])
+        answer = AssistantTools({"wide": index}, budget=1000).call("collections", {})
+    assert 5 < len(answer.data["collections"][0]["fields"]) < 50
+    assert _tokens(json.dumps(answer.data)) < 1200
 
 
 @pytest.mark.parametrize(

@@ -237,6 +237,25 @@ def test_texts_that_wait_are_encoded_together_and_the_first_does_not_wait() -> N
     assert model.batches[1:] == [["first"], [f"text {n}" for n in range(10)]], "each text once"
 
 
+def test_texts_are_encoded_however_much_other_work_there_is() -> None:
+    encoder, pool = SharedEncoder(WordEncoder()), Pool(threads=1, places=100, name="test")
+    ended = threading.Event()
+
+    def endless(task: Task) -> Work:
+        while not ended.is_set():
+            time.sleep(0.001)
+            yield None
+
+    async def scenario() -> None:
+        others = [pool.accept(endless, timeout=30) for _ in range(3)]
+        assert await pool.accept(asking(encoder, "bees"), timeout=10).future is not None
+        ended.set()
+        for task in others:
+            await task.future
+
+    run(pool, scenario)
+
+
 def test_a_text_that_cannot_be_encoded_fails_its_own_request_alone() -> None:
     model = Batches()
     encoder, pool = SharedEncoder(model), Pool(threads=1, places=100, name="test")

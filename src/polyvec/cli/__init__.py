@@ -35,6 +35,12 @@ _GROUPS = {
         "verify": "polyvec.cli.verify:verify",
         "repair": "polyvec.cli.repair:repair",
         "copy": "polyvec.cli.copy:copy",
+        "shard": "polyvec.cli.shard:shard",
+    },
+    "Publish": {
+        "publish": "polyvec.cli.publish:publish",
+        "pull": "polyvec.cli.publish:pull",
+        "follow": "polyvec.cli.publish:follow",
     },
     "Ask": {
         "search": "polyvec.cli.search:search",

@@ -13,7 +13,7 @@ from polyvec.cli.render import print_done, print_json
 from polyvec.cli.reports import counting_documents, print_report, report_counts
 
 if TYPE_CHECKING:
-    from polyvec.index.writing.writer import Existing
+    from polyvec.index.writing.report import Existing
 
 
 @command(examples=["polyvec add wiki.polyvec more.jsonl", "cat more.jsonl | polyvec add wiki.polyvec - --json"])
@@ -51,10 +51,10 @@ def update(index_path: Path, docs: Path, metadata_only: bool, strings: bool, as_
 
 
 def _store(index_path: Path, docs: Path, existing: Existing, strings: bool, as_json: bool) -> None:
-    from polyvec.collection.index import Index
     from polyvec.data import read_documents
+    from polyvec.shards.opening import open_collection
 
-    with Index.open(index_path) as opened, counting_documents("encoding", docs) as (progress, on_bytes):
+    with open_collection(index_path) as opened, counting_documents("encoding", docs) as (progress, on_bytes):
         documents = read_documents(docs, progress=on_bytes, typed=not strings)
         report = opened.add(documents, existing=existing, progress=progress)
         limit = opened.encoder.document_length
@@ -67,10 +67,10 @@ def _store(index_path: Path, docs: Path, existing: Existing, strings: bool, as_j
 
 
 def _set_metadata(index_path: Path, docs: Path, strings: bool, as_json: bool) -> None:
-    from polyvec.collection.index import Index
     from polyvec.data.metadata_rows import read_metadata
+    from polyvec.shards.opening import open_collection
 
-    with Index.open(index_path) as opened:
+    with open_collection(index_path) as opened:
         changes = read_metadata(docs, typed=not strings)
         changed = opened.update_metadata(changes)
     if as_json:

@@ -22,9 +22,9 @@ from polyvec.cli.render import human_bytes, print_done, print_json
 @json_option
 def compact(index_path: Path, retrain: bool, as_json: bool) -> None:
     """Merge the segments of INDEX, and erase deleted documents."""
-    from polyvec.collection.index import Index
+    from polyvec.shards.opening import open_collection
 
-    with Index.open(index_path) as opened:
+    with open_collection(index_path) as opened:
         before = opened.info()["size_bytes"]
         opened.compact(retrain=retrain)
         after = opened.info()["size_bytes"]

@@ -30,11 +30,11 @@ def copy(index_path: Path, out: Path, hard_links: bool, as_json: bool) -> None:
 
     Copying the folder with other tools is safe only while nobody has the index open.
     """
-    from polyvec.index.copying import copy_index
+    from polyvec.shards.opening import copy_collection
 
     with progress_bar("bytes") as bar:
         task = bar.add_task("copying", total=None, done=0, rate="")
-        size = copy_index(
+        size = copy_collection(
             index_path,
             out,
             hard_links=hard_links,

@@ -30,12 +30,12 @@ def delete(index_path: Path, ids: tuple[str, ...], condition: Any, as_json: bool
     - reads ids from stdin: one a line, in UTF-8; empty lines are passed over. `polyvec compact` then erases the documents
     from disk.
     """
-    from polyvec.collection.index import Index
+    from polyvec.shards.opening import open_collection
 
     if bool(ids) == (condition is not None):
         raise click.UsageError("Give either ids or --filter JSON.")
     wanted = None if not ids else list(stdin_lines()) if ids == ("-",) else list(ids)
-    with Index.open(index_path) as opened:
+    with open_collection(index_path) as opened:
         deleted = opened.delete(wanted, filter=condition)
     unknown = 0 if wanted is None else len(set(wanted)) - deleted
     if as_json:

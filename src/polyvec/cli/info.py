@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 @json_option
 def info(index_path: Path, with_fields: bool, as_json: bool) -> None:
     """Show what INDEX holds: counts, sizes, languages, model."""
-    from polyvec.collection.index import Index
+    from polyvec.shards.opening import open_collection
 
-    with Index.open(index_path) as opened:
+    with open_collection(index_path) as opened:
         facts = opened.info()
         fields = opened.fields() if with_fields else {}
     if as_json:

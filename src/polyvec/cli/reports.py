@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from polyvec.cli.render import line, messages, progress_bar
 
 if TYPE_CHECKING:
-    from polyvec.index.writing.writer import AddReport
+    from polyvec.index.writing.report import AddReport
 
 
 @contextmanager

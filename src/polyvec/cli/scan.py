@@ -27,8 +27,8 @@ def scan(index_path: Path, condition: Any, after: str | None, limit: int | None)
 
     One JSON object a line, as `polyvec index` and `polyvec add` take them: with id, text and metadata.
     """
-    from polyvec.collection.index import Index
+    from polyvec.shards.opening import open_collection
 
-    with Index.open(index_path) as opened:
+    with open_collection(index_path) as opened:
         for document in opened.scan(filter=condition, after=after, limit=limit):
             print_json({"id": document.id, "text": document.text, "metadata": document.metadata})

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from polyvec.index.engine.options import SearchOptions
     from polyvec.search.explain import Explanation
     from polyvec.search.hits import Hit
+    from polyvec.shards.shards import Shards
 
 
 _BATCH = 64  # queries encoded together when many are given
@@ -89,9 +90,9 @@ def search(
     Matching words are marked by strength; --json prints one line a query. Without QUERY, questions are read from
     --queries or from stdin.
     """
-    from polyvec.collection.index import Index
     from polyvec.data import check_run_target, write_run
     from polyvec.index.engine.options import SearchOptions
+    from polyvec.shards.opening import open_collection
 
     if run_out is not None:
         check_run_target(run_out, tag, inputs=[index_path, queries])
@@ -111,7 +112,7 @@ def search(
             "explain": explain,
         }
     )
-    with Index.open(index_path) as index:
+    with open_collection(index_path) as index:
         answers = _answers(index, wanted, options, threads)
         if run_out is not None:
             results = ((asked.id, [(hit.id, hit.score) for hit in hits]) for asked, hits, _ in answers)
@@ -153,7 +154,7 @@ def _wanted(query: str | None, queries: Path | None) -> Iterator[Query]:
 
 
 def _answers(
-    index: Index, queries: Iterator[Query], options: SearchOptions, threads: int | None
+    index: Index | Shards, queries: Iterator[Query], options: SearchOptions, threads: int | None
 ) -> Iterator[tuple[Query, list[Hit], float]]:
     """Answer queries in batches; somebody who types is answered at once."""
     size = 1 if sys.stdin.isatty() else _BATCH

@@ -23,9 +23,9 @@ def verify(index_path: Path, as_json: bool) -> None:
 
     The catalog is held against the files. Exit 1 if anything is wrong.
     """
-    from polyvec.collection.index import Index
+    from polyvec.shards.opening import open_collection
 
-    with Index.open(index_path) as opened:
+    with open_collection(index_path) as opened:
         problems = opened.verify()
     if as_json:
         print_json({"ok": not problems, "problems": problems})

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from polyvec.collection.searcher import SearchKeywords, VectorSearchKeywords
     from polyvec.index.catalog.field_counts import FieldSummary
-    from polyvec.index.writing.writer import AddReport, Existing
+    from polyvec.index.writing.report import AddReport, Existing
     from polyvec.search.explain import Explanation
 
 T = TypeVar("T")
@@ -108,7 +108,17 @@ class AsyncClient:
         return int((await self.info())["documents"])
 
     async def contains(self, document_id: str) -> bool:
-        """Whether a document is stored."""
+        """Whether a document is stored.
+
+        Args:
+            document_id: Its id.
+
+        Returns:
+            True where it is.
+
+        Raises:
+            InputError: It cannot be an id.
+        """
         return await self._send(calls.contains(self._settings.collection, document_id))
 
     # -- searching -----------------------------------------------------------------------------------------------------

@@ -15,34 +15,27 @@ from urllib.parse import quote
 import numpy as np
 import numpy.typing as npt
 
-from polyvec.arguments import function, instance, list_of, one_of, shown, thread_count, whole_number
+from polyvec.arguments import function, list_of, one_of, shown, thread_count, whole_number
+from polyvec.client.options import checked_filter, chosen_options, option_fields
+from polyvec.client.results import documents_of, explanation_of, report_of, reranked, results_of, summaries_of
 from polyvec.collection.arrivals import DocumentWithVectors, paired_vectors, query_texts
 from polyvec.data import Document, as_documents
 from polyvec.data.document import checked_id, checked_ids
-from polyvec.data.metadata import checked_metadata, plain_json
+from polyvec.data.metadata import checked_metadata
 from polyvec.data.text import checked_query
 from polyvec.errors import InputError
 from polyvec.index.catalog.field_counts import FieldSummary
-from polyvec.index.catalog.filters import compile_filter
 from polyvec.index.engine.options import SearchOptions
+from polyvec.index.writing.report import AddReport, Existing
 from polyvec.index.writing.vectors import checked_vectors, query_arrays
-from polyvec.index.writing.writer import AddReport, Existing
 from polyvec.search.explain import Explanation
 from polyvec.search.hits import Hit
-from polyvec.search.matches import TokenMatch
 
 T = TypeVar("T")
 
 PAGE = 1000  # documents, or ids, of one request
 _QUERIES = 64  # of one request
 _CHUNK_BYTES = 1 << 16  # of a stream of documents, sent at once
-_BESIDE = (
-    "k",
-    "mode",
-    "filter",
-    "subset",
-    "min_score",
-)  # fields of SearchOptions that stand beside `options` in a request
 
 
 @dataclass(frozen=True)
@@ -92,7 +85,7 @@ class Asked:
 
 def search(collection: str | None, query: str | Sequence[str], keywords: Mapping[str, Any]) -> Asked:
     """`Index.search`."""
-    options = _options(_chosen("search", keywords, [one.name for one in fields(SearchOptions)]))
+    options = option_fields(chosen_options("search", keywords, [one.name for one in fields(SearchOptions)]))
     texts, single = query_texts(query)
     return Asked(texts, _query_pages("/v1/search", collection, "query", texts, options), single)
 
@@ -102,7 +95,7 @@ def search_vectors(
 ) -> Asked:
     """`Index.search_vectors`."""
     known = ["k", "filter", "subset", "min_score", "exact", "recall", "nprobe", "candidates"]
-    options = _options(_chosen("search_vectors", keywords, known))
+    options = option_fields(chosen_options("search_vectors", keywords, known))
     arrays, single = query_arrays(query)
     vectors = [_packed(checked_vectors(one, dim=dim, name=f"query {i}")) for i, one in enumerate(arrays)]
     pages = _query_pages("/v1/search-vectors", collection, "vectors", vectors, options)
@@ -116,7 +109,7 @@ def explain(collection: str | None, query: str, hit: Hit) -> Call[Explanation]:
             f"explain({type(query).__name__}, {type(hit).__name__}): expected the query's text and a Hit of a search."
         )
     found = {"id": hit.id, "text": hit.text, "metadata": hit.metadata}
-    return _post("/v1/explain", _in(collection, {"query": query, "hit": found}), _explanation)
+    return _post("/v1/explain", _in(collection, {"query": query, "hit": found}), explanation_of)
 
 
 def rerank(
@@ -144,7 +137,7 @@ def rerank(
 
     def read(answer: Any) -> list[Hit]:
         found = enumerate(answer["results"], start=1)
-        return [_reranked(given[row["index"]], row, rank) for rank, row in found]
+        return [reranked(given[row["index"]], row, rank) for rank, row in found]
 
     return _post("/v1/rerank", _in(collection, body), read)
 
@@ -156,7 +149,7 @@ def get(collection: str | None, ids: Iterable[str]) -> list[Call[list[Document |
     """`Index.get`, in pages."""
     wanted = list(checked_ids("ids", ids))
     return [
-        _post("/v1/documents/get", _in(collection, {"ids": wanted[at : at + PAGE]}), _documents)
+        _post("/v1/documents/get", _in(collection, {"ids": wanted[at : at + PAGE]}), documents_of)
         for at in range(0, len(wanted), PAGE)
     ]
 
@@ -165,7 +158,7 @@ def contains(collection: str | None, document_id: str) -> Call[bool]:
     """`document_id in index`."""
     wanted = checked_id(document_id, "`in`")
     return _post(
-        "/v1/documents/get", _in(collection, {"ids": [wanted]}), lambda answer: _documents(answer)[0] is not None
+        "/v1/documents/get", _in(collection, {"ids": [wanted]}), lambda answer: documents_of(answer)[0] is not None
     )
 
 
@@ -186,7 +179,7 @@ class Scan:
             "limit": min(PAGE, PAGE if self.limit is None else self.limit),
         }
         return _post(
-            "/v1/documents/scan", _in(self.collection, body), lambda answer: list(filter(None, _documents(answer)))
+            "/v1/documents/scan", _in(self.collection, body), lambda answer: list(filter(None, documents_of(answer)))
         )
 
     def behind(self, found: list[Document]) -> Scan | None:
@@ -199,7 +192,7 @@ class Scan:
 
 def scan(collection: str | None, filter: Mapping[str, Any] | None, after: str | None, limit: int | None) -> Scan:
     """`Index.scan`."""
-    checked = None if filter is None else _filter(filter)
+    checked = None if filter is None else checked_filter(filter)
     after = None if after is None else checked_id(after, "after")
     if limit is not None:
         limit = whole_number("limit", limit, of="documents")
@@ -231,7 +224,7 @@ def info(name: str) -> Call[dict[str, Any]]:
 def field_counts(name: str, limit: int) -> Call[dict[str, FieldSummary]]:
     """`Index.fields`."""
     limit = whole_number("limit", limit, of="values")
-    return Call("GET", f"/v1/collections/{quote(name, safe='')}/fields", _summaries, params={"limit": str(limit)})
+    return Call("GET", f"/v1/collections/{quote(name, safe='')}/fields", summaries_of, params={"limit": str(limit)})
 
 
 # -- writing -----------------------------------------------------------------------------------------------------------
@@ -255,7 +248,7 @@ def add(
     return Call(
         "PUT",
         "/v1/documents",
-        _report,
+        report_of,
         params=_named(collection, existing=existing),
         lines=lines,
         safe=existing == "replace",
@@ -287,7 +280,7 @@ def add_vectors(
     return Call(
         "PUT",
         "/v1/vectors",
-        _report,
+        report_of,
         params=_named(collection, existing=existing),
         lines=lines,
         safe=existing == "replace",
@@ -303,7 +296,7 @@ def delete(collection: str | None, ids: Iterable[str] | None, filter: Mapping[st
             f"delete(ids={shown(ids)}, filter={shown(filter)}): expected either a list of ids or a filter, such as "
             "filter={'lang': 'de'}."
         )
-    body = {"ids": list(checked_ids("ids", ids))} if filter is None else {"filter": _filter(filter)}
+    body = {"ids": list(checked_ids("ids", ids))} if filter is None else {"filter": checked_filter(filter)}
     return _write("DELETE", collection, body, lambda answer: int(answer["deleted"]))
 
 
@@ -321,7 +314,7 @@ def update_metadata(collection: str | None, changes: Mapping[str, Mapping[str, A
     return _write("PATCH", collection, {"changes": checked}, lambda answer: int(answer["changed"]))
 
 
-# -- inside: requests --------------------------------------------------------------------------------------------------
+# -- inside ------------------------------------------------------------------------------------------------------------
 
 
 def _query_pages(
@@ -329,7 +322,7 @@ def _query_pages(
 ) -> list[Call[list[list[Hit]]]]:
     """Queries, some a request, so that one request holds no place of the server for long."""
     return [
-        _post(path, _in(collection, {name: queries[at : at + _QUERIES], **options}), _results)
+        _post(path, _in(collection, {name: queries[at : at + _QUERIES], **options}), results_of)
         for at in range(0, len(queries), _QUERIES)
     ]
 
@@ -354,36 +347,6 @@ def _named(collection: str | None, **params: str) -> dict[str, str]:
 def _json(body: Mapping[str, Any]) -> bytes:
     given = {name: value for name, value in body.items() if value is not None}
     return json.dumps(given, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8")
-
-
-def _filter(given: Any) -> dict[str, Any]:
-    compile_filter(given)  # refuses what an index refuses, with its sentence
-    return plain_json("filter", given)
-
-
-def _chosen(name: str, keywords: Mapping[str, Any], known: Sequence[str]) -> SearchOptions:
-    """The options that keywords give, as `Index.search` takes them."""
-    for one in keywords:
-        if one not in (*known, "options", "threads") or one == "explain":
-            raise TypeError(f"{name}() got an unexpected keyword argument {one!r}")  # as Python says it
-    thread_count(keywords.get("threads"), lambda: 1)
-    given = {n: v for n, v in keywords.items() if v is not None and n not in ("options", "threads")}
-    options = keywords.get("options")
-    if options is None:
-        return SearchOptions(**given)
-    chosen = instance("options", options, SearchOptions)
-    return replace(chosen, **given) if given else chosen
-
-
-def _options(options: SearchOptions) -> dict[str, Any]:
-    """The options as a request has them; what is as it would be anyway is left out."""
-    if options.filter is not None:
-        compile_filter(options.filter)  # refuses what an index refuses, with its sentence
-    default = SearchOptions().to_dict()
-    values = options.to_dict()
-    changed = {n: v for n, v in values.items() if n != "explain" and (n not in default or default[n] != v)}
-    beside = {name: changed.pop(name) for name in _BESIDE if name in changed}
-    return {**beside, "options": changed or None}
 
 
 def _chunks(rows: Iterable[Mapping[str, Any]], progress: Callable[[int], None] | None) -> Iterator[bytes]:
@@ -414,64 +377,3 @@ def _vector_line(one: DocumentWithVectors, dim: int) -> dict[str, Any]:
 def _packed(vectors: npt.NDArray[np.float32]) -> str:
     """Rows as base64 of little-endian float32."""
     return base64.b64encode(vectors.astype("<f4", copy=False).tobytes()).decode("ascii")
-
-
-# -- inside: answers ---------------------------------------------------------------------------------------------------
-
-
-def _results(answer: Any) -> list[list[Hit]]:
-    return [[_hit(row) for row in found["hits"]] for found in answer["results"]]
-
-
-def _hit(row: Mapping[str, Any]) -> Hit:
-    return Hit(
-        id=row["id"],
-        score=row["score"],
-        rank=row["rank"],
-        text=row["text"],
-        metadata=row["metadata"],
-        normalized_score=row["normalized_score"],
-        parts=row.get("parts") or {},
-        ranks=row.get("ranks") or {},
-    )
-
-
-def _reranked(document: Document, row: Mapping[str, Any], rank: int) -> Hit:
-    share = row["relevance_score"]
-    return Hit(document.id, row["score"], rank, document.text, document.metadata, normalized_score=share)
-
-
-def _explanation(answer: Any) -> Explanation:
-    matches = tuple(
-        TokenMatch(
-            query_token=match["query_token"],
-            query_span=_span(match["query_span"]),
-            document_token=match["document_token"],
-            document_span=_span(match["document_span"]),
-            similarity=match["similarity"],
-            prominence=match["prominence"],
-        )
-        for match in answer["matches"]
-    )
-    return Explanation(answer["query"], answer["text"], answer["score"], matches)
-
-
-def _span(given: Any) -> tuple[int, int] | None:
-    return None if given is None else (given[0], given[1])
-
-
-def _documents(answer: Any) -> list[Document | None]:
-    return [None if d is None else Document(d["id"], d["text"], d["metadata"]) for d in answer["documents"]]
-
-
-def _summaries(answer: Any) -> dict[str, FieldSummary]:
-    found = {}
-    for row in answer["fields"]:
-        values = tuple((one["value"], one["documents"]) for one in row["values"])
-        found[row["name"]] = FieldSummary(**{**row, "types": tuple(row["types"]), "values": values})
-    return found
-
-
-def _report(answer: Any) -> AddReport:
-    counted = {one.name for one in fields(AddReport)}
-    return AddReport(**{name: value for name, value in answer.items() if name in counted})

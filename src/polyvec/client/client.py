@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 import weakref
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from polyvec.collection.searcher import SearchKeywords, VectorSearchKeywords
     from polyvec.index.catalog.field_counts import FieldSummary
-    from polyvec.index.writing.writer import AddReport, Existing
+    from polyvec.index.writing.report import AddReport, Existing
     from polyvec.search.explain import Explanation
 
 T = TypeVar("T")
@@ -58,8 +59,7 @@ class Client:
     ) -> None:
         self._settings = Settings(url, token, collection, timeout, write_timeout)
         self._httpx = load_httpx()
-        self._http = self._httpx.Client(headers=self._settings.headers)
-        weakref.finalize(self, self._http.close)  # when nobody holds this object any more
+        self._connect()
         self._facts: dict[str, Any] = {}
         self._lock = threading.Lock()
 
@@ -131,6 +131,9 @@ class Client:
             query: One question, or a list of them.
             **keywords: As `Index.search` has them. `threads` is for the server to choose.
 
+        Returns:
+            At most k hits, best first; for a list of questions, such a list for each of them.
+
         Raises:
             InputError: As `Index.search` has it.
             ServerError: The server does not answer in time, or refuses.
@@ -176,7 +179,7 @@ class Client:
     # -- documents -----------------------------------------------------------------------------------------------------
 
     def get(self, ids: Iterable[str]) -> list[Document | None]:
-        """The stored documents in the order asked for, None where an id is not stored."""
+        """The stored documents in the order asked for, None where an id is not stored; see `Index.get`."""
         pages = calls.get(self._settings.collection, ids)
         return [document for page in pages for document in self._send(page)]
 
@@ -213,6 +216,9 @@ class Client:
             existing: What to do with an id that is stored already: "error", "replace" or "skip".
             progress: Called with the number of documents just sent.
 
+        Returns:
+            What was done: documents added, replaced and skipped, tokens stored, documents cut at the model's limit.
+
         Raises:
             InputError: As `Index.add` has it.
             ServerError: The server does not answer in time, or refuses. After a failure on the way, the sentence says whether the
@@ -225,7 +231,18 @@ class Client:
     ) -> AddReport:
         """Replace documents by id, and add the ones that are new; durable on return, all of them or none.
 
-        Tried again after a failure, since doing it twice leaves the same documents: the report is that of the last try.
+        Tried again after a failure, since doing it twice leaves the same documents.
+
+        Args:
+            documents: As `add` takes them.
+            progress: Called with the number of documents just sent.
+
+        Returns:
+            What was done by the last try.
+
+        Raises:
+            InputError: As `Index.update` has it.
+            ServerError: The server does not answer in time, or refuses.
         """
         return self.add(documents, existing="replace", progress=progress)
 
@@ -241,12 +258,12 @@ class Client:
         metadata: Iterable[Mapping[str, Any] | None] | None = None,
         existing: Existing = "error",
     ) -> AddReport:
-        """Store token vectors of your own, one (t, dim) array an id; durable on return, all or none."""
+        """Store token vectors of your own, one (t, dim) array an id; durable on return; see `Index.add_vectors`."""
         call = calls.add_vectors(self._settings.collection, ids, vectors, metadata, existing, dim=self.dim)
         return self._send(call)
 
     def delete(self, ids: Iterable[str] | None = None, *, filter: Mapping[str, Any] | None = None) -> int:
-        """Delete documents by id, or by a filter on metadata; durable on return. Returns how many there were."""
+        """Delete documents by id, or by a filter on metadata; durable on return; see `Index.delete`."""
         return self._send(calls.delete(self._settings.collection, ids, filter))
 
     # -- inside --------------------------------------------------------------------------------------------------------
@@ -258,6 +275,11 @@ class Client:
                 self._facts = self._send(calls.described(self._settings.collection))
             return self._facts
 
+    def _connect(self) -> None:
+        self._process = os.getpid()
+        self._http = self._httpx.Client(headers=self._settings.headers)
+        weakref.finalize(self, self._http.close)  # when nobody holds this object any more
+
     def _check_open(self) -> None:
         if self._http.is_closed:
             raise StorageError(f"{self._settings.url}: the client is closed. Make another one with Client(url).")
@@ -265,6 +287,8 @@ class Client:
     def _send(self, call: Call[T]) -> T:
         """Make a call, again where that is safe, until it succeeds or its time is over."""
         self._check_open()
+        if self._process != os.getpid():  # a fork: the connections are those of its parent
+            self._connect()
         tries = Tries(call, self._settings.url, self._settings.seconds(call))
         while True:
             try:

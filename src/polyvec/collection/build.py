@@ -18,7 +18,7 @@ from polyvec.data import Document, as_documents
 from polyvec.data.text import checked_text
 from polyvec.errors import InputError
 from polyvec.index.folder import remove_folder
-from polyvec.index.writing.writer import AddReport
+from polyvec.index.writing.report import AddReport
 
 if TYPE_CHECKING:
     from polyvec.encoder import TokenEncoder

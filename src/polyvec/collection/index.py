@@ -21,6 +21,7 @@ from polyvec.index.catalog.catalog import CATALOG_FILE
 from polyvec.index.catalog.settings import State
 from polyvec.index.folder import make_folder
 from polyvec.index.place import absolute
+from polyvec.index.views import View
 
 if TYPE_CHECKING:
     from polyvec.encoder import TokenEncoder
@@ -173,6 +174,10 @@ class Index(Searching, Reading, Writing):
     ) -> Index:
         make_folder(path, new_settings(encoder=encoder, dim=dim, nbits=nbits, state=state, source=source))
         return cls(path, encoder=encoder, resume=True)
+
+    @property
+    def _view(self) -> View:
+        return self._session.views.view
 
     def __enter__(self) -> Index:
         return self

@@ -13,7 +13,8 @@ from polyvec.data import Document
 from polyvec.data.document import checked_id
 from polyvec.data.metadata import checked_metadata
 from polyvec.errors import InputError
-from polyvec.index.catalog.catalog import Catalog, StoredDocument
+from polyvec.index.catalog.catalog import StoredDocument
+from polyvec.index.catalog.protocol import ReadableCatalog
 
 _CHUNK = 256  # documents read at once
 
@@ -64,7 +65,7 @@ class Changed:
         return len(self.metadata) + len(self.titled)
 
 
-def changed_documents(catalog: Catalog, changes: Changes) -> Changed:
+def changed_documents(catalog: ReadableCatalog, changes: Changes) -> Changed:
     """Join changes with the metadata that is stored.
 
     Args:
@@ -95,7 +96,7 @@ def changed_documents(catalog: Catalog, changes: Changes) -> Changed:
     return changed
 
 
-def titled_documents(catalog: Catalog, titled: Changes) -> Iterator[Document]:
+def titled_documents(catalog: ReadableCatalog, titled: Changes) -> Iterator[Document]:
     """The documents to encode again, read from the catalog as they are asked for.
 
     Args:
@@ -110,7 +111,7 @@ def titled_documents(catalog: Catalog, titled: Changes) -> Iterator[Document]:
             yield Document(document_id, stored[document_id].text or "", titled[document_id])
 
 
-def _stored(catalog: Catalog, changes: Changes) -> Iterator[tuple[list[str], dict[str, StoredDocument]]]:
+def _stored(catalog: ReadableCatalog, changes: Changes) -> Iterator[tuple[list[str], dict[str, StoredDocument]]]:
     """Ids, some at a time, with those of their documents that are stored."""
     ids = iter(changes)
     while chunk := list(islice(ids, _CHUNK)):

@@ -14,9 +14,7 @@ from polyvec.data.document import checked_id, checked_ids
 from polyvec.index.catalog.catalog import StoredDocument
 from polyvec.index.catalog.field_counts import FieldSummary
 from polyvec.index.catalog.filters import compile_filter
-from polyvec.index.copying import copy_index
 from polyvec.index.place import absolute
-from polyvec.index.recovery.checking import index_facts, problems_of
 
 
 class Reading(Opened):
@@ -119,9 +117,7 @@ class Reading(Opened):
         Raises:
             StorageError: The index does not lie any more where it was opened.
         """
-        with self._current() as view:
-            self._session.check_place()  # sizes are those of the files that lie there
-            return index_facts(self.path, view)
+        return self._session.facts()
 
     def verify(self) -> list[str]:
         """Read every checksum and check every rule between the files.
@@ -129,8 +125,7 @@ class Reading(Opened):
         Returns:
             The problems found; empty if there are none.
         """
-        with self._current() as view:
-            return problems_of(view.catalog, view.snapshot)
+        return self._session.problems()
 
     def copy(
         self,
@@ -157,8 +152,7 @@ class Reading(Opened):
         target = absolute(local_path("path", path))
         flag("hard_links", hard_links)
         function("progress", progress)
-        with self._current():
-            return copy_index(self.path, target, hard_links=hard_links, progress=progress)
+        return self._session.copy_to(target, hard_links=hard_links, progress=progress)
 
 
 def _document(stored: StoredDocument) -> Document:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from polyvec.data import Document
     from polyvec.index.catalog.field_counts import FieldSummary
     from polyvec.index.engine.options import Fusion, Mode, SearchOptions
-    from polyvec.index.writing.writer import AddReport, Existing
+    from polyvec.index.writing.report import AddReport, Existing
     from polyvec.search.explain import Explanation
     from polyvec.search.hits import Hit
 

@@ -14,7 +14,7 @@ from polyvec.collection.arrivals import encoded_queries, query_texts
 from polyvec.collection.opened import Opened
 from polyvec.errors import InputError
 from polyvec.index.engine.options import Fusion, Mode, SearchOptions
-from polyvec.index.views import View
+from polyvec.index.views import ReadableView
 from polyvec.index.writing.vectors import checked_vectors, query_arrays
 from polyvec.scoring import default_threads
 from polyvec.search.hits import Hit
@@ -174,7 +174,7 @@ class Searching(Opened):
 
     def _explain_found(self, query: str, encoded: Encoded | None, hit: Hit) -> Explanation:
         """`explain` for a hit found here, whose query is encoded already."""
-        if self._session.views.closed:
+        if self._session.closed:
             raise closed_error(hit)
         with self._current() as view:
             return explain_hit(view, lambda: self.encoder, query, encoded, hit)
@@ -189,7 +189,7 @@ def _chosen(options: SearchOptions | None, **given: Any) -> SearchOptions:
     return replace(chosen, **given) if given else chosen
 
 
-def _restricted(view: View, options: SearchOptions) -> tuple[npt.NDArray[np.int64] | None, SearchOptions]:
+def _restricted(view: ReadableView, options: SearchOptions) -> tuple[npt.NDArray[np.int64] | None, SearchOptions]:
     """The rows that filter and subset leave, None for all, and the options without the two."""
     if options.filter is None and options.subset is None:
         return None, options

@@ -16,12 +16,16 @@ from polyvec.data import Document, as_documents
 from polyvec.data.document import checked_ids
 from polyvec.errors import InputError, StorageError
 from polyvec.index.catalog.filters import compile_filter
+from polyvec.index.session import Session
 from polyvec.index.writing.arrivals import Arrival
-from polyvec.index.writing.writer import AddReport, Existing, Writer
+from polyvec.index.writing.report import AddReport, Existing
+from polyvec.index.writing.writer import Writer
 
 
 class Writing(Opened):
     """The first writing call takes the writer's lock, and keeps it until `close()`. Threads that write take turns."""
+
+    _session: Session
 
     def add(
         self,

@@ -1,4 +1,4 @@
-"""Files <-> documents, queries, judgements and runs. Streaming; no models, no indexes."""
+"""Files <-> documents, queries, judgments and runs. Streaming; no models, no indexes."""
 
 from polyvec.data.document import Document, as_documents
 from polyvec.data.documents import read_documents

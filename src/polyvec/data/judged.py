@@ -1,4 +1,4 @@
-"""Judgements and runs <-> files."""
+"""Judgments and runs <-> files."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ _COLUMN_NAME = re.compile(r"[^\W\d][\w .-]+")
 
 
 def read_qrels(path: str | os.PathLike[str]) -> Qrels:
-    """Judgements: query, document and grade a line (BEIR), or query, 0, document and grade (TREC).
+    """Judgments: query, document and grade a line (BEIR), or query, 0, document and grade (TREC).
 
     A file whose name ends in .tsv, or whose first line holds two or three tabs, is split at tabs and at nothing else, so ids may
     hold spaces. Others are split at spaces and tabs. The first line is a header where its last field is a name. A grade is a
-    whole number; 1.0 counts as 1. The same judgement may come again, another grade for it may not.
+    whole number; 1.0 counts as 1. The same judgment may come again, another grade for it may not.
 
     Args:
         path: The file; .gz and .zst are decompressed.
 
     Raises:
-        InputError: A line of another form, a second grade for a document, or a file without judgements.
+        InputError: A line of another form, a second grade for a document, or a file without judgments.
     """
-    place = as_path(path, "a file of judgements")
+    place = as_path(path, "a file of judgments")
     qrels: Qrels = {}
     width = 0
     for n, (fields, where) in enumerate(_fields(place, (3, 4), tabs=".tsv" in map(str.lower, place.suffixes[-2:]))):
@@ -59,7 +59,7 @@ def read_qrels(path: str | os.PathLike[str]) -> Qrels:
                 f"{where}: document {document_id!r} of query {query_id!r} has grade {grade} here and {before} before. Keep one."
             )
     if not qrels:
-        raise InputError(f"{named(place)}: no judgements in it. Expected a query, a document and a grade a line.")
+        raise InputError(f"{named(place)}: no judgments in it. Expected a query, a document and a grade a line.")
     return qrels
 
 

@@ -1,6 +1,6 @@
-"""The corpus that ships with polyvec: passages and questions in many languages, with judgements.
+"""The corpus that ships with polyvec: passages and questions in many languages, with judgments.
 
-A BEIR folder, written for this project and CC0. Judgements come in two splits: `same` (the passage in the question's own
+A BEIR folder, written for this project and CC0. Judgments come in two splits: `same` (the passage in the question's own
 language) and `cross` (the passages on it in the other languages).
 """
 
@@ -28,7 +28,7 @@ _SHOWN = ("en-02", "en-14", "en-17", "de-17", "fr-03", "es-07", "ru-19", "ar-15"
 
 @dataclass(frozen=True)
 class Demo:
-    """Documents, questions, and judgements by split."""
+    """Documents, questions, and judgments by split."""
 
     documents: list[Document]
     queries: list[Query]

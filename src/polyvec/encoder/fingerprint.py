@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from polyvec.encoder.tokens import Layout
 
 _SAMPLES, _BLOCK = 1024, 4096  # bytes read of a large file: 4 MiB, evenly spread, beside its header and its end
 _WEIGHTS = ("*.safetensors", "*.bin")
@@ -64,6 +67,35 @@ def fingerprint_of(
             if not any(part in ("onnx", "openvino") for part in path.relative_to(folder).parts):
                 _add_file(digest, path, path.relative_to(folder).as_posix())
     return _finished(digest, config, probe, vocabulary, settings)
+
+
+def vector_settings(
+    layout: Layout,
+    *,
+    dim: int,
+    projection: Sequence[Sequence[Any]],
+    pooling: Sequence[dict[str, Any]],
+    bigrams: dict[str, Any] | None,
+) -> dict[str, Any]:
+    """Every setting that document vectors depend on, as `fingerprint_of` takes them.
+
+    Args:
+        layout: Of texts.
+        dim: Of a vector.
+        projection: The kind and size of each step from hidden states to vectors.
+        pooling: The configuration of each module that merges vectors.
+        bigrams: weight and special_ids of hashed bigrams; None for none.
+    """
+    return {
+        "dim": dim,
+        "projection": [list(step) for step in projection],
+        "prompt": layout.document_prompt,
+        "document_length": min(layout.document_length, layout.max_length),
+        "skiplist": sorted(layout.document_skip),
+        "long_documents": [layout.long_documents, layout.window_overlap] if layout.long_documents != "cut" else "cut",
+        "pooling": list(pooling),
+        **({} if bigrams is None else {"bigrams": bigrams}),
+    }
 
 
 def _finished(digest: Any, config: dict[str, Any], probe: list[int], vocabulary: int, settings: dict[str, Any]) -> str:

@@ -1,1 +1,1 @@
-"""Judgements + runs -> measures."""
+"""Judgments + runs -> measures."""

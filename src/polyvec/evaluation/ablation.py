@@ -17,7 +17,7 @@ from polyvec.evaluation.measures import compute_measures
 from polyvec.evaluation.report import plain, pyplot, save
 from polyvec.index.engine.options import SearchOptions
 
-_COLOURS = ("#2f6fb0", "#c2571a", "#2a8a4a", "#8a4fb0", "#b0862f", "#3f8f8f", "#a03050")
+_COLORS = ("#2f6fb0", "#c2571a", "#2a8a4a", "#8a4fb0", "#b0862f", "#3f8f8f", "#a03050")
 _MARKERS = "os^Dv"
 _FILLS = ("full", "none", "left", "top")  # of the marker, by pooling
 
@@ -191,7 +191,7 @@ def _draw(path: Path, name: str, rows: Sequence[AblationRow], label: str, cost: 
             if points:
                 axes.plot(
                     *zip(*points, strict=True),
-                    color=_COLOURS[dims.index(dim) % len(_COLOURS)],
+                    color=_COLORS[dims.index(dim) % len(_COLORS)],
                     **style(kind),
                     linewidth=0.8,
                     alpha=0.85,
@@ -203,7 +203,7 @@ def _draw(path: Path, name: str, rows: Sequence[AblationRow], label: str, cost: 
     axes.set_title(plain(name), loc="left", fontsize=10)
     axes.grid(alpha=0.25, which="both", linewidth=0.5)
     handles = [
-        axes.plot([], [], color=_COLOURS[i % len(_COLOURS)], linewidth=3, label=f"{dim} dims")[0]
+        axes.plot([], [], color=_COLORS[i % len(_COLORS)], linewidth=3, label=f"{dim} dims")[0]
         for i, dim in enumerate(dims)
     ]
     for number, factor in kinds:

@@ -1,4 +1,4 @@
-"""A BEIR folder or an ir_datasets id -> documents, queries and judgements, languages included where they are known."""
+"""A BEIR folder or an ir_datasets id -> documents, queries and judgments, languages included where they are known."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ class Dataset:
     warned: set[str] = field(default_factory=set, repr=False, compare=False)  # of what a warning was given already
 
     def judged_queries(self) -> list[Query]:
-        """The queries that have judgements, in the order of the file."""
+        """The queries that have judgments, in the order of the file."""
         return [query for query in self.queries if query.id in self.qrels]
 
     def check_judged(self, documents: Iterable[Document]) -> dict[str, str]:
-        """Hold the judgements against a collection; returns the languages by id, of the documents that have one.
+        """Hold the judgments against a collection; returns the languages by id, of the documents that have one.
 
         Judged documents that are not there, or were left out as empty, count as not found; one warning says how many.
 
@@ -56,7 +56,7 @@ class Dataset:
         if judged and absent == judged:
             raise InputError(
                 f"{self.name}: none of the {len(judged):,} judged documents is in the collection, {min(judged)!r} among them. "
-                "Give the collection that the judgements are for, with the same ids."
+                "Give the collection that the judgments are for, with the same ids."
             )
         if absent and "judged" not in self.warned:
             self.warned.add("judged")
@@ -134,7 +134,7 @@ def _from_ir_datasets(name: str) -> Dataset:
         ) from error
     except AttributeError as error:
         raise InputError(
-            f"irds:{name}: this dataset has no queries or no judgements. Name a split such as {name}/dev."
+            f"irds:{name}: this dataset has no queries or no judgments. Name a split such as {name}/dev."
         ) from error
     except (OSError, RuntimeError) as error:
         raise InputError(

@@ -1,4 +1,4 @@
-"""Texts -> token vectors, each text through the backbone once for each head, whatever the poolings it is looked at through.
+"""Texts -> token vectors, each text through the backbone once for each head, whatever the poolings it goes through.
 
 For sweeps and lists of results, where many settings meet the same texts. Memory grows with the texts; a single evaluation
 takes the plain encoder.

@@ -27,6 +27,7 @@ from polyvec.evaluation.measures import compute_measures
 from polyvec.index.engine.options import SearchOptions
 from polyvec.scoring import default_threads
 from polyvec.search.hits import Hit
+from polyvec.shards.shards import Shards
 
 if TYPE_CHECKING:
     from polyvec.encoder import Encoded, TokenEncoder
@@ -75,7 +76,7 @@ def evaluate(
     dataset: Dataset,
     *,
     encoder: TokenEncoder | None = None,
-    index: Index | None = None,
+    index: Index | Shards | None = None,
     nbits: int = DEFAULT_NBITS,
     measures: Sequence[str] = DEFAULT_MEASURES,
     options: SearchOptions = DEFAULT_OPTIONS,
@@ -87,7 +88,7 @@ def evaluate(
     Args:
         dataset: Documents, queries and judgments.
         encoder: Makes an index for the occasion. Either this or `index`.
-        index: Is searched as it is.
+        index: An index, or shards; searched as it is.
         nbits: Bits a dimension of the index that is made.
         measures: As ir-measures spells them, such as "nDCG@10".
         options: How to search; k is the depth of the run.
@@ -185,7 +186,7 @@ class _Clocked:
 
 def evaluate_index(
     dataset: Dataset,
-    index: Index,
+    index: Index | Shards,
     *,
     measures: Sequence[str] = DEFAULT_MEASURES,
     options: SearchOptions = DEFAULT_OPTIONS,
@@ -201,15 +202,16 @@ def evaluate_index(
         seconds: What making it took.
 
     Raises:
-        InputError: A dataset without judgements or whose judged documents the index lacks all, and for unknown
+        InputError: A dataset without judgments or whose judged documents the index lacks all, and for unknown
             measures.
     """
-    instance("index", index, Index)
+    if not isinstance(index, Shards):
+        instance("index", index, Index)
     options = instance("options", options, SearchOptions)
     function("progress", progress)
     queries = instance("dataset", dataset, Dataset).judged_queries()
     if not queries:
-        raise InputError(f"{dataset.name}: no query has judgements.")
+        raise InputError(f"{dataset.name}: no query has judgments.")
     threads = thread_count(threads, default_threads)
     compute_measures({}, {}, measures)
     if settings is not None:
@@ -256,7 +258,7 @@ def _probing(options: SearchOptions) -> dict[str, Any]:
 
 
 def _searched(
-    index: Index,
+    index: Index | Shards,
     queries: Sequence[Query],
     options: SearchOptions,
     threads: int,
@@ -300,7 +302,7 @@ def tabulate(
         instance(f"document_languages[{shown(document_id)}]", lang, str)
     per_query = compute_measures(qrels, run, measures)
     if not per_query:
-        raise InputError("qrels: no query has judgements. Give at least one.")
+        raise InputError("qrels: no query has judgments. Give at least one.")
     language = {query.id: query.lang for query in queries if query.lang and query.id in qrels}
     by_lang = {lang: _mean([per_query[q] for q in ids], measures) for lang, ids in _grouped(language).items()}
     return {

@@ -1,6 +1,6 @@
 """One evaluation as it is asked for, and a workshop that does many, sharing datasets, encodings and indexes.
 
-A list of results or a sweep looks at the same texts many times: each is encoded once, and an index is built once for all
+A list of results or a sweep reads the same texts many times: each is encoded once, and an index is built once for all
 ways to search it.
 """
 
@@ -30,6 +30,7 @@ from polyvec.evaluation.evaluation import (
 )
 from polyvec.index.engine.options import SearchOptions
 from polyvec.scoring import default_threads
+from polyvec.shards.opening import open_collection
 
 Progress = Callable[[str, int], None]
 
@@ -102,7 +103,7 @@ def do(job: Job, data: Dataset, progress: Progress | None = None) -> EvaluationR
     if job.baseline is not None:
         return judge_baseline(data, job.baseline, measures=job.measures, k=job.options.k)
     if job.index is not None:
-        with Index.open(job.index) as index:
+        with open_collection(job.index) as index:
             return evaluate(
                 data, index=index, measures=job.measures, options=job.options, threads=job.threads, progress=progress
             )

@@ -1,4 +1,4 @@
-"""A run and judgements -> a value a query and measure, by ir-measures, over every judged query."""
+"""A run and judgments -> a value a query and measure, by ir-measures, over every judged query."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from polyvec.errors import InputError, MissingExtraError
 
 
 def compute_measures(qrels: Qrels, run: Run, measures: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Values by query and measure name. A judged query without hits counts 0; a query without judgements is left out.
+    """Values by query and measure name. A judged query without hits counts 0; a query without judgments is left out.
 
     Args:
         measures: Names as ir-measures spells them, such as nDCG@10, RR@10, R@100. Ties in a run rank as trec_eval
@@ -40,7 +40,7 @@ def compute_measures(qrels: Qrels, run: Run, measures: Sequence[str]) -> dict[st
             raise InputError(
                 f"measures: {shown(name)} is none that ir-measures has. Expected names such as nDCG@10, RR@10, R@100."
             ) from error
-    judgements = [
+    judgments = [
         ir_measures.Qrel(query_id, document_id, grade)
         for query_id, grades in qrels.items()
         for document_id, grade in grades.items()
@@ -53,7 +53,7 @@ def compute_measures(qrels: Qrels, run: Run, measures: Sequence[str]) -> dict[st
     values = {query_id: dict.fromkeys(measures, 0.0) for query_id in qrels}
     names = dict(zip(map(str, wanted), measures, strict=True))
     if scored:  # ir-measures would warn of an empty run
-        for metric in ir_measures.iter_calc(wanted, judgements, scored):
+        for metric in ir_measures.iter_calc(wanted, judgments, scored):
             values[metric.query_id][names[str(metric.measure)]] = float(metric.value)
     return values
 

@@ -23,9 +23,9 @@ from polyvec.evaluation.significance import Comparison
 
 _WORST = 15  # queries shown
 _OPEN = 3  # of them that show their hits at once
-_TOP = 10  # hits looked at for the languages
+_TOP = 10  # hits counted by language
 _SNIPPET = 220
-_COLOURS = ("#2f6fb0", "#d08a4a", "#7aa874", "#9a7bb5", "#b0a04a")
+_COLORS = ("#2f6fb0", "#d08a4a", "#7aa874", "#9a7bb5", "#b0a04a")
 
 
 Rival = tuple[str, dict[str, dict[str, float]], dict[str, Comparison]]
@@ -80,7 +80,7 @@ def draw_languages(path: Path, dataset: Dataset, result: EvaluationResult, compa
         bars = axes.barh(
             places,
             [values[lang] for lang in languages],
-            color=_COLOURS[i % len(_COLOURS)],
+            color=_COLORS[i % len(_COLORS)],
             height=0.92 * thick,
             label=plain(name),
         )

@@ -156,7 +156,7 @@ def rerun(
 
 
 def _left_out(entry: Expected, unknown: bool, slow: bool) -> str:
-    """Why an entry is passed over before its command is looked at; empty where it is not."""
+    """Why an entry is passed over before its command is read; empty where it is not."""
     if entry.published:
         return "published; run it where the weights are"
     if entry.value is None and not unknown:

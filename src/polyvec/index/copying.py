@@ -58,10 +58,20 @@ def copy_index(
                 if progress is not None:
                     progress(done, total)
             catalog.copy_to(staging / CATALOG_FILE)
+            _make_own(staging)
             if progress is not None:
                 progress(total, total)
             _verify(staging, source)
     return total
+
+
+def _make_own(copy: Path) -> None:
+    """A copy of a folder that was pulled is an index of its own, which may be written."""
+    with contextlib.closing(Catalog.open(copy)) as catalog:
+        pulled = catalog.pulled() is not None
+    if pulled:
+        with contextlib.closing(Catalog.open(copy, write=True)) as catalog, catalog.transaction():
+            catalog.set_pulled(None)
 
 
 def _opened(source: Path, catalog: Catalog, held: contextlib.ExitStack) -> dict[str, IO[bytes]]:

@@ -188,7 +188,8 @@ def full_scores(
     kernel: a name from `codes_kernels`, the fastest by default. Raises ValueError for shapes that do not fit and numbers that are
     out of range.
     """
-    return _native.full_scores(codec, segment, query, query_scales, documents, threads=threads, kernel=kernel)
+    chosen = np.ascontiguousarray(documents)
+    return _native.full_scores(codec, segment, query, query_scales, chosen, threads=threads, kernel=kernel)
 
 
 def assign(

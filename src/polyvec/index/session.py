@@ -11,13 +11,16 @@ import atexit
 import contextlib
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from polyvec.errors import IndexLockedError, PolyvecError
 from polyvec.index.catalog.settings import IndexSettings
+from polyvec.index.copying import copy_index
 from polyvec.index.forks import ForkAware, notice_fork, watch_forks, watched_by_type
 from polyvec.index.place import check_place
+from polyvec.index.recovery.checking import index_facts, problems_of
 from polyvec.index.views import View, Views
 from polyvec.index.writing.writer import Writer
 
@@ -74,6 +77,27 @@ class Session(ForkAware):
     def check_place(self) -> None:
         """Raise StorageError where the index does not lie any more where it was opened."""
         check_place(self.path, self._place)
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self.views.closed
+
+    def facts(self) -> dict[str, Any]:
+        """What `index_facts` says of the state that is read."""
+        with self.current() as view:
+            self.check_place()  # sizes are those of the files that lie there
+            return index_facts(self.path, view)
+
+    def problems(self) -> list[str]:
+        """Read everything. Returns the problems found; empty if there are none."""
+        with self.current() as view:
+            return problems_of(view.catalog, view.snapshot)
+
+    def copy_to(self, target: Path, *, hard_links: bool, progress: Callable[[int, int], None] | None) -> int:
+        """`copy_index` of the newest committed state. Returns the size of the copy, in bytes."""
+        with self.current():
+            return copy_index(self.path, target, hard_links=hard_links, progress=progress)
 
     # -- writing -----------------------------------------------------------------------------------------------------------
 

@@ -11,15 +11,33 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
+from typing import Protocol
 
 from polyvec.errors import IndexCorruptError, PolyvecError, StorageError
 from polyvec.index.catalog.catalog import Catalog
+from polyvec.index.catalog.protocol import ReadableCatalog
 from polyvec.index.catalog.settings import IndexSettings
 from polyvec.index.forks import ForkAware, watch_forks
 from polyvec.index.place import check_place
 from polyvec.index.reader import Snapshot
 
 _MOST_ATTEMPTS = 50
+
+
+class ReadableView(Protocol):
+    """What reading and searching ask of a view: of one index, or of several as one."""
+
+    @property
+    def catalog(self) -> ReadableCatalog:
+        """Documents of that moment."""
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """Their token vectors."""
+
+    @property
+    def settings(self) -> IndexSettings:
+        """What holds for the whole."""
 
 
 class View:

@@ -14,7 +14,7 @@ from polyvec.data import Document
 from polyvec.encoder import Encoded, LocatesTokens
 from polyvec.errors import InputError
 from polyvec.index.engine.options import SearchOptions
-from polyvec.index.views import View
+from polyvec.index.views import ReadableView
 from polyvec.search.explain import Explanation, explain
 from polyvec.search.hits import Hit
 from polyvec.search.retrieve import PreparedQuery
@@ -78,7 +78,7 @@ def closed_error(hit: Hit) -> InputError:
     )
 
 
-def explain_hit(view: View, encoder: GetEncoder, query: str, encoded: Encoded | None, hit: Hit) -> Explanation:
+def explain_hit(view: ReadableView, encoder: GetEncoder, query: str, encoded: Encoded | None, hit: Hit) -> Explanation:
     """Which token of the query met which token of the hit's document, as it is stored now.
 
     Args:

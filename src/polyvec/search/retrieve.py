@@ -14,7 +14,7 @@ import numpy.typing as npt
 from polyvec.arguments import thread_count
 from polyvec.deadlines import keep_going
 from polyvec.errors import InputError
-from polyvec.index.catalog.catalog import Catalog
+from polyvec.index.catalog.protocol import ReadableCatalog
 from polyvec.index.engine.options import SearchOptions
 from polyvec.index.reader import Snapshot
 from polyvec.scoring import default_threads
@@ -40,7 +40,7 @@ class PreparedQuery:
 
 
 def allowed_rows(
-    catalog: Catalog, subset: Sequence[str] | None, condition: Mapping[str, Any] | None
+    catalog: ReadableCatalog, subset: Sequence[str] | None, condition: Mapping[str, Any] | None
 ) -> npt.NDArray[np.int64] | None:
     """The rows to choose from.
 
@@ -64,7 +64,7 @@ def allowed_rows(
 
 def search_snapshot(
     snapshot: Snapshot,
-    catalog: Catalog,
+    catalog: ReadableCatalog,
     query: PreparedQuery,
     options: SearchOptions,
     *,
@@ -115,7 +115,7 @@ def search_snapshot(
 
 def search_each(
     snapshot: Snapshot,
-    catalog: Catalog,
+    catalog: ReadableCatalog,
     queries: Iterable[PreparedQuery],
     options: SearchOptions,
     *,
@@ -199,7 +199,7 @@ def _fusion_depth(options: SearchOptions) -> int:
 
 def _fused(
     snapshot: Snapshot,
-    catalog: Catalog,
+    catalog: ReadableCatalog,
     query: PreparedQuery,
     lists: dict[str, dict[int, float]],
     keyword: dict[int, float],
@@ -229,7 +229,7 @@ def _fused(
     return _Found(fusion.ordered(fused), lists, {"late": late, "keyword": keyword})
 
 
-def _hits(catalog: Catalog, found: _Found, query: PreparedQuery, k: int) -> list[Hit]:
+def _hits(catalog: ReadableCatalog, found: _Found, query: PreparedQuery, k: int) -> list[Hit]:
     documents = catalog.documents(row for row, _ in found.ranked[:k])
     places = {name: {row: n for n, row in enumerate(rows, start=1)} for name, rows in found.lists.items()}
     hits = []

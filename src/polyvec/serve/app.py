@@ -71,10 +71,10 @@ def create_app(collections: Collections, config: ServeConfig | None = None) -> G
     serve_files(app)
     _describe(app)
     answer = _answer_problems(app, serving)
-    return Guard(app, serving, direct=_direct(app), answer=answer)
+    return Guard(app, serving, direct=_direct(), answer=answer)
 
 
-def _direct(app: FastAPI) -> dict[tuple[str, str], APIRoute]:
+def _direct() -> dict[tuple[str, str], APIRoute]:
     """Calls of one fixed path by method and path: the guard finds their handlers in one step, and the framework in many."""
     routes = [route for router in _ROUTERS for route in router.routes if isinstance(route, APIRoute)]
     return {(method, route.path): route for route in routes if "{" not in route.path for method in route.methods or ()}
@@ -110,14 +110,17 @@ def _known(error: Exception, request: Request) -> Exception:
         if error.status_code == 405:
             allowed = ", ".join(_methods(request))
             return Problem("wrong-method", f"This call has another method: {allowed}.", headers=[("allow", allowed)])
-        name = "no-route" if error.status_code == 404 else "bad-request"
-        return Problem(name, KINDS[name].meaning)
+        if error.status_code == 404:
+            return Problem("no-route", "Nothing is served at this path. The calls are listed at /docs.")
+        return Problem("bad-request", KINDS["bad-request"].meaning)
     return error
 
 
 def _methods(request: Request) -> list[str]:
     """The methods that a path has."""
-    found: set[str] = set()
+    found = {method for method, path in _direct() if path == request.scope["path"]}
+    if found:
+        return sorted(found)
     for route in chain(request.app.routes, *(router.routes for router in _ROUTERS)):
         if route.matches(request.scope)[0] is not Match.NONE:
             found |= set(getattr(route, "methods", None) or ())

@@ -13,7 +13,9 @@ from fastapi import Request
 from pydantic import BaseModel, ValidationError
 
 from polyvec.arguments import shown
+from polyvec.serve.exchange import Exchange
 from polyvec.serve.problems import Problem
+from polyvec.serve.room import Room
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -40,6 +42,8 @@ async def read_request(request: Request, model: type[Model], *, most: int, withi
 async def read_body(request: Request, *, most: int, within_s: float) -> bytes:
     """The whole body. Raises Problem where it is too large or too slow, ClientGoneError where it ends early."""
     await _check_length(request, most)
+    exchange: Exchange = request.scope["polyvec.exchange"]
+    room: Room = request.app.state.serving.room
     parts: list[bytes] = []
     taken = 0
     async for part in _parts(request, within_s, for_all=True):
@@ -47,6 +51,7 @@ async def read_body(request: Request, *, most: int, within_s: float) -> bytes:
         if taken > most:
             await _discard(request)
             raise _too_large(most)
+        room.hold(exchange, len(part))
         parts.append(part)
     return parts[0] if len(parts) == 1 else b"".join(parts)
 

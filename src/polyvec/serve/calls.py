@@ -35,7 +35,7 @@ def call(
 
     Args:
         router: Where it is registered.
-        method: GET, POST, PUT or DELETE.
+        method: GET, POST, PUT, PATCH or DELETE.
         path: With {names} of parameters.
         summary: A few words; the handler's docstring is the description.
         answer: The schema of success.

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from polyvec.arguments import shown
-from polyvec.collection.index import Index
 from polyvec.collection.searcher import Searcher
 from polyvec.errors import InputError
 from polyvec.serve.encoding import SharedEncoder
 from polyvec.serve.pool import Pool
 from polyvec.serve.problems import Problem
+from polyvec.shards.opening import open_collection
 
 if TYPE_CHECKING:
     from polyvec.encoder import TokenEncoder
@@ -101,16 +101,21 @@ class Collections(Mapping[str, Collection]):
             raise Problem("invalid", f"collection is missing: expected one of {', '.join(self._named)}.")
         if not isinstance(name, str):
             raise Problem("invalid", f"collection={shown(name)}: expected the name of a collection.")
-        if name not in self._named and name.removesuffix(_SUFFIX) in self._named:
-            name = name.removesuffix(_SUFFIX)
-        if name not in self._named:
-            raise Problem("no-collection", f"collection={shown(name)}: expected one of {', '.join(self._named)}.")
-        return self._named[name]
+        for one in names_for(name):
+            if one in self._named:
+                return self._named[one]
+        raise Problem("no-collection", f"collection={shown(name)}: expected one of {', '.join(self._named)}.")
 
     def close(self) -> None:
         """Close every one of them."""
         for one in self._named.values():
             one.close()
+
+
+def names_for(name: str) -> list[str]:
+    """What a collection may be called that is asked for by this name: `wiki` and `wiki.polyvec` mean the same one."""
+    bare = name.removesuffix(_SUFFIX)
+    return [name, f"{name}{_SUFFIX}"] if bare == name else [name] if bare.endswith(_SUFFIX) else [name, bare]
 
 
 def open_collections(
@@ -119,7 +124,7 @@ def open_collections(
     """Open indexes to serve them. A model that several of them have is loaded once.
 
     Args:
-        paths: Folders of indexes.
+        paths: Folders of indexes, or of shards.
         encoder: The model of all of them; None for what each says.
         follow: Whether every search sees what other processes have committed.
     """
@@ -128,7 +133,7 @@ def open_collections(
     try:
         for path in paths:
             shared = _shared_encoder(path, encoder, loaded)
-            index = Index.open(path, encoder=shared, auto_refresh=follow)
+            index = open_collection(path, encoder=shared, auto_refresh=follow)
             opened.append(Collection(index.name, index, shared))
         return Collections(opened)
     except BaseException:
@@ -143,7 +148,7 @@ def _shared_encoder(
     """The model of an index, None where it holds vectors only."""
     if encoder is not None:
         return loaded.setdefault(encoder.fingerprint, SharedEncoder(encoder))
-    with Index.open(path) as index:
+    with open_collection(path) as index:
         if index.info()["model"] is None:
             return None
         found = index.encoder

@@ -27,6 +27,7 @@ class Exchange:
         self.problem: Problem | None = None
         self.error: Exception | None = None  # behind a problem that is no fault of the client
         self.gone = False
+        self.held_bytes = 0  # of its body, in memory
         given = self.headers.get(b"x-request-id", b"")
         plain = 0 < len(given) <= _LONGEST_ID and all(33 <= byte <= 126 for byte in given)
         self.request_id = given.decode("ascii") if plain else secrets.token_hex(8)

@@ -86,9 +86,13 @@ class Guard:
                 )  # fmt: skip
         finally:
             serving.in_flight -= 1
+            serving.room.let_go(exchange)
             self._note(exchange)
 
     async def _answer(self, exchange: Exchange, scope: Scope, receive: Receive, send: Send) -> None:
+        route = self._direct.get((exchange.method, exchange.path))
+        if route is not None:
+            scope["route"] = route
         try:
             if exchange.method == "OPTIONS" and self._is_preflight(exchange):
                 await _respond(send, 204, b"", [])
@@ -100,7 +104,6 @@ class Guard:
             headers.append((b"content-type", MEDIA_TYPE.encode()))
             await _respond(send, problem.kind.status, problem.body(exchange.request_id), headers)
             return
-        route = self._direct.get((exchange.method, exchange.path))
         try:
             if route is None:
                 await self._app(scope, receive, send)
@@ -111,7 +114,7 @@ class Guard:
 
     async def _call(self, route: APIRoute, scope: Scope, receive: Receive, send: Send) -> None:
         """One handler, as the framework would call it."""
-        scope["app"], scope["route"] = self._app, route
+        scope["app"] = self._app
         request = Request(scope, receive)
         response: Response
         try:
@@ -158,7 +161,9 @@ class Guard:
         """On loopback, a name that is not this machine's is a web page that had it resolve here (DNS rebinding)."""
         if self._hosts is None:
             return
-        host = exchange.headers.get(b"host", b"").decode("latin-1").lower()
+        if sum(name == b"host" for name, _ in exchange.scope["headers"]) != 1:
+            raise Problem("bad-request", "The request has no Host header, or several. Send one.")
+        host = exchange.headers[b"host"].decode("latin-1").lower()
         name = host[: host.rfind("]") + 1] if host.startswith("[") else host.partition(":")[0]
         if name.rstrip(".") not in self._hosts:
             raise Problem(

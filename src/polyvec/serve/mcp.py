@@ -224,7 +224,10 @@ def _described(names: list[str]) -> list[Tool]:
         Tool(
             name="collections",
             title="What can be searched",
-            description="Lists the collections: how many documents, in which languages.",
+            description=(
+                "Lists the collections: how many documents, in which languages, and which metadata fields can be filtered by, "
+                "with their most frequent values."
+            ),
             input_schema=_object({}),
             output_schema=_object(
                 {
@@ -235,6 +238,7 @@ def _described(names: list[str]) -> list[Tool]:
                                 "documents": {"type": ["integer", "null"]},
                                 "languages": {"type": ["object", "null"], "description": "Documents by language."},
                                 "model": {"type": ["string", "null"]},
+                                "fields": {"type": "object", "description": "Most frequent values by metadata field."},
                             },
                             required=["name"],
                         )

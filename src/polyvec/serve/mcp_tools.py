@@ -17,6 +17,7 @@ from polyvec.data import Document
 from polyvec.data.document import checked_ids
 from polyvec.errors import InputError
 from polyvec.search.hits import Hit
+from polyvec.serve.collections import names_for
 
 DEFAULT_BUDGET = 4000  # tokens of one answer
 LEAST_BUDGET = 200
@@ -24,6 +25,7 @@ MOST_HITS = 1000  # how far into a result list an assistant may go
 MOST_IDS = 100  # of one call of get
 
 _BYTES_A_TOKEN = 3  # of UTF-8; tokenizers of today's assistants take 3 to 5, in any script
+_MOST_VALUES = 5  # of a metadata field, the most frequent ones, that are named
 _LEAST_SHARE = 120  # tokens that a hit gets at least, so that its text says something
 
 
@@ -127,13 +129,9 @@ class AssistantTools:
         return Answer(_get_text(data), data)
 
     def _list(self) -> Answer:
-        entries = [_collection_entry(name, one.info()) for name, one in self._collections.items()]
-        lines = [
-            f"{entry['name']}: {entry['documents']} documents, languages: {_listed(entry['languages']) or 'not said'}, "
-            f"model {entry['model']}"
-            for entry in entries
-        ]
-        return Answer("\n".join(lines), {"collections": entries})
+        share = self._budget // max(1, len(self._collections))
+        entries = [_collection_entry(name, one, share) for name, one in self._collections.items()]
+        return Answer("\n".join(map(_collection_text, entries)), {"collections": entries})
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
@@ -144,13 +142,10 @@ class AssistantTools:
             if len(names) > 1:
                 raise InputError(f"collection: say which one to use: {', '.join(names)}.")
             name = names[0]
-        if isinstance(name, str) and name not in names and f"{name}.polyvec" in names:
-            name = f"{name}.polyvec"
-        if not isinstance(name, str) or name not in self._collections:
-            raise InputError(
-                f"collection={shown(name)}: there is no such collection; expected one of {', '.join(names)}."
-            )
-        return name, self._collections[name]
+        for one in names_for(name) if isinstance(name, str) else ():
+            if one in self._collections:
+                return one, self._collections[one]
+        raise InputError(f"collection={shown(name)}: there is no such collection; expected one of {', '.join(names)}.")
 
     def _fitting(self, entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """The first entries, as many as the budget holds, each cut to its share of what is left; at least one."""
@@ -184,8 +179,19 @@ def _document_entry(document: Document, offset: int) -> dict[str, Any]:
     return {**entry, "text": text, "cut": False}
 
 
-def _collection_entry(name: str, facts: Mapping[str, Any]) -> dict[str, Any]:
-    return {"name": name, **{key: facts.get(key) for key in ("documents", "languages", "model")}}
+def _collection_entry(name: str, collection: Searcher, share: int) -> dict[str, Any]:
+    """What a collection holds, with as many of its metadata fields as make it `share` tokens long."""
+    facts = collection.info()
+    entry: dict[str, Any] = {"name": name, **{key: facts.get(key) for key in ("documents", "languages", "model")}}
+    entry["fields"] = {}
+    left = share - _tokens_of(entry)
+    for field in collection.fields(limit=_MOST_VALUES).values():
+        values = [value for value, _ in field.values]
+        left -= _tokens_of({field.name: values})
+        if left < 0:
+            break
+        entry["fields"][field.name] = values
+    return entry
 
 
 def _cut(entry: dict[str, Any], share: int) -> dict[str, Any]:
@@ -222,6 +228,16 @@ def _json(value: Any) -> str:
 
 
 # -- texts to read -----------------------------------------------------------------------------------------------------
+
+
+def _collection_text(entry: Mapping[str, Any]) -> str:
+    languages = ", ".join(entry["languages"] or ()) or "not said"
+    text = f"{entry['name']}: {entry['documents']} documents, languages: {languages}, model {entry['model']}"
+    fields = [
+        f"{_json(name)} ({', '.join(map(_json, values))})" if values else _json(name)
+        for name, values in entry["fields"].items()
+    ]
+    return f"{text}; to filter by: {', '.join(fields)}" if fields else text
 
 
 def _search_text(data: Mapping[str, Any], offset: int) -> str:
@@ -261,7 +277,3 @@ def _body(entry: Mapping[str, Any]) -> str:
     other = {name: value for name, value in entry["metadata"].items() if name not in ("title", "lang")}
     body = f"{text} …" if entry["cut"] else text
     return f"{_json(other)}\n{body}" if other else body
-
-
-def _listed(languages: Any) -> str:
-    return ", ".join(languages) if isinstance(languages, Mapping) else ""

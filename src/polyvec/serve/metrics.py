@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from polyvec.serve.collections import Collections
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _FACTS_FOR_S = 5.0  # facts about collections are read again after so long
 
 
@@ -45,7 +46,8 @@ class Metrics:
 
     def request(self, route: str, method: str, status: int, seconds: float) -> None:
         """Count one request. route: the pattern of its path, never the path itself."""
-        self._child(self._requests, route, method, str(status)).observe(seconds)
+        known = method if method in _METHODS else "other"  # a client may make up any number of them
+        self._child(self._requests, route, known, str(status)).observe(seconds)
 
     def step(self, step: str, seconds: float) -> None:
         """Count one step of the work behind a request."""

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from polyvec.encoder import Encoded
 from polyvec.serve.encoding import SharedEncoder
 
+_TOGETHER_S = 0.002  # that a text waits for others while there is other work
 _MOST_TOGETHER = 32  # texts of several requests that are encoded in one batch
 
 
@@ -46,7 +47,7 @@ class TimedOutError(Exception):
 class Task:
     """One piece of accepted work. `check` is for the work itself, to stop where it has no end in sight."""
 
-    __slots__ = ("asked", "deadline", "dropped", "future", "given", "started", "timer", "waited_s", "work")
+    __slots__ = ("asked", "asked_at", "deadline", "dropped", "future", "given", "started", "timer", "waited_s", "work")
 
     def __init__(self, deadline: float) -> None:
         self.deadline = deadline  # of time.perf_counter()
@@ -57,6 +58,7 @@ class Task:
         self.future: asyncio.Future[Any]
         self.given: Encodings | None = None
         self.asked: Texts | None = None
+        self.asked_at = 0.0
         self.timer: asyncio.TimerHandle | None = None
 
     def check(self) -> None:
@@ -192,12 +194,16 @@ class Pool:
                     self._changed.wait()
                 if self._ended:
                     return
-                task = self._ready.popleft() if self._ready else None
+                task = self._ready.popleft() if self._ready and not self._overdue() else None
                 batch = [] if task is not None else self._next_batch()
             if task is not None:
                 self._step(task)
             else:
                 self._encode(batch)
+
+    def _overdue(self) -> bool:
+        """Whether texts have waited for others long enough."""
+        return bool(self._texts) and not self._encoding and time.perf_counter() - self._texts[0].asked_at > _TOGETHER_S
 
     def _next_batch(self) -> list[Task]:
         """Tasks whose texts wait, of one encoder, in order."""
@@ -250,7 +256,7 @@ class Pool:
             self._finish(task, started, None, error)
         else:
             self.counts.busy_s += time.perf_counter() - started
-            task.asked = asked
+            task.asked, task.asked_at = asked, time.perf_counter()
             with self._changed:
                 (self._ready if asked is None else self._texts).append(task)
                 self._changed.notify()

@@ -9,6 +9,7 @@ from typing import Any
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 _HEADERS_WITHIN_S = 10.0  # for the request line and all headers
+_MOST_HEAD_BYTES = 1 << 16  # of a head that comes in several parts
 
 
 def http_protocol() -> type[asyncio.Protocol]:
@@ -20,9 +21,10 @@ def http_protocol() -> type[asyncio.Protocol]:
         base = HttpToolsProtocol
 
     class Prompt(base):  # type: ignore[misc]
-        """Closes a connection that does not send a whole request head in time; uvicorn waits for ever."""
+        """Closes a connection whose request head takes too long, for which uvicorn waits for ever, or is too large."""
 
         _headers_timer: asyncio.TimerHandle | None = None
+        _head_bytes = 0
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
@@ -30,14 +32,22 @@ def http_protocol() -> type[asyncio.Protocol]:
 
         def data_received(self, data: bytes) -> None:
             super().data_received(data)
-            if self.cycle is None or self.cycle.response_complete:
-                self._await_headers()
-            else:
+            if self.cycle is not None and not self.cycle.response_complete:
+                self._head_bytes = 0
                 self._stop_timer()
+                return
+            self._head_bytes += len(data)
+            if self._head_bytes > _MOST_HEAD_BYTES and not self.transport.is_closing():
+                self.send_400_response("The head of the request is too large.")
+            self._await_headers()
 
         def connection_lost(self, exc: Exception | None) -> None:
             self._stop_timer()
             super().connection_lost(exc)
+
+        def on_response_complete(self) -> None:
+            self._head_bytes = 0
+            super().on_response_complete()
 
         def _await_headers(self) -> None:
             if self._headers_timer is None:

@@ -103,15 +103,19 @@ def _type(schema: Mapping[str, Any]) -> str:
         return str(schema["$ref"]).rpartition("/")[2]
     if schema.get("type") == "array":
         return f"list of {_type(schema.get('items', {}))}"
-    return str(schema.get("type", "any"))
+    named = schema.get("type", "any")
+    return " or ".join(named) if isinstance(named, list) else str(named)
 
 
 def _example(method: str, path: str, schema: Mapping[str, Any], content: Mapping[str, Any]) -> str:
     """A command to try it with."""
     examples = schema.get("examples", [])
     command = f"curl {_BASE}{path}" if method == "GET" else f"curl -X {method} {_BASE}{path}"
-    if content:
+    if "application/json" in content:
         value = examples[0] if examples else {}
-        given = [value] if content.get("application/json", {}).get("schema", {}).get("type") == "array" else value
+        given = [value] if content["application/json"].get("schema", {}).get("type") == "array" else value
         command += f" \\\n  -H 'Content-Type: application/json' \\\n  -d '{json.dumps(given, ensure_ascii=False)}'"
+    else:
+        for kind, described in content.items():
+            command += f" \\\n  -H 'Content-Type: {kind}' \\\n  -d '{described['example'].strip()}'"
     return f"<h4>Try it</h4><pre>{escape(command)}</pre>"

@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, SkipValidation, WithJsonSchem
 
 Text = Annotated[str, Field(min_length=1)]
 Texts = Annotated[list[Text], Field(min_length=1)]
-Ids = list[Annotated[str, WithJsonSchema({"type": ["string", "integer"]})]]  # numbers become their digits
+Id = Annotated[str, WithJsonSchema({"type": ["string", "integer"]})]  # numbers become their digits
+Ids = list[Id]
 Filter = dict[str, Any]
 
 _COLLECTION = "Which collection; may be left out where one is served."
@@ -69,51 +70,53 @@ class SearchRequest(Body):
 class Stretch(BaseModel):
     """text[start:end], in characters, and how much it decided, from 0 to 1."""
 
-    start: int
-    end: int
-    weight: float
+    start: Annotated[int, Field(description="First character, from 0.")]
+    end: Annotated[int, Field(description="After the last character.")]
+    weight: Annotated[float, Field(description="From 0 to 1.")]
 
 
 class FoundHit(BaseModel):
     """One document that was found."""
 
-    id: str
+    id: Annotated[str, Field(description="The document.")]
     rank: Annotated[int, Field(description="From 1.")]
     score: Annotated[float, Field(description="MaxSim, BM25, or what fusion makes of both. Higher is better.")]
     normalized_score: Annotated[
         float | None, Field(description="MaxSim as a share of the highest possible, from 0 to 1.")
     ] = None
-    text: str | None = None
-    metadata: dict[str, Any]
+    text: Annotated[str | None, Field(description="Null where only vectors were stored.")] = None
+    metadata: Annotated[dict[str, Any], Field(description="Its fields.")]
     parts: Annotated[dict[str, float] | None, Field(description="Of a hybrid score: MaxSim and BM25.")] = None
     ranks: Annotated[dict[str, int] | None, Field(description="Places in the lists that were fused.")] = None
     explanation: Annotated[
         dict[str, Any] | None, Field(description="Which query token met which document token; offsets in characters.")
     ] = None
-    highlights: list[Stretch] | None = None
+    highlights: Annotated[
+        list[Stretch] | None, Field(description="Where asked for: the stretches of the text that decided.")
+    ] = None
 
 
 class Found(BaseModel):
     """The hits of one question, best first."""
 
-    query: str
-    hits: list[FoundHit]
+    query: Annotated[str, Field(description="As it was asked; empty for vectors.")]
+    hits: Annotated[list[FoundHit], Field(description="Best first.")]
 
 
 class SearchAnswer(BaseModel):
     """One list of hits a question, in the order of the questions."""
 
-    results: list[Found]
+    results: Annotated[list[Found], Field(description="In the order of the questions.")]
     took_ms: Annotated[float, Field(description="From acceptance to the answer.")]
     encode_ms: Annotated[float, Field(description="Waiting for and running the model.")]
-    search_ms: float
+    search_ms: Annotated[float, Field(description="Searching, explanations included.")]
     partial: Annotated[bool, Field(description="Whether a part of the collection did not answer.")]
 
 
 class TextObject(Body):
     """A text as an object."""
 
-    text: Text
+    text: Annotated[Text, Field(description="The text.")]
 
 
 class RerankRequest(Body):
@@ -126,8 +129,12 @@ class RerankRequest(Body):
     )
 
     model: Annotated[str | None, SkipValidation, Field(description="Taken and not needed: the server has one.")] = None
-    query: Annotated[Text, SkipValidation]
-    documents: Annotated[list[Text | TextObject], Field(min_length=1), SkipValidation]
+    query: Annotated[Text, SkipValidation, Field(description="A question in any language.")]
+    documents: Annotated[
+        Annotated[list[Text | TextObject], Field(min_length=1)],
+        SkipValidation,
+        Field(description="Texts to order, in any language."),
+    ]
     top_n: Annotated[
         Annotated[int, Field(ge=1)] | None, SkipValidation, Field(description="How many to return; all if left out.")
     ] = None
@@ -143,21 +150,21 @@ class Reranked(BaseModel):
     index: Annotated[int, Field(description="Its place in the request, from 0.")]
     relevance_score: Annotated[float, Field(description="The normalized score, from 0 to 1.")]
     score: Annotated[float, Field(description="MaxSim.")]
-    document: TextObject | None = None
+    document: Annotated[TextObject | None, Field(description="With return_documents.")] = None
 
 
 class Usage(BaseModel):
     """What the model read."""
 
-    total_tokens: int
+    total_tokens: Annotated[int, Field(description="Tokens of all texts.")]
 
 
 class RerankAnswer(BaseModel):
     """Best first."""
 
-    model: str
-    results: list[Reranked]
-    usage: Usage
+    model: Annotated[str, Field(description="The one that was used.")]
+    results: Annotated[list[Reranked], Field(description="Best first.")]
+    usage: Annotated[Usage, Field(description="What the model read.")]
 
 
 class VectorsRequest(Body):
@@ -168,7 +175,7 @@ class VectorsRequest(Body):
     )
 
     model: Annotated[str | None, SkipValidation, Field(description="Taken and not needed: the server has one.")] = None
-    input: Annotated[Texts, SkipValidation]
+    input: Annotated[Texts, SkipValidation, Field(description="Texts to encode.")]
     input_type: Annotated[
         Literal["query", "document"] | None, SkipValidation, Field(description="document if left out.")
     ] = None
@@ -188,25 +195,25 @@ class VectorsRequest(Body):
 class Matrix(BaseModel):
     """The token vectors of one text."""
 
-    index: int
+    index: Annotated[int, Field(description="The place of the text in the request, from 0.")]
     embeddings: Annotated[list[list[float]] | str, Field(description="Rows of numbers, or base64 of fp16.")]
 
 
 class VectorsAnswer(BaseModel):
     """One matrix a text, in the order of the texts."""
 
-    model: str
-    dimensions: int
-    data: list[Matrix]
-    usage: Usage
+    model: Annotated[str, Field(description="The one that was used.")]
+    dimensions: Annotated[int, Field(description="Numbers a vector.")]
+    data: Annotated[list[Matrix], Field(description="In the order of the texts.")]
+    usage: Annotated[Usage, Field(description="What the model read.")]
 
 
 class StoredDocument(BaseModel):
     """A document as it is stored."""
 
-    id: str
-    text: str
-    metadata: dict[str, Any]
+    id: Annotated[str, Field(description="The document.")]
+    text: Annotated[str, Field(description="Empty where only vectors were stored.")]
+    metadata: Annotated[dict[str, Any], Field(description="Its fields.")]
 
 
 class GivenDocument(BaseModel):
@@ -216,20 +223,22 @@ class GivenDocument(BaseModel):
         extra="allow", json_schema_extra={"examples": [{"id": "42", "text": "Bienen tanzen.", "lang": "de"}]}
     )
 
-    id: str | int
-    text: Annotated[str, Field(min_length=1)]
-    metadata: dict[str, Any] | None = None
+    id: Annotated[str | int, Field(description="Yours; a number becomes its digits.")]
+    text: Annotated[str, Field(min_length=1, description="What is found, in any language.")]
+    metadata: Annotated[
+        dict[str, Any] | None, Field(description="Fields, in place of writing them beside the text.")
+    ] = None
 
 
 class Stored(BaseModel):
     """Said when it is durable."""
 
-    added: int
-    replaced: int
+    added: Annotated[int, Field(description="Documents that are new.")]
+    replaced: Annotated[int, Field(description="Documents whose id was stored already.")]
     skipped: Annotated[int, Field(description="Stored already, with existing=skip.")]
     tokens: Annotated[int, Field(description="Token vectors that were stored.")]
     truncated: Annotated[int, Field(description="Documents that were cut at the model's limit.")]
-    took_ms: float
+    took_ms: Annotated[float, Field(description="From acceptance to the answer.")]
 
 
 class DeleteRequest(Body):
@@ -237,8 +246,8 @@ class DeleteRequest(Body):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"ids": ["42"]}, {"filter": {"lang": "de"}}]})
 
-    ids: Annotated[Ids | None, SkipValidation] = None
-    filter: Annotated[Filter | None, SkipValidation] = None
+    ids: Annotated[Ids | None, SkipValidation, Field(description="Of the documents; give these or a filter.")] = None
+    filter: Annotated[Filter | None, SkipValidation, Field(description="On metadata, as in a search.")] = None
     collection: Annotated[str | None, SkipValidation, Field(description=_COLLECTION)] = None
 
 
@@ -246,7 +255,7 @@ class Deleted(BaseModel):
     """Said when it is durable."""
 
     deleted: Annotated[int, Field(description="How many there were; unknown ids are passed over.")]
-    took_ms: float
+    took_ms: Annotated[float, Field(description="From acceptance to the answer.")]
 
 
 class GetRequest(Body):
@@ -254,32 +263,34 @@ class GetRequest(Body):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"ids": ["42", "43"]}]})
 
-    ids: Annotated[Ids, SkipValidation]
+    ids: Annotated[Ids, SkipValidation, Field(description="Of the documents to read.")]
     collection: Annotated[str | None, SkipValidation, Field(description=_COLLECTION)] = None
 
 
 class GotDocuments(BaseModel):
     """In the order asked for; null where an id is not stored."""
 
-    documents: list[StoredDocument | None]
+    documents: Annotated[list[StoredDocument | None], Field(description="In the order of the ids.")]
 
 
 class Changed(BaseModel):
     """Said when it is durable."""
 
     changed: Annotated[int, Field(description="Documents that are different now.")]
-    took_ms: float
+    took_ms: Annotated[float, Field(description="From acceptance to the answer.")]
 
 
 class ExplanationAnswer(BaseModel):
     """The matches of a question's tokens, whose similarities add up to the score; offsets in characters."""
 
-    query: str
+    query: Annotated[str, Field(description="As it was asked.")]
     text: Annotated[str, Field(description="What the model read: the title, if there is one, and the text.")]
-    score: float
-    matches: list[dict[str, Any]]
+    score: Annotated[float, Field(description="MaxSim.")]
+    matches: Annotated[
+        list[dict[str, Any]], Field(description="A query token, the document token that it met, and their similarity.")
+    ]
     words: Annotated[list[dict[str, Any]], Field(description="Which words met, weighed against each other.")]
-    highlights: list[Any]
+    highlights: Annotated[list[Any], Field(description="Stretches of the text that decided.")]
 
 
 class CollectionAnswer(BaseModel):
@@ -287,66 +298,66 @@ class CollectionAnswer(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    name: str
-    documents: int
-    tokens: int
-    model: str | None = None
-    languages: dict[str, int]
-    size_bytes: int
-    codec: dict[str, Any] | None = None
+    name: Annotated[str, Field(description="That of its folder.")]
+    documents: Annotated[int, Field(description="How many it holds.")]
+    tokens: Annotated[int, Field(description="Token vectors of these.")]
+    model: Annotated[str | None, Field(description="Null where all vectors were brought along.")] = None
+    languages: Annotated[dict[str, int], Field(description="Documents by their field `lang`.")]
+    size_bytes: Annotated[int, Field(description="On disk.")]
+    codec: Annotated[dict[str, Any] | None, Field(description="Null while vectors are stored in fp16.")] = None
 
 
 class FieldValue(BaseModel):
     """One value of a field."""
 
-    value: str | float | bool | None
-    documents: int
+    value: Annotated[str | float | bool | None, Field(description="As a filter compares it.")]
+    documents: Annotated[int, Field(description="How many have it.")]
 
 
 class FieldFacts(BaseModel):
     """One field of the metadata, under the name that a filter asks for it by."""
 
-    name: str
-    types: list[str]
+    name: Annotated[str, Field(description="With dots for what is nested.")]
+    types: Annotated[list[str], Field(description="Such as string, number, boolean.")]
     documents: Annotated[int, Field(description="How many have it.")]
     values: Annotated[list[FieldValue], Field(description="The most frequent ones; none where they are too many.")]
     distinct: Annotated[int | None, Field(description="How many different values; null for too many to count.")]
-    minimum: float | None = None
-    maximum: float | None = None
+    minimum: Annotated[float | None, Field(description="Of its numbers.")] = None
+    maximum: Annotated[float | None, Field(description="Of its numbers.")] = None
     estimated: Annotated[bool, Field(description="Whether counts are estimates from a sample.")]
 
 
 class FieldsAnswer(BaseModel):
     """The fields of a collection's metadata, those of most documents first."""
 
-    fields: list[FieldFacts]
+    fields: Annotated[list[FieldFacts], Field(description="Those of most documents first.")]
 
 
 class DescribedCollection(CollectionAnswer):
     """A collection with its metadata fields."""
 
-    fields: list[FieldFacts]
+    fields: Annotated[list[FieldFacts], Field(description="What can be filtered by.")]
 
 
 class CollectionsAnswer(BaseModel):
     """Every collection that is served."""
 
-    collections: list[CollectionAnswer]
+    collections: Annotated[list[CollectionAnswer], Field(description="In the order they were given.")]
 
 
 class Health(BaseModel):
     """Whether the process answers, or can search."""
 
-    status: Literal["ok", "ready"]
-    version: str
+    status: Annotated[Literal["ok", "ready"], Field(description="ok: it answers. ready: it can search.")]
+    version: Annotated[str, Field(description="Of polyvec.")]
 
 
 class ProblemDetails(BaseModel):
     """An answer other than success: RFC 9457."""
 
     type: Annotated[str, Field(description="A link to the list of problems.")]
-    title: str
-    status: int
+    title: Annotated[str, Field(description="The kind of problem, in words.")]
+    status: Annotated[int, Field(description="The HTTP status.")]
     detail: Annotated[str, Field(description="What was given, what was expected, what to do.")]
-    what_to_do: str
-    request_id: str
+    what_to_do: Annotated[str, Field(description="What helps with this kind of problem.")]
+    request_id: Annotated[str, Field(description="As in the header X-Request-ID and in the log.")]

@@ -17,6 +17,7 @@ from polyvec.serve.config import ServeConfig
 from polyvec.serve.metrics import Metrics
 from polyvec.serve.pool import Pool, QueueFullError, Task, TimedOutError, Work
 from polyvec.serve.problems import Problem
+from polyvec.serve.room import Room
 from polyvec.serve.tokens import Tokens, load_tokens
 
 _LOOK_AFTER_S = 0.05  # work that takes longer is dropped when its client goes away
@@ -31,12 +32,14 @@ class Serving:
     tokens: Tokens = field(init=False)
     pool: Pool = field(init=False)
     metrics: Metrics = field(init=False)
+    room: Room = field(init=False)
     ready: bool = False
     stopping: bool = False
     in_flight: int = 0
 
     def __post_init__(self) -> None:
         config = self.config
+        self.room = Room(config.max_body)
         self.tokens = load_tokens(config.token_file, config.tokens)
         self.pool = Pool(threads=config.search_threads, places=config.places, name="polyvec-search")
         self.metrics = Metrics(self.pool)

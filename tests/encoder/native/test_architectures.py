@@ -128,7 +128,7 @@ def test_stanford(tmp_path: Path) -> None:
     make_stanford(tmp_path / "m")
     assert_same(tmp_path / "m")
     make_stanford(tmp_path / "without", metadata={})
-    assert any("defaults" in note for note in assert_same(tmp_path / "without").unusual)
+    assert any("defaults" in note for note in assert_same(tmp_path / "without").description.unusual)
 
 
 @pytest.mark.parametrize("tagged", [True, False])

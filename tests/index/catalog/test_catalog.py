@@ -12,6 +12,7 @@ import pytest
 from polyvec import Index
 from polyvec.collection.repair import repair_index
 from polyvec.errors import IndexCorruptError, StorageError
+from polyvec.index.catalog.catalog import Catalog
 from tests.conftest import WordEncoder
 
 
@@ -86,3 +87,34 @@ def test_what_a_later_version_may_add_is_passed_over(path: Path, encoder: WordEn
     assert connection.execute("SELECT value FROM meta WHERE key = 'shard'").fetchone() == ('{"number": 3}',)
     assert connection.execute("SELECT * FROM statistics").fetchall() == [("tea", 1)]
     connection.close()
+
+
+def test_a_catalog_takes_the_content_of_another_while_it_is_read(path: Path, tmp_path: Path) -> None:
+    """What a pull does to a folder that others have open."""
+    pinned, watching = Catalog.open(path), Catalog.open(path, pin=False)
+    seen = watching.changes()
+    writing = Catalog.open(path, write=True)
+    with writing.transaction():
+        writing.set_settings(next_row=700)
+    writing.copy_to(tmp_path / "other.sqlite")
+    with writing.transaction():
+        writing.set_settings(next_row=900)
+    pinned.refresh()
+    writing.replace_by(tmp_path / "other.sqlite")
+    assert pinned.next_row() == 900
+    pinned.refresh()
+    assert pinned.next_row() == 700
+    assert watching.changes() != seen
+    assert pinned.integrity() == []
+    for catalog in (pinned, watching, writing):
+        catalog.close()
+
+
+def test_an_index_that_was_pulled_is_not_written(path: Path, encoder: WordEncoder, tmp_path: Path) -> None:
+    change(path, """INSERT INTO meta VALUES ('pulled', '{"url": "s3://bucket/wiki"}')""")
+    with Index.open(path, encoder=encoder) as index:
+        with pytest.raises(StorageError, match=r"was pulled from s3://bucket/wiki, .* it is only read"):
+            index.delete(["a"])
+        index.copy(tmp_path / "own")
+    with Index.open(tmp_path / "own", encoder=encoder) as own:
+        assert own.delete(["a"]) == 1

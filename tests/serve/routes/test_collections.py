@@ -9,9 +9,9 @@ from tests.serve.running import Running
 def test_collections_are_listed(start: Start) -> None:
     server = start("one.polyvec", "two.polyvec")
     found = server.client.get("/v1/collections").json()["collections"]
-    assert [one["name"] for one in found] == ["one", "two"]
+    assert [one["name"] for one in found] == ["one.polyvec", "two.polyvec"]
     assert all("path" not in one for one in found)
-    assert str(server.serving.collections["one"].path) not in server.client.get("/v1/collections").text
+    assert str(server.serving.collections["one.polyvec"].path) not in server.client.get("/v1/collections").text
 
 
 def test_one_is_described_with_its_fields(running: Running) -> None:

@@ -96,6 +96,14 @@ def test_limits(start: Start) -> None:
     assert (long.status_code, long.json()["detail"]) == (
         422, "document 0: the text of document 'a' has 51 characters, and at most 50 are taken. Cut or split it.",
     )  # fmt: skip
+    for path, body in (
+        ("/v1/search", {"query": "x" * 51}),
+        ("/v1/rerank", {"query": "x" * 51, "documents": ["a"]}),
+        ("/v1/rerank", {"query": "a", "documents": ["x" * 51]}),
+        ("/v1/multi-vector", {"input": ["x" * 51]}),
+    ):
+        answer = server.post(path, body)
+        assert (answer.status_code, "at most 50 are taken" in answer.json()["detail"]) == (422, True), path
 
 
 def test_delete_by_ids_and_by_filter(running: Running) -> None:
@@ -145,7 +153,7 @@ def test_a_writer_elsewhere_is_named(running: Running) -> None:
         other.add([{"id": "theirs", "text": "zebra"}])
         answer = running.put([{"id": "ours", "text": "x"}])
         assert (answer.status_code, answer.json()["type"]) == (409, "/docs#locked")
-        assert "wiki is being written by process" in answer.json()["detail"]
+        assert "wiki.polyvec is being written by process" in answer.json()["detail"]
         assert str(collection.path) not in answer.text, "no client is told where the collection lies"
     assert running.put([{"id": "ours", "text": "x"}]).status_code == 200, "when they are done, writing goes on"
 

@@ -29,8 +29,13 @@ def test_metrics_count_what_happened(start: Start) -> None:
     text = server.client.get("/metrics").text
     assert 'polyvec_request_seconds_count{method="POST",route="/v1/search",status="200"} 3.0' in text
     assert 'polyvec_request_seconds_count{method="POST",route="/v1/search",status="422"} 1.0' in text
-    assert 'polyvec_documents{collection="wiki"} 6.0' in text
+    assert 'polyvec_documents{collection="wiki.polyvec"} 6.0' in text
     assert re.search(r'polyvec_step_seconds_count\{step="encode"\} [1-9]', text)
     assert f'polyvec_info{{version="{__version__}"}} 1.0' in text
+    for n in range(5):
+        server.client.request(f"MADEUP{n}", f"/made/up/{n}")
+    text = server.client.get("/metrics").text
+    assert "MADEUP" not in text
+    assert "/made/up" not in text, "a client cannot make the metrics grow"
     assert "secret-id" not in text, "paths are told by their pattern alone"
     assert "polyvec_queue_held 0.0" in text

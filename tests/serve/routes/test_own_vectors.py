@@ -38,6 +38,21 @@ def test_a_search_is_that_of_the_index(shared: Running) -> None:
     assert [hit["id"] for hit in answer.json()["results"][0]["hits"]] == ["bees-de"]
 
 
+def test_what_multi_vector_gives_can_be_searched_with_and_stored(start: Start) -> None:
+    running = start()
+    given = {"input": ["bees dance"], "input_type": "query", "encoding_format": "base64"}
+    half = running.post("/v1/multi-vector", given).json()["data"][0]["embeddings"]
+    answer = running.post("/v1/search-vectors", {"vectors": [half], "dtype": "float16", "k": 3})
+    assert answer.status_code == 200, answer.text
+    found, expected = answer.json()["results"][0]["hits"], running.search("bees dance", k=3)[0]["hits"]
+    assert [hit["id"] for hit in found] == [hit["id"] for hit in expected]
+    assert [hit["score"] for hit in found] == pytest.approx([hit["score"] for hit in expected], abs=0.01)
+    assert _put(running, [{"id": "own", "vectors": half}], dtype="float16").json()["tokens"] == len(
+        base64.b64decode(half)
+    ) // (2 * 16)
+    assert "dtype='int8'" in _put(running, [{"id": "own", "vectors": half}], dtype="int8").json()["detail"]
+
+
 @pytest.mark.parametrize(
     ("body", "said"),
     [
@@ -52,6 +67,8 @@ def test_a_search_is_that_of_the_index(shared: Running) -> None:
         ({"vectors": [_packed(np.ones((1, 16)))], "options": 3}, "options=3"),
         ({"vectors": [_packed(np.ones((1, 16)))] * 1001}, "at most 1,000"),
         ({"vectors": [], "k": 0}, "k=0"),
+        ({"vectors": ["AAAA"], "dtype": "float16"}, "3 bytes are no rows of 16 float16 numbers"),
+        ({"vectors": [], "dtype": "int8"}, "dtype='int8': expected one of float32, float16"),
         ({}, "vectors is missing"),
     ],
 )

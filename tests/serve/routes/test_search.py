@@ -129,11 +129,11 @@ def test_collections_are_told_apart(start: Start) -> None:
     assert server.search("zebra", k=1, collection="one.polyvec")[0]["hits"][0]["id"] != "x"
     missing = server.post("/v1/search", {"query": "zebra"})
     assert (missing.status_code, missing.json()["detail"]) == (
-        422, "collection is missing: expected one of one, two.",
+        422, "collection is missing: expected one of one.polyvec, two.polyvec.",
     )  # fmt: skip
     unknown = server.post("/v1/search", {"query": "zebra", "collection": "three"})
     assert (unknown.status_code, unknown.json()["detail"]) == (
-        404, "collection='three': expected one of one, two.",
+        404, "collection='three': expected one of one.polyvec, two.polyvec.",
     )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from polyvec import _native
 from polyvec.encoder.description import ModelDescription, bigrams_in_words, heads_in_words, layer_in_words
 from polyvec.encoder.encoded import Encoded
-from polyvec.encoder.fingerprint import PROBE, fingerprint_of
+from polyvec.encoder.fingerprint import PROBE, fingerprint_of, vector_settings
 from polyvec.encoder.locate import locate, portable_name
 from polyvec.encoder.model_folder.weight_names import is_unused
 from polyvec.encoder.native.forward import NativeForward
@@ -149,18 +149,13 @@ def describe(spec: Spec) -> ModelDescription:
 
 def native_fingerprint(spec: Spec, encoder: NativeEncoder) -> str:
     """The name of the vectors that this encoder makes of documents."""
-    layout, bigrams = encoder.layout, spec.bigrams_of(spec.dim)
-    settings = {
-        "dim": spec.dim,
-        "projection": [[head.kind, head.active] for head in spec.heads],
-        "prompt": layout.document_prompt,
-        "document_length": encoder.document_length,
-        "skiplist": sorted(layout.document_skip),
-        "long_documents": [layout.long_documents, layout.window_overlap] if layout.long_documents != "cut" else "cut",
-        "pooling": [pooling.settings() for pooling in spec.poolings],
-        **(
-            {} if bigrams is None else {"bigrams": {"weight": bigrams.weight, "special_ids": list(bigrams.special_ids)}}
-        ),
-    }
+    bigrams = spec.bigrams_of(spec.dim)
+    settings = vector_settings(
+        encoder.layout,
+        dim=spec.dim,
+        projection=[(head.kind, head.active) for head in spec.heads],
+        pooling=[pooling.settings() for pooling in spec.poolings],
+        bigrams=None if bigrams is None else {"weight": bigrams.weight, "special_ids": list(bigrams.special_ids)},
+    )
     probe = spec.tokenizer.encode(PROBE)
     return fingerprint_of(spec.located.folder, spec.config, probe, len(spec.tokenizer), settings)

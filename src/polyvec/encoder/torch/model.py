@@ -18,7 +18,7 @@ import torch
 from polyvec.encoder.checkpoints.loading import check_text_model, load
 from polyvec.encoder.description import ModelDescription, bigrams_in_words, heads_in_words, layer_in_words
 from polyvec.encoder.encoded import Encoded
-from polyvec.encoder.fingerprint import fingerprint
+from polyvec.encoder.fingerprint import fingerprint, vector_settings
 from polyvec.encoder.locate import Located, locate
 from polyvec.encoder.model_folder.weight_names import is_unused
 from polyvec.encoder.options import EncoderOptions
@@ -180,19 +180,12 @@ def _arithmetic(
 
 
 def _vector_settings(model: MultiVectorEncoder, layout: Layout, poolings: list[Any]) -> dict[str, Any]:
-    """Every setting that document vectors depend on."""
     bigrams, dim = bigrams_of(model), int(model.get_embedding_dimension())
-    return {
-        "dim": dim,
-        "projection": [
-            [type(module).__name__, module.get_embedding_dimension()]
-            for module in list(model)[1:]
-            if hasattr(module, "get_embedding_dimension")
-        ],
-        "prompt": layout.document_prompt,
-        "document_length": min(layout.document_length, layout.max_length),
-        "skiplist": sorted(layout.document_skip),
-        "long_documents": [layout.long_documents, layout.window_overlap] if layout.long_documents != "cut" else "cut",
-        "pooling": [pooling.get_config_dict() for pooling in poolings],
-        **({} if bigrams is None else {"bigrams": bigrams.in_vectors(dim)}),
-    }
+    sized = [module for module in list(model)[1:] if hasattr(module, "get_embedding_dimension")]
+    return vector_settings(
+        layout,
+        dim=dim,
+        projection=[(type(module).__name__, module.get_embedding_dimension()) for module in sized],
+        pooling=[pooling.get_config_dict() for pooling in poolings],
+        bigrams=None if bigrams is None else bigrams.in_vectors(dim),
+    )

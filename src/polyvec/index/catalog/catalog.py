@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from polyvec.errors import IndexCorruptError, IndexMissingError, StorageError
 from polyvec.index.catalog.connection import Connection
@@ -16,6 +17,7 @@ from polyvec.index.catalog.documents_table import DOCUMENTS_SCHEMA, StoredDocume
 from polyvec.index.catalog.listing import Listing
 from polyvec.index.catalog.segments_table import SEGMENTS_SCHEMA, SegmentRecord, SegmentsTable
 from polyvec.index.catalog.settings import CodecRecord, IndexSettings, State
+from polyvec.index.catalog.word_counts import WordCounts
 
 __all__ = ["CATALOG_FILE", "Catalog", "SegmentRecord", "StoredDocument"]
 
@@ -25,7 +27,7 @@ _DEVELOPMENT_ID = 0x504F4C59  # "POLY", of catalogs from before version 1
 CATALOG_FILE = "catalog.sqlite"
 
 
-class Catalog(Listing, SegmentsTable):
+class Catalog(Listing, SegmentsTable, WordCounts):
     """The catalog as it is opened: a pinned snapshot to read, transactions to write.
 
     Raises IndexMissingError where there is no index, IndexCorruptError where the file is not a catalog, StorageError for
@@ -60,6 +62,10 @@ class Catalog(Listing, SegmentsTable):
         path = folder / CATALOG_FILE
         if not path.is_file():
             what = "there is no such folder" if not folder.exists() else f"it holds no {CATALOG_FILE}"
+            if (folder / "shards.json").is_file():
+                raise IndexMissingError(
+                    f"{folder} holds shards, not one index. Open it with polyvec.Shards.open, or one of them alone."
+                )
             raise IndexMissingError(
                 f"{folder} is not a polyvec index: {what}. Make one with `polyvec index DOCS {folder}` or Index.create()."
             )
@@ -116,6 +122,15 @@ class Catalog(Listing, SegmentsTable):
     def drop_codec(self) -> None:
         """Forget the codec; call inside a transaction."""
         self.set_meta({"codec": None})
+
+    def pulled(self) -> dict[str, Any] | None:
+        """Where this index was pulled from; None for one that was not, and may be written."""
+        found = self.meta().get("pulled")
+        return found if isinstance(found, dict) else None
+
+    def set_pulled(self, origin: dict[str, Any] | None) -> None:
+        """Note where it was pulled from, or forget it; call inside a transaction."""
+        self.set_meta({"pulled": origin})
 
     def next_row(self) -> int:
         """The row that the next document will get; rows are never used twice."""

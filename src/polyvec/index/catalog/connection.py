@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from polyvec.errors import IndexCorruptError, InputError, PolyvecError, StorageError
-from polyvec.index.catalog.sqlite_file import SQLiteFile, copy_database, open_file
+from polyvec.index.catalog.sqlite_file import SQLiteFile, copy_database, open_file, replace_database
 from polyvec.index.forks import ForkAware, forks_held_off, notice_fork, watch_forks
 
 if sys.platform != "win32":
@@ -110,6 +110,11 @@ class Connection(ForkAware):
             raw = self._open()
             copy_database(raw, path)
             raw.check_unchanged()
+
+    def replace_by(self, path: Path) -> None:
+        """Make the state in another database file this one's, durably and in one transaction."""
+        with self._calls, clear_errors(self.path):
+            replace_database(self._open(), path)
 
     # -- forks -----------------------------------------------------------------------------------------------------------
 

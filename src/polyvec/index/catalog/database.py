@@ -143,6 +143,12 @@ class Database:
         with self._lock:
             self._connection.copy_to(path)
 
+    def replace_by(self, path: Path) -> None:
+        """Make the state in another catalog's file this one's, durably and in one transaction; not for pinned readers."""
+        with self._lock:
+            self._check_in_place()
+            self._connection.replace_by(path)
+
     def integrity(self) -> list[str]:
         """SQLite's own full check. Returns the problems found; empty if there are none."""
         return [f"{self.path}: {line}" for (line,) in self._rows("PRAGMA integrity_check") if line != "ok"]

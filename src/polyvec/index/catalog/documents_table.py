@@ -20,11 +20,11 @@ from polyvec.data import Document
 from polyvec.index.catalog.database import Database
 from polyvec.index.catalog.fields import stored_fields
 from polyvec.index.catalog.filters import compile_filter
-from polyvec.index.catalog.keywords import indexed_tokens, match_expression, query_terms, quoted
+from polyvec.index.catalog.keywords import Term, indexed_tokens, match_expression, query_terms, quoted
 
 _CHUNK = 500  # bound parameters a statement; SQLite's own limit was 999 for long
 _FEW_ROWS = 16
-_K1 = 1.2  # of FTS5's bm25()
+K1 = 1.2  # of FTS5's bm25()
 _MANY_ROWS = 100
 _SMALLEST_IDF = 1e-6  # of a word that half of the documents have
 
@@ -185,11 +185,11 @@ class DocumentsTable(Database):
     def keyword_bound(self, query: str) -> float:
         """An upper bound of BM25 for a query: the sum of idf * (k1 + 1) over its terms, those in no document included."""
         count = self._count("SELECT count(*) FROM keywords_docsize")
-        bound = 0.0
-        for term in query_terms(query):
-            having = self._count("SELECT count(*) FROM keywords WHERE keywords MATCH ?", quoted(term))
-            bound += (_K1 + 1) * max(math.log((count - having + 0.5) / (having + 0.5)), _SMALLEST_IDF)
-        return bound
+        return highest_bm25(count, [self.documents_with(term) for term in query_terms(query)])
+
+    def documents_with(self, term: Term) -> int:
+        """How many documents have a word."""
+        return self._count("SELECT count(*) FROM keywords WHERE keywords MATCH ?", quoted(term))
 
     def _count(self, query: str, *parameters: str) -> int:
         """What a query counts. Many rows take long to count, so a pinned reader counts them once."""
@@ -254,6 +254,20 @@ class DocumentsTable(Database):
         self._connection.executemany(
             "INSERT INTO keywords (rowid, tokens) VALUES (?, ?)", ((d.row, _keyword_text(d)) for d in texts)
         )
+
+
+def idf(documents: int, having: int) -> float:
+    """The weight of a word that `having` of so many documents have, as FTS5 computes it."""
+    weight = math.log((documents - having + 0.5) / (having + 0.5))
+    return weight if weight > 0 else _SMALLEST_IDF
+
+
+def highest_bm25(documents: int, having: Iterable[int]) -> float:
+    """An upper bound of BM25 for words that so many of the documents have."""
+    bound = 0.0
+    for count in having:
+        bound += (K1 + 1) * idf(documents, count)
+    return bound
 
 
 def _keyword_text(document: StoredDocument) -> str:

@@ -63,11 +63,16 @@ class Listing(DocumentsTable):
             estimates.
         """
         total = len(self)
-        if total <= MOST_SAMPLED:
-            return summarized(self._all_metadata(), limit=limit)
+        return summarized(
+            self.sampled_metadata(MOST_SAMPLED), limit=limit, total=total if total > MOST_SAMPLED else None
+        )
+
+    def sampled_metadata(self, most: int) -> Iterator[dict[str, Any]]:
+        """The metadata of every live document; of about `most`, at even distances of their rows, where there are more."""
+        if len(self) <= most:
+            return self._all_metadata()
         [(first, last)] = self._rows("SELECT min(row), max(row) FROM documents")
-        rows = np.unique(np.linspace(first, last, MOST_SAMPLED).astype(np.int64))
-        return summarized(self._metadata_of(rows.tolist()), limit=limit, total=total)
+        return self._metadata_of(np.unique(np.linspace(first, last, most).astype(np.int64)).tolist())
 
     def _all_metadata(self) -> Iterator[dict[str, Any]]:
         last = -1

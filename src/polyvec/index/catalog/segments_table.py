@@ -75,6 +75,10 @@ class SegmentsTable(Database):
             records.append(SegmentRecord(rows=rows, **record))
         return records
 
+    def rename_segment_file(self, segment: int, file: str) -> None:
+        """Say that a segment's file has another name; call inside a transaction."""
+        self._rows("UPDATE segments SET file = ? WHERE segment = ?", (file, segment))
+
     def insert_segment(self, record: SegmentRecord) -> None:
         """Make a finished segment file live; call inside a transaction."""
         blob = None

@@ -147,6 +147,15 @@ def copy_database(source: sqlite3.Connection, path: Path) -> None:
         os.fsync(file.fileno())
 
 
+def replace_database(target: sqlite3.Connection, path: Path) -> None:
+    """Make the state in another file the state of a connection's, in one transaction; readers keep theirs until they move on."""
+    source = sqlite3.connect(path, isolation_level=None)
+    try:
+        source.backup(target)
+    finally:
+        source.close()
+
+
 def _put_in_place(source: sqlite3.Connection, path: Path) -> None:
     aside = _beside(path, ".saved")
     aside.unlink(missing_ok=True)

@@ -6,6 +6,7 @@ Streams: memory does not grow with the collection, but for a sample to train on.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -67,7 +68,10 @@ class Source:
 
     def _sample(self) -> list[Float]:
         """Whole documents drawn at random, at most SAMPLE_TOKENS tokens."""
-        places = [(number, int(i)) for number, (_, alive) in enumerate(self._live) for i in alive]
+        found = [(number, int(i)) for number, (_, alive) in enumerate(self._live) for i in alive]
+        places = [
+            found[i] for i in np.argsort(self.rows, kind="stable")
+        ]  # several indexes as one: in the order of adding
         order = np.random.default_rng(_SAMPLE_SEED).permutation(len(places))
         vectors: list[Float] = []
         room = SAMPLE_TOKENS
@@ -88,6 +92,27 @@ class Source:
             doclens = segment.doclens
             for positions in _batches(doclens, alive):
                 writer.copy(segment, positions, doclens[positions])
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedCodec:
+    """A codec, and what is known of its training.
+
+    Attributes:
+        codec: The codec.
+        error: What coding loses, as a mean over tokens that it was not trained on.
+        tokens: How many tokens there were to train it on.
+    """
+
+    codec: Codec
+    error: float
+    tokens: int
+
+    @classmethod
+    def of(cls, source: Source, nbits: int, expected_tokens: int | None = None) -> TrainedCodec:
+        """Train a codec on a sample; expected_tokens as `Source.train` has it, None for those that are there."""
+        codec, error = source.train(nbits, source.tokens if expected_tokens is None else expected_tokens)
+        return cls(codec, error, source.tokens)
 
 
 def _last(documents: list[Float], tokens: int) -> list[Float]:

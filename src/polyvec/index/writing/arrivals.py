@@ -62,11 +62,9 @@ def tokens_of(batch: list[Arrival]) -> int:
     return sum(len(arrival.vectors) for arrival in batch)
 
 
-def as_stored(batch: list[Arrival], row: int) -> Iterator[StoredDocument]:
-    """What the catalog stores of a batch whose first document gets this row."""
-    for offset, arrival in enumerate(batch):
+def as_stored(batch: list[Arrival], rows: Iterable[int]) -> Iterator[StoredDocument]:
+    """What the catalog stores of a batch whose documents get these rows."""
+    for row, arrival in zip(rows, batch, strict=True):
         document = arrival.document
         text = document.text if arrival.has_text else None
-        yield StoredDocument(
-            row + offset, document.id, text, document.metadata, len(arrival.vectors), arrival.truncated
-        )
+        yield StoredDocument(row, document.id, text, document.metadata, len(arrival.vectors), arrival.truncated)

@@ -52,10 +52,12 @@ class NewSegment:
             source.copy_into(self._opened())
             self._rows.append(source.rows)
 
-    def append(self, vectors: npt.NDArray[np.float32], doclens: npt.NDArray[np.int64], first_row: int) -> None:
-        """Add documents under the rows from first_row on, above those before; arrays as SegmentWriter.append has them."""
+    def append(
+        self, vectors: npt.NDArray[np.float32], doclens: npt.NDArray[np.int64], rows: npt.NDArray[np.int64]
+    ) -> None:
+        """Add documents under these rows, ascending and above those before; arrays as SegmentWriter.append has them."""
         self._opened().append(vectors, doclens)
-        self._rows.append(np.arange(first_row, first_row + len(doclens), dtype=np.int64))
+        self._rows.append(rows)
 
     def list(self) -> None:
         """Make the file durable and live, in place of those it replaces; call inside a transaction.

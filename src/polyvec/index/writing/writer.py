@@ -11,56 +11,35 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from polyvec.errors import InputError, PolyvecError, StorageError
+from polyvec.errors import PolyvecError, StorageError
 from polyvec.index.catalog.catalog import Catalog, SegmentRecord
 from polyvec.index.catalog.connection import Place
-from polyvec.index.catalog.settings import CodecRecord, IndexSettings, State
+from polyvec.index.catalog.settings import CodecRecord, IndexSettings, MeasuredRecall, State
 from polyvec.index.codec.codec import Codec
 from polyvec.index.lock import LOCK_FILE, WriterLock
 from polyvec.index.place import check_place
 from polyvec.index.reader import SEGMENT_FOLDER, Snapshot
 from polyvec.index.upkeep.drift import sampled_coding_error, with_added
 from polyvec.index.upkeep.leftovers import leftovers_of, put_aside
-from polyvec.index.upkeep.merging import Source
+from polyvec.index.upkeep.merging import Source, TrainedCodec
 from polyvec.index.upkeep.policy import absorbed, expected_tokens, merge_due, training_due
 from polyvec.index.upkeep.tuning import measured_curve
 from polyvec.index.writing.arrivals import Arrival, D, Encode, as_stored, in_batches, tokens_of
+from polyvec.index.writing.arriving_ids import ArrivingIds
 from polyvec.index.writing.new_segment import NewSegment, unused_file
+from polyvec.index.writing.report import AddReport, Existing
 
 log = logging.getLogger(__name__)
 
-Existing = Literal["error", "replace", "skip"]
-_CHECK_CHUNK = 256  # ids read from the catalog at once
 _GRACE_SECONDS = 2.0  # that a replaced file stays for readers which are about to open it
-
-
-@dataclass
-class AddReport:
-    """What one call did.
-
-    Attributes:
-        added: Documents with new ids.
-        replaced: Documents that took the place of others with their ids.
-        skipped: Documents that were left out, as their ids were stored already.
-        tokens: Token vectors that were stored.
-        truncated: Documents that were cut at the model's limit.
-        deleted: Documents of an earlier, interrupted build that did not come again.
-    """
-
-    added: int = 0
-    replaced: int = 0
-    skipped: int = 0
-    tokens: int = 0
-    truncated: int = 0
-    deleted: int = 0
 
 
 class Writer:
@@ -86,10 +65,16 @@ class Writer:
             held.callback(self._lock.close)
             self.catalog = Catalog.open(folder, write=True)
             held.callback(self.catalog.close)
+            if (origin := self.catalog.pulled()) is not None:
+                raise StorageError(
+                    f"{folder} was pulled from {origin.get('url')}, and the next pull replaces it: it is only read. Change it "
+                    "where it is published from, or change a copy of it, which `polyvec copy` makes."
+                )
             self._place = self.catalog.place if place is None else place
             if on_commit is not None:
                 self.catalog.on_commit = on_commit
             self._retired: list[tuple[float, str]] = []  # when a file was replaced, and its name
+            self._grouped, self._listed = False, list[Path]()  # whether `together` is under way, and files made since
             self._forget()
             self.swept = self.sweep()  # files that were removed
             held.pop_all()
@@ -102,8 +87,30 @@ class Writer:
             self._remove_retired(0)
 
     @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """Make everything that this writer changes inside one transaction, which commits when the block ends."""
+        retired, self._listed = list(self._retired), []
+        try:
+            with self._transaction():
+                self._grouped = True
+                try:
+                    yield
+                finally:
+                    self._grouped = False
+        except BaseException:
+            self._retired = retired
+            for path in self._listed:
+                if not self.catalog.may_be_committed and self._process == os.getpid():
+                    with contextlib.suppress(OSError):
+                        path.unlink(missing_ok=True)
+            raise
+
+    @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
-        """`Catalog.transaction` for every change that this writer makes."""
+        """`Catalog.transaction` for every change that this writer makes; nothing of its own inside `together`."""
+        if self._grouped:
+            yield
+            return
         try:
             with self.catalog.transaction():
                 self._check()
@@ -123,37 +130,8 @@ class Writer:
 
     def _forget(self) -> None:
         """Forget what is known of the index: a transaction that failed may have been the source of it."""
-        self._in_flight: set[str] = set()
         self._opened_codec: tuple[str, str, Codec] | None = None
         self._snapshot: Snapshot | None = None
-
-    def _checked(self, documents: Iterable[D], existing: Existing, report: AddReport) -> Iterator[D]:
-        """Pass documents on, before anything is spent on encoding them: ids stored already are refused, replaced or skipped.
-
-        Raises InputError for an id that comes twice in the stream, or is stored already (existing="error").
-        """
-        first_new = self.catalog.next_row()
-        iterator = iter(documents)
-        while chunk := list(islice(iterator, _CHECK_CHUNK)):
-            stored = self.catalog.rows_of(document.id for document in chunk)
-            for document in chunk:
-                document_id = document.id
-                row = stored.get(document_id)
-                if document_id in self._in_flight or (row is not None and row >= first_new):
-                    raise InputError(
-                        f"Document id {document_id!r} comes twice in this input. Ids name one document each: make them "
-                        "unique. Nothing of this call was added."
-                    )
-                if row is not None and existing == "error":
-                    raise InputError(
-                        f"Document id {document_id!r} is in the index already. Use update to replace documents. "
-                        "Nothing of this call was added."
-                    )
-                if row is not None and existing == "skip":
-                    report.skipped += 1
-                    continue
-                self._in_flight.add(document_id)
-                yield document
 
     def add(
         self,
@@ -162,6 +140,7 @@ class Writer:
         existing: Existing,
         *,
         metadata: Iterable[tuple[int, Mapping[str, Any]]] = (),
+        rows: npt.NDArray[np.int64] | None = None,
     ) -> AddReport:
         """Store a stream of documents and commit; memory does not grow with the stream.
 
@@ -172,6 +151,7 @@ class Writer:
             encode: Makes a stream of arrivals of a stream of those documents that are stored, in their order.
             existing: What to do with an id that is stored already.
             metadata: Other metadata for documents that stay, as (row, fields), in the same transaction.
+            rows: (n,) int64, ascending, from the index's next row on: those of the n documents; None for the rows that come next.
 
         Returns:
             What was done to `documents`.
@@ -183,14 +163,14 @@ class Writer:
         report = AddReport()
         new: NewSegment | None = None
         lost = np.zeros(2)
-        self._in_flight = set()
         try:
             with self._transaction():
                 settings = self.catalog.settings()
                 row, dim = settings.next_row, settings.dim
+                ids = ArrivingIds(self.catalog.rows_of, row, existing, report)
                 self.catalog.set_metadata(metadata)
                 new = NewSegment(self.folder, self.catalog, dim, settings.codec, self._codec(settings.codec))
-                batches = in_batches(encode(self._checked(documents, existing, report)))
+                batches = in_batches(encode(ids.checked(documents)))
                 ready = list(islice(batches, 2))
                 for number, batch in enumerate(chain(ready, batches)):
                     stale = self.catalog.rows_of(arrival.document.id for arrival in batch)
@@ -198,10 +178,13 @@ class Writer:
                     if number == 0 and len(ready) == 1 and settings.state == "ready":
                         small = absorbed(self.catalog.segments(), tokens_of(batch))
                         new.take(small, Source(self._opened(small, dim, settings)))
-                    lost += self._append(new, batch, row)
-                    self.catalog.insert_documents(as_stored(batch, row))
-                    self._in_flight.difference_update(arrival.document.id for arrival in batch)
-                    row += len(batch)
+                    given = np.arange(row, row + len(batch), dtype=np.int64)
+                    if rows is not None:
+                        given, rows = rows[: len(batch)], rows[len(batch) :]
+                    lost += self._append(new, batch, given)
+                    self.catalog.insert_documents(as_stored(batch, given.tolist()))
+                    ids.in_flight.difference_update(arrival.document.id for arrival in batch)
+                    row = int(given[-1]) + 1
                     report.replaced += len(stale)
                     report.added += len(batch) - len(stale)
                     report.tokens += tokens_of(batch)
@@ -217,14 +200,16 @@ class Writer:
             if new is not None:
                 new.abort()
             raise
+        if self._grouped:
+            self._listed.append(new.path)
         self._retire(new.replaced)
         return report
 
-    def _append(self, new: NewSegment, batch: list[Arrival], row: int) -> npt.NDArray[np.float64]:
+    def _append(self, new: NewSegment, batch: list[Arrival], rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
         """Add a batch to a segment; what coding loses of it, as polyvec.index.upkeep.drift counts."""
         vectors = np.concatenate([arrival.vectors for arrival in batch])
         doclens = np.array([len(arrival.vectors) for arrival in batch], dtype=np.int64)
-        new.append(vectors, doclens, row)
+        new.append(vectors, doclens, rows)
         return np.zeros(2) if new.codec is None else sampled_coding_error(new.codec, vectors)
 
     def delete(self, ids: Iterable[str]) -> int:
@@ -254,7 +239,25 @@ class Writer:
         with self._transaction():
             self.catalog.set_settings(state=state, nbits=nbits, next_segment=next_segment, codec=codec)
 
-    def compact(self, *, dim: int, nbits: int, retrain: bool = False) -> None:
+    def adopt(self, trained: TrainedCodec, *, dim: int) -> None:
+        """Put everything that is stored into the codes of a codec that was trained elsewhere, on more than this index holds."""
+        self._rewrite(self.catalog.segments(), dim, trained=trained)
+
+    def set_metadata(self, metadata: Iterable[tuple[int, Mapping[str, Any]]]) -> None:
+        """Give documents other metadata with the same title, from (row, metadata), and commit."""
+        with self._transaction():
+            self.catalog.set_metadata(metadata)
+
+    def set_curve(self, curve: tuple[MeasuredRecall, ...]) -> None:
+        """Store what each search setting finds, as it was measured; nothing where there is no codec."""
+        if (codec_record := self.catalog.settings().codec) is not None:
+            self.set_settings(codec=replace(codec_record, curve=curve))
+
+    def opened(self, *, dim: int) -> Snapshot:
+        """The live segments as they are now."""
+        return self._opened(self.catalog.segments(), dim)
+
+    def compact(self, *, dim: int, nbits: int, retrain: bool = False, measure: bool = True) -> None:
         """Merge all segments into one without deleted rows, in codes where nbits is below 16.
 
         Nothing is rewritten where that is so already. `Catalog.vacuum` then erases deleted texts.
@@ -263,13 +266,15 @@ class Writer:
             dim: Of the token vectors.
             nbits: Bits a dimension; 16 is fp16.
             retrain: Whether to train a new codec on what is stored.
+            measure: Whether to measure what search settings find in what was rewritten.
         """
         records, settings = self.catalog.segments(), self.catalog.settings()
         coded = nbits < 16
         done = len(records) <= 1 and all(record.coded == coded for record in records)
         if not done or retrain or self.catalog.count_deleted(0, settings.next_row):
             self._rewrite(records, dim, train=nbits if coded and (retrain or settings.codec is None) else None)
-            self._measure(dim)
+            if measure:
+                self._measure(dim)
         self._remove_retired(0)
         self.sweep()
 
@@ -305,6 +310,7 @@ class Writer:
         *,
         train: int | None = None,
         expected: int | None = None,
+        trained: TrainedCodec | None = None,
     ) -> None:
         """Write the live documents of neighboring segments as one, in a transaction of its own.
 
@@ -313,48 +319,50 @@ class Writer:
             dim: Of the token vectors.
             train: Bits of a new codec to train on them, for which they have to be all there are; None to train none.
             expected: How many tokens the codec is made for; None for those that are there.
+            trained: A codec to put them into, for which they have to be all there are as well; None for that of the index.
         """
         new: NewSegment | None = None
-        trained: Path | None = None
+        saved: Path | None = None
         try:
             with self._transaction():
                 settings = self.catalog.settings()
                 source = Source(self._opened(records, dim, settings))
                 codec_record, codec = settings.codec, self._codec(settings.codec)
                 if train is not None and source.tokens:
-                    codec, error = source.train(train, source.tokens if expected is None else expected)
+                    trained = TrainedCodec.of(source, train, expected)
+                if trained is not None:
                     self._check()
-                    _, trained = unused_file(self.folder, settings.next_segment, "codec")
-                    size, checksum = codec.save(trained)
+                    codec = trained.codec
+                    _, saved = unused_file(self.folder, settings.next_segment, "codec")
+                    size, checksum = codec.save(saved)
                     codec_record = CodecRecord(
-                        file=trained.name,
+                        file=saved.name,
                         checksum=checksum,
                         size_bytes=size,
-                        error=error,
-                        tokens=source.tokens,
+                        error=trained.error,
+                        tokens=trained.tokens,
                     )
                 new = NewSegment(self.folder, self.catalog, dim, codec_record, codec)
                 new.take(records, source)
                 self._check()
                 new.list()
-                if trained is not None:
+                if saved is not None:
                     self.catalog.set_settings(codec=codec_record)
         except BaseException:
             if new is not None:
                 new.abort()
-            if trained is not None and not self.catalog.may_be_committed and self._process == os.getpid():
+            if saved is not None and not self.catalog.may_be_committed and self._process == os.getpid():
                 with contextlib.suppress(OSError):
-                    trained.unlink(missing_ok=True)
+                    saved.unlink(missing_ok=True)
             raise
         self._retire(records)
-        if trained is not None and settings.codec is not None:
+        if saved is not None and settings.codec is not None:
             self._retired.append((time.monotonic(), settings.codec.file))
 
     def _measure(self, dim: int) -> None:
         """Measure and store what each search setting finds in the index as it is now."""
-        if (codec_record := self.catalog.settings().codec) is not None:
-            curve = measured_curve(self._opened(self.catalog.segments(), dim))
-            self.set_settings(codec=replace(codec_record, curve=curve))
+        if self.catalog.settings().codec is not None:
+            self.set_curve(measured_curve(self.opened(dim=dim)))
 
     def _opened(self, records: list[SegmentRecord], dim: int, settings: IndexSettings | None = None) -> Snapshot:
         """These segments as they are now; files that are open already are not opened again."""

@@ -12,7 +12,7 @@ from polyvec.arguments import list_of, one_of, shown
 from polyvec.data import Document
 from polyvec.data.document import document_of
 from polyvec.errors import InputError
-from polyvec.index.writing.writer import AddReport, Existing
+from polyvec.index.writing.report import AddReport, Existing
 from polyvec.serve.bodies import check_media_type, parse_json, read_body, read_request, spool_body
 from polyvec.serve.calls import COLLECTION_PARAMETER, READ, WRITE, bytes_answer, call, json_bytes
 from polyvec.serve.collections import Collection
@@ -47,7 +47,7 @@ _PUT = {
     "requestBody": {
         "required": True,
         "content": {
-            "application/json": {"schema": _LIST},
+            "application/json": {"schema": _LIST, "example": [{"id": "42", "text": "Bienen tanzen.", "lang": "de"}]},
             _NDJSON: {"schema": {"type": "string"}, "example": '{"id": "42", "text": "Bienen tanzen."}\n'},
         },
     },
@@ -71,7 +71,8 @@ async def put_documents(request: Request) -> Response:
     config = serving.config
     given: list[Any] | IO[bytes]
     if kind == _NDJSON:
-        given = await spool_body(request, most=config.max_upload, within_s=config.timeout)
+        with serving.room.upload():
+            given = await spool_body(request, most=config.max_upload, within_s=config.timeout)
     else:
         parsed = parse_json(await read_body(request, most=config.max_body, within_s=config.timeout))
         given = list(list_of("documents", parsed))

@@ -1,4 +1,4 @@
-"""Token vectors that a client made itself: searched with, and stored. They travel as base64 of little-endian float32 rows."""
+"""Token vectors that a client made itself: searched with, and stored. They travel as base64 of little-endian rows."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import base64
 import binascii
 import time
 from collections.abc import Iterator
-from typing import IO, Annotated, Any, get_args
+from typing import IO, Annotated, Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -14,9 +14,10 @@ from fastapi import APIRouter, Request, Response
 from pydantic import ConfigDict, Field, SkipValidation
 
 from polyvec.arguments import list_of, one_of, shown, whole_number
+from polyvec.deadlines import stopping
 from polyvec.errors import InputError
 from polyvec.index.engine.options import SearchOptions
-from polyvec.index.writing.writer import Existing
+from polyvec.index.writing.report import Existing
 from polyvec.serve.bodies import check_media_type, parse_json, read_request, spool_body
 from polyvec.serve.calls import COLLECTION_PARAMETER, READ, WRITE, bytes_answer, call, json_bytes
 from polyvec.serve.pool import Task, Work
@@ -26,13 +27,18 @@ from polyvec.serve.serving import search_work, serving_of, since_ms, write_work
 
 router = APIRouter()
 
+Numbers = Literal["float32", "float16"]
+
 _NDJSON = "application/x-ndjson"
+_NUMBERS = "What the base64 holds: float32 if left out; float16 as /v1/multi-vector gives it."
 _EXAMPLE = base64.b64encode(np.eye(1, 4, dtype="<f4").tobytes()).decode("ascii")
 _PUT = {
     "parameters": [
         COLLECTION_PARAMETER,
         {"name": "existing", "in": "query", "required": False, "description": "What to do with an id that is stored already.",
          "schema": {"type": "string", "enum": list(get_args(Existing)), "default": "replace"}},
+        {"name": "dtype", "in": "query", "required": False, "description": _NUMBERS,
+         "schema": {"type": "string", "enum": list(get_args(Numbers)), "default": "float32"}},
     ],
     "requestBody": {
         "required": True,
@@ -48,7 +54,10 @@ class VectorSearchRequest(Body):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"vectors": [_EXAMPLE], "k": 10}]})
 
-    vectors: Annotated[list[str], SkipValidation, Field(description="A matrix a query: base64 of float32 rows.")]
+    vectors: Annotated[
+        list[str], SkipValidation, Field(description="A matrix a query: base64 of its rows, little-endian.")
+    ]
+    dtype: Annotated[Numbers | None, SkipValidation, Field(description=_NUMBERS)] = None
     k: Annotated[int | None, SkipValidation, Field(description="Hits of each query; 10 if left out.")] = None
     filter: Annotated[dict[str, Any] | None, SkipValidation, Field(description="On metadata.")] = None
     subset: Annotated[list[str] | None, SkipValidation, Field(description="Ids to choose from.")] = None
@@ -78,7 +87,8 @@ async def search_vectors(request: Request) -> Response:
         raise InputError(
             f"vectors: got {len(given):,}, and at most {config.max_batch:,} are taken at once. Ask in parts."
         )
-    queries = [unpacked(one, f"vectors[{place}]", collection.index.dim) for place, one in enumerate(given)]
+    dtype = one_of("dtype", asked.dtype or "float32", get_args(Numbers))
+    queries = [unpacked(one, f"vectors[{place}]", collection.index.dim, dtype) for place, one in enumerate(given)]
     options = _options(asked, config.max_k)
 
     def work(task: Task) -> Work:
@@ -86,7 +96,8 @@ async def search_vectors(request: Request) -> Response:
         threads = serving.pool.threads if len(queries) == 1 and serving.pool.alone else 1
         began = time.perf_counter()
         for query in queries:
-            hits = collection.index.search_vectors(query, options=options, threads=threads)
+            with stopping(task.check):
+                hits = collection.index.search_vectors(query, options=options, threads=threads)
             results.append({"query": "", "hits": [hit.to_dict() for hit in hits]})
             yield None
         search_ms = since_ms(began)
@@ -107,12 +118,14 @@ async def put_vectors(request: Request) -> Response:
     check_may_write(serving)
     existing = one_of("existing", request.query_params.get("existing", "replace"), get_args(Existing))
     collection = serving.collections.chosen(request.query_params.get("collection"))
+    dtype = one_of("dtype", request.query_params.get("dtype", "float32"), get_args(Numbers))
     check_media_type(request, (_NDJSON,))
     config = serving.config
-    file = await spool_body(request, most=config.max_upload, within_s=config.timeout)
+    with serving.room.upload():
+        file = await spool_body(request, most=config.max_upload, within_s=config.timeout)
 
     def work(task: Task) -> Work:
-        columns = _Columns(task, file, config.max_body, collection.index.dim)
+        columns = _Columns(task, file, config.max_body, collection.index.dim, dtype)
         report = collection.index.add_vectors(
             columns.ids(),
             columns.vectors(),
@@ -130,17 +143,18 @@ async def put_vectors(request: Request) -> Response:
         file.close()
 
 
-def unpacked(given: Any, name: str, dim: int) -> npt.NDArray[np.float32]:
-    """(t, dim) float32, of base64. Raises InputError for what is none."""
+def unpacked(given: Any, name: str, dim: int, dtype: str = "float32") -> npt.NDArray[np.float32]:
+    """(t, dim) float32, of base64 that holds little-endian numbers of `dtype`. Raises InputError for what is none."""
     if not isinstance(given, str):
-        raise InputError(f"{name}={shown(given)}: expected base64 of float32 rows.")
+        raise InputError(f"{name}={shown(given)}: expected base64 of {dtype} rows.")
     try:
         data = base64.b64decode(given.encode("ascii"), validate=True)
     except (binascii.Error, UnicodeEncodeError):
-        raise InputError(f"{name}: expected base64 of float32 rows.") from None
-    if len(data) % (4 * dim):
-        raise InputError(f"{name}: {len(data)} bytes are no rows of {dim} float32 numbers.")
-    return np.frombuffer(data, dtype="<f4").astype(np.float32).reshape(-1, dim)
+        raise InputError(f"{name}: expected base64 of {dtype} rows.") from None
+    little = np.dtype(dtype).newbyteorder("<")
+    if len(data) % (little.itemsize * dim):
+        raise InputError(f"{name}: {len(data)} bytes are no rows of {dim} {dtype} numbers.")
+    return np.frombuffer(data, dtype=little).astype(np.float32).reshape(-1, dim)
 
 
 def _options(asked: VectorSearchRequest, max_k: int) -> SearchOptions:
@@ -156,8 +170,8 @@ def _options(asked: VectorSearchRequest, max_k: int) -> SearchOptions:
 class _Columns:
     """The lines of a file as three columns that are read in step: ids, vectors, metadata."""
 
-    def __init__(self, task: Task, file: IO[bytes], longest: int, dim: int) -> None:
-        self._task, self._dim = task, dim
+    def __init__(self, task: Task, file: IO[bytes], longest: int, dim: int, dtype: str) -> None:
+        self._task, self._dim, self._dtype = task, dim, dtype
         self._lines = numbered_lines(file, longest)
         self._row: dict[str, Any] = {}
         self._where = ""
@@ -177,7 +191,7 @@ class _Columns:
     def vectors(self) -> Iterator[npt.NDArray[np.float32]]:
         """Of the same line."""
         while self._row:
-            yield unpacked(self._row["vectors"], f"{self._where}: vectors", self._dim)
+            yield unpacked(self._row["vectors"], f"{self._where}: vectors", self._dim, self._dtype)
 
     def metadata(self) -> Iterator[Any]:
         """Of the same line."""

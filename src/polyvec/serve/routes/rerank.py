@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from polyvec.arguments import flag, list_of, shown, whole_number
-from polyvec.data.text import checked_query, checked_text
+from polyvec.data.text import LONGEST_QUERY, checked_text
 from polyvec.encoder import Encoded, TokenEncoder
 from polyvec.errors import InputError
 from polyvec.search.rerank import rerank
@@ -33,7 +33,7 @@ async def rerank_texts(request: Request) -> Response:
     check_model_name(asked.model)
     encoder = encoder_of(serving.collections, asked.collection)
     texts = _documents(asked.documents, config.max_batch, config.max_text)
-    query = checked_query(asked.query, "query")
+    query = checked_text(asked.query, "query", longest=min(LONGEST_QUERY, config.max_text))
     top_n = None if asked.top_n is None else whole_number("top_n", asked.top_n, of="documents")
     repeat = asked.return_documents is not None and flag("return_documents", asked.return_documents)
 

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request, Response
 
 from polyvec.arguments import flag, shown, whole_number
 from polyvec.collection.arrivals import query_texts
+from polyvec.data.text import checked_text
 from polyvec.deadlines import stopping
 from polyvec.errors import InputError
 from polyvec.index.engine.options import SearchOptions
@@ -36,7 +37,7 @@ async def search(request: Request) -> Response:
     config = serving.config
     asked = await read_request(request, SearchRequest, most=config.max_body, within_s=config.timeout)
     collection = serving.collections.chosen(asked.collection)
-    texts = _texts(asked.query, config.max_batch)
+    texts = _texts(asked.query, config.max_batch, config.max_text)
     options = _options(asked, config.max_k)
     highlights = asked.highlights is not None and flag("highlights", asked.highlights)
     body = await search_work(
@@ -45,14 +46,14 @@ async def search(request: Request) -> Response:
     return bytes_answer(body)
 
 
-def _texts(query: Any, most: int) -> list[str]:
-    """The questions, checked as `Index.search` does."""
+def _texts(query: Any, most: int, longest: int) -> list[str]:
+    """The questions, checked as `Index.search` does, and against the limits of the server."""
     texts, _ = query_texts(query)
     if not texts:
         raise InputError("queries: got an empty list, expected at least one.")
     if len(texts) > most:
         raise InputError(f"query: got a list of {len(texts):,}, and at most {most:,} are taken at once. Ask in parts.")
-    return texts
+    return [checked_text(text, f"query {place}", longest=longest) for place, text in enumerate(texts)]
 
 
 def _options(asked: SearchRequest, max_k: int) -> SearchOptions:

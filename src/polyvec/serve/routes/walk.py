@@ -12,7 +12,7 @@ from polyvec.serve.bodies import read_request
 from polyvec.serve.calls import READ, bytes_answer, call, json_bytes
 from polyvec.serve.pool import Task, Work
 from polyvec.serve.problems import Problem
-from polyvec.serve.schemas import Body, FieldsAnswer, GotDocuments
+from polyvec.serve.schemas import Body, FieldsAnswer, GotDocuments, Id
 from polyvec.serve.serving import search_work, serving_of
 
 router = APIRouter()
@@ -28,7 +28,7 @@ class ScanRequest(Body):
     filter: Annotated[
         dict[str, Any] | None, SkipValidation, Field(description="On metadata, as a search takes it.")
     ] = None
-    after: Annotated[str | None, SkipValidation, Field(description="Begin behind this id: the last one before.")] = None
+    after: Annotated[Id | None, SkipValidation, Field(description="Begin behind this id: the last one before.")] = None
     limit: Annotated[int | None, SkipValidation, Field(description=f"Documents, {_LARGEST_PAGE} at most.")] = None
     collection: Annotated[
         str | None, SkipValidation, Field(description="Which collection; may be left out where one is served.")
