@@ -66,7 +66,7 @@ folder_argument = click.argument("folder", metavar="FOLDER", type=PATH)
 def publish(index_path: Path, url: str, keep: int | None, grace_s: float, as_json: bool) -> None:
     """Publish INDEX at URL as a new version.
 
-    URL is s3://bucket/name, gs://bucket/name, az://account/container/name, file:///folder, or a folder. Only what is new there
+    URL is s3://bucket/name, gs://bucket/name, az://container/name, file:///folder, or a folder. Only what is new there
     travels; INDEX may be searched and written meanwhile. Credentials come from the environment.
     """
     from polyvec import publish as publishing
