@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -189,7 +190,9 @@ class Connection:
 
     def take(self) -> tuple[int, bytes] | None:
         """What has arrived: an answer, or None while it is not whole."""
-        self.held += self.socket.recv(1 << 18)
+        part = self.socket.recv(1 << 18)
+        assert part, "the server closed the connection"
+        self.held += part
         end = self.held.find(b"\r\n\r\n")
         if end < 0:
             return None
@@ -245,13 +248,13 @@ def _clients(pipe: Any, port: int, queries: list[str], clients: int, seconds: fl
     others: dict[str, int] = {}
     pipe.send("ready")
     started, cpu, asked = time.perf_counter(), time.process_time(), 0
-    idle = list(connections)
+    idle = deque(connections)  # in turn: a server closes a connection that asks nothing for long
     while True:
         now = time.perf_counter()
         if now - started > seconds and len(idle) == clients:
             break
         while idle and now - started <= seconds and (rate is None or asked < (now - started) * rate):
-            idle.pop().send(requests[asked % len(requests)])
+            idle.popleft().send(requests[asked % len(requests)])
             asked += 1
         for key, _ in selector.select(0.001 if rate else 0.1):
             connection: Connection = key.data

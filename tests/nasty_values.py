@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 import polyvec
-from polyvec import Index, SearchOptions
+from polyvec import Index, SearchOptions, Shards
 from polyvec.bench.audit import audit, stretches
 from polyvec.data import Document, as_documents, read_documents, read_qrels, read_queries, read_run, write_run
 from polyvec.encoder import Encoder, EncoderOptions
@@ -78,7 +78,7 @@ def _consumed(call: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
-def python_calls(index: Index, files: Path) -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
+def python_calls(index: Index, shards: Shards, files: Path) -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
     """Each public call with arguments that are right; those not named have their defaults."""
     encoder = index.encoder
     one = np.eye(2, DIM, dtype=np.float32)
@@ -127,10 +127,13 @@ def python_calls(index: Index, files: Path) -> dict[str, tuple[Callable[..., Any
         "Index.open": (_open, {"path": index.path, "encoder": encoder}),
         "Index.__contains__": (lambda document_id: document_id in index, {"document_id": "tea"}),
     }
-    for name, method in inspect.getmembers(index, callable):
-        if not name.startswith("_") and name not in _APART:
-            call = {"documents": _consumed, "scan": _consumed, "copy": _removed}.get(name, _same)(method)
-            calls[f"Index.{name}"] = (call, right.get(name, {}))
+    calls["Shards.create"] = (_create_shards, {"path": "new.shards", "dim": DIM, "shards": 2})
+    calls["Shards.open"] = (_open_shards, {"path": shards.path, "encoder": encoder})
+    for kind, one_of_both in (("Index", index), ("Shards", shards)):
+        for name, method in inspect.getmembers(one_of_both, callable):
+            if not name.startswith("_") and name not in _APART:
+                call = {"documents": _consumed, "scan": _consumed, "copy": _removed}.get(name, _same)(method)
+                calls[f"{kind}.{name}"] = (call, right.get(name, {}))
     results = {"AddReport", "Encoded", "Explanation", "Hit"}  # what calls return; they check nothing themselves
     covered = {name.split(".")[0] for name in calls} | results | {"PolyvecError", "Encoder", "__version__"}
     missing = set(polyvec.__all__) - covered
@@ -253,6 +256,21 @@ def _create(**given: Any) -> None:
 _create.__signature__ = inspect.signature(Index.create)  # type: ignore[attr-defined]
 
 
+def _create_shards(**given: Any) -> None:
+    Shards.create(**given).close()
+    shutil.rmtree(Path(given["path"]))
+
+
+_create_shards.__signature__ = inspect.signature(Shards.create)  # type: ignore[attr-defined]
+
+
+def _open_shards(**given: Any) -> None:
+    Shards.open(**given).close()
+
+
+_open_shards.__signature__ = inspect.signature(Shards.open)  # type: ignore[attr-defined]
+
+
 def _client(**given: Any) -> None:
     polyvec.Client(**given).close()
 
@@ -341,12 +359,17 @@ def run(folder: Path, *, seed: int, python: int, per_option: int, combinations: 
     """Both halves with one seed, in an empty folder. model: whether the default model is called too, not a stand-in alone."""
     report, rng = Report(), random.Random(seed)
     make_files(folder / "python")
-    with in_folder(folder / "python"), Index.create(folder / "api.polyvec", encoder=CheckedWords(DIM)) as index:
-        index.add(ROWS)
-        fuzz_python(report, rng, python_calls(index, folder / "python"), python)
+    with (
+        in_folder(folder / "python"),
+        Index.create(folder / "api.polyvec", encoder=CheckedWords(DIM)) as index,
+        Shards.create(folder / "api.shards", encoder=CheckedWords(DIM), shards=2) as shards,
+    ):
+        for one in (index, shards):
+            one.add(ROWS)
+        fuzz_python(report, rng, python_calls(index, shards, folder / "python"), python)
         if model:
             fuzz_python(report, rng, encoder_calls(folder / "python"), python // 10)
-        problems = index.verify()
+        problems = index.verify() + shards.verify()
         if problems:
             report.add("Index", f"verify: {problems}", "everything above")
     fuzz_commands(report, rng, folder / "commands", per_option, combinations)

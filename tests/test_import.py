@@ -134,6 +134,7 @@ LAZY = [
     ("encoder", "encoder.torch.lean", "defines torch modules: importing it loads torch"),
     ("training.stages", "training", "reading a recipe must not load torch; a stage does when it runs"),
     ("training.starting", "encoder.torch.heads", "loads torch"),
+    ("shards.opening", "shards.shards", "an index that is one is opened without what shards need"),
 ]
 
 # What product documentation promises.

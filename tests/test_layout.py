@@ -35,6 +35,8 @@ OF_NO_FILE = {
     "index/test_readers.py": "readers in other processes while one writes",
     "index/engine/test_threads.py": "the same hits with any number of threads",
     "integrations/haystack/test_pipelines.py": "Haystack's components, alone and in pipelines",
+    "integrations/test_examples.py": "examples/, beside src/",
+    "integrations/test_frameworks_page.py": "docs/frameworks.md",
     "native/test_build.py": "compilers that are refused, and the type stub",
     "native/test_sanitized.py": "kernels under the sanitizers",
     "publish/test_cuts.py": "publishing and pulling, cut at every request; publishers at once",

@@ -104,7 +104,7 @@ def test_encoding_a_question() -> None:
 def test_searching(index: Path, mode: str, packages: set[str]) -> None:
     code = "import sys\nfrom polyvec.cli import main\nassert main(['search', *sys.argv[1:]]) == 0"
     modules = _modules(code, str(index), "who grows tea?", "--mode", mode)
-    _check(modules, {"click", "numpy", "rich"} | packages, READING | LIGHT)
+    _check(modules, {"click", "numpy", "rich"} | packages, READING | LIGHT | {"shards"})
     assert not {name for name in modules if name.startswith("rich.")} & {
         "rich.progress",
         "rich.table",

@@ -6,6 +6,7 @@ import copy
 import os
 import pickle
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -61,14 +62,27 @@ def filled(searcher: Any) -> Any:
     return searcher
 
 
+@contextmanager
+def _held_both_ways(folder: Path) -> Iterator[tuple[Index, Client]]:
+    with Index.create(folder / "here.polyvec", encoder=WordEncoder()) as index:
+        index.add(DOCUMENTS)
+        index.copy(folder / "there.polyvec")
+        with served([folder / "there.polyvec"], encoder=WordEncoder()) as url, Client(url) as client:
+            yield index, client
+
+
 @pytest.fixture
 def both(tmp_path: Path) -> Iterator[tuple[Index, Client]]:
     """The same documents, held both ways."""
-    with Index.create(tmp_path / "here.polyvec", encoder=WordEncoder()) as index:
-        index.add(DOCUMENTS)
-        index.copy(tmp_path / "there.polyvec")
-        with served([tmp_path / "there.polyvec"], encoder=WordEncoder()) as url, Client(url) as client:
-            yield index, client
+    with _held_both_ways(tmp_path) as held:
+        yield held
+
+
+@pytest.fixture(scope="module")
+def unchanged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Index, Client]]:
+    """The same, made once for tests that change nothing."""
+    with _held_both_ways(tmp_path_factory.mktemp("unchanged")) as held:
+        yield held
 
 
 # -- the contract ------------------------------------------------------------------------------------------------------
@@ -275,14 +289,17 @@ def test_vectors_of_ones_own(searcher: Any) -> None:
         (lambda one: one.add_vectors(["a"], [np.ones((1, 3))]), InputError),
     ],
 )  # fmt: skip
-def test_errors_are_the_same(both: tuple[Index, Client], call: Callable[[Any], Any], kind: type[PolyvecError]) -> None:
+def test_errors_are_the_same(
+    unchanged: tuple[Index, Client], call: Callable[[Any], Any], kind: type[PolyvecError]
+) -> None:
     raised = []
-    for one in both:
+    for one in unchanged:
         with pytest.raises(PolyvecError) as caught:
             call(one)
         raised.append(caught.value)
     assert type(raised[0]) is type(raised[1]) is kind
     assert str(raised[0]) == str(raised[1])
+    assert [len(one) for one in unchanged] == [len(DOCUMENTS)] * 2
 
 
 def test_an_unknown_keyword_is_a_type_error(searcher: Any) -> None:

@@ -50,7 +50,7 @@ def test_a_misspelt_keyword_is_an_error() -> None:
 TYPED = """
 import numpy as np
 import numpy.typing as npt
-from polyvec import Client, Hit, Index
+from polyvec import Client, Hit, Index, Shards
 from polyvec.collection.searcher import Searcher
 
 def given(index: Index, array: npt.NDArray[np.float32]) -> None:
@@ -62,6 +62,9 @@ def given(index: Index, array: npt.NDArray[np.float32]) -> None:
 
 def far(client: Client) -> Searcher:
     return client
+
+def several_as_one(shards: Shards) -> Searcher:
+    return shards
 
 def also(searcher: Searcher, index: Index, one: list[Hit], several: list[list[Hit]], array: npt.NDArray[np.float32]) -> None:
 """

@@ -50,13 +50,11 @@ def test_a_compressed_index_and_an_uncompressed_one(nbits: int) -> None:
     model.close()
 
 
-@pytest.mark.heavy
-@pytest.mark.filterwarnings("ignore")
-def test_a_task_run_by_mteb(tmp_path: Path) -> None:
+def planets() -> Any:
+    """A retrieval task of MTEB's that needs no network."""
     mteb = pytest.importorskip("mteb")
     datasets = pytest.importorskip("datasets")
     from mteb.abstasks import AbsTaskRetrieval
-    from mteb.models.models_protocols import SearchProtocol
 
     class Planets(AbsTaskRetrieval):
         metadata = mteb.TaskMetadata(
@@ -93,10 +91,19 @@ def test_a_task_run_by_mteb(tmp_path: Path) -> None:
             }
             self.data_loaded = True
 
+    return Planets()
+
+
+@pytest.mark.heavy
+@pytest.mark.filterwarnings("ignore")
+def test_a_task_run_by_mteb(tmp_path: Path) -> None:
+    mteb = pytest.importorskip("mteb")
+    from mteb.models.models_protocols import SearchProtocol
+
     cache = mteb.ResultCache(cache_path=tmp_path)
     for model in (PolyvecModel(WordEncoder(), nbits=2), PolyvecModel.uncompressed(WordEncoder())):
         assert isinstance(model, SearchProtocol)
-        results = mteb.evaluate(model, tasks=[Planets()], cache=cache)
+        results = mteb.evaluate(model, tasks=[planets()], cache=cache)
         assert results.task_results[0].scores["test"][0]["ndcg_at_10"] == 1.0
         model.close()
     kept = {path.parent.name for path in tmp_path.rglob("Planets.json")}

@@ -6,7 +6,6 @@ import json
 import signal
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -109,10 +108,8 @@ def test_a_head_that_does_not_come_is_cut_off(start: Start, monkeypatch: pytest.
     server = start()
     for opening in (b"", b"GET / HT", b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Slow: "):
         with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
-            began = time.monotonic()
             connection.sendall(opening)
-            assert connection.recv(1000) == b""
-            assert time.monotonic() - began < 8
+            assert connection.recv(1000) == b"", "closed before this side gives up"
     with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
         request = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
         connection.sendall(request)

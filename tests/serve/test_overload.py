@@ -65,6 +65,7 @@ def test_overload(start: Start) -> None:
     assert all(server.post("/v1/search", {"query": "bees"}).status_code == 200 for _ in range(20))
     text = server.client.get("/metrics").text
     assert 'polyvec_refused_total{reason="queue-full"}' in text
+    assert 'polyvec_request_seconds_count{method="POST",route="/v1/search",status="429"}' in text
 
 
 def test_as_many_clients_as_places_are_all_answered(start: Start) -> None:

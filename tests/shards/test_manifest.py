@@ -53,7 +53,7 @@ def refused(folder: Path, error: type[PolyvecError], *words: str) -> None:
         ({"version": "1"}, StorageError, "version '1'"),
         ({"version": True}, StorageError, "version True"),
         ({"format": "other"}, IndexCorruptError, "polyvec shards"),
-        ({"shards": []}, IndexCorruptError, "1 to 256"),
+        ({"shards": []}, IndexCorruptError, "1 to 64"),
         ({"shards": "shard-000"}, IndexCorruptError, "names of folders"),
         ({"shards": ["shard-000", "shard-000", "shard-001"]}, IndexCorruptError, "different names"),
         ({"shards": ["shard-000", "../s/shard-001", "shard-002"]}, IndexCorruptError, "names of folders"),
@@ -126,6 +126,11 @@ def test_nothing_there(tmp_path: Path) -> None:
     refused(tmp_path, IndexMissingError, MANIFEST_FILE)
     with pytest.raises(IndexMissingError):
         open_collection(tmp_path / "no")
+
+
+def test_an_index_is_not_opened_where_shards_are(folder: Path) -> None:
+    with pytest.raises(IndexMissingError, match=r"Shards\.open"):
+        Index.open(folder)
 
 
 def test_a_shard_that_is_missing(folder: Path) -> None:

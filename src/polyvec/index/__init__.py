@@ -1,0 +1,1 @@
+"""Token vectors <-> disk: the catalog, the codec, segments, the engine that finds candidates, and the one writer."""

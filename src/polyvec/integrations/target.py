@@ -11,6 +11,8 @@ from polyvec.collection.index import Index
 from polyvec.encoder import Encoder, TokenEncoder
 from polyvec.errors import InputError
 from polyvec.index.catalog.catalog import CATALOG_FILE
+from polyvec.search.explain import Explanation
+from polyvec.search.hits import Hit
 
 _METHODS = ("search", "get", "add", "delete")
 
@@ -59,6 +61,28 @@ def path_or_index(what: str, path: Any, index: Any) -> Any:
     if (path is None) == (index is None):
         raise InputError(f"{what}: give a path, or index= with an open index, and not both.")
     return index if path is None else path
+
+
+def explained(index: Any, query: str, document_id: str | None) -> Explanation:
+    """Which words of a question met which words of a stored document.
+
+    Args:
+        index: The open index.
+        query: The question.
+        document_id: The document's id.
+
+    Returns:
+        The explanation; its `highlights()` are stretches of its `text`.
+
+    Raises:
+        InputError: There is no such document, or it has no text.
+    """
+    stored = None if document_id is None else index.get([document_id])[0]
+    if stored is None:
+        raise InputError(f"explain: the index holds no document {document_id!r}. Give one that it found.")
+    hit = Hit(id=stored.id, score=0.0, rank=1, text=stored.text, metadata=stored.metadata)
+    explanation: Explanation = index.explain(query, hit)
+    return explanation
 
 
 def _check_open(target: Any, **options: Any) -> None:

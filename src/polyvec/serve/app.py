@@ -110,8 +110,9 @@ def _known(error: Exception, request: Request) -> Exception:
         if error.status_code == 405:
             allowed = ", ".join(_methods(request))
             return Problem("wrong-method", f"This call has another method: {allowed}.", headers=[("allow", allowed)])
-        name = "no-route" if error.status_code == 404 else "bad-request"
-        return Problem(name, KINDS[name].meaning)
+        if error.status_code == 404:
+            return Problem("no-route", "Nothing is served at this path. The calls are listed at /docs.")
+        return Problem("bad-request", KINDS["bad-request"].meaning)
     return error
 
 

@@ -90,6 +90,9 @@ class Guard:
             self._note(exchange)
 
     async def _answer(self, exchange: Exchange, scope: Scope, receive: Receive, send: Send) -> None:
+        route = self._direct.get((exchange.method, exchange.path))
+        if route is not None:
+            scope["route"] = route
         try:
             if exchange.method == "OPTIONS" and self._is_preflight(exchange):
                 await _respond(send, 204, b"", [])
@@ -101,7 +104,6 @@ class Guard:
             headers.append((b"content-type", MEDIA_TYPE.encode()))
             await _respond(send, problem.kind.status, problem.body(exchange.request_id), headers)
             return
-        route = self._direct.get((exchange.method, exchange.path))
         try:
             if route is None:
                 await self._app(scope, receive, send)
@@ -112,7 +114,7 @@ class Guard:
 
     async def _call(self, route: APIRoute, scope: Scope, receive: Receive, send: Send) -> None:
         """One handler, as the framework would call it."""
-        scope["app"], scope["route"] = self._app, route
+        scope["app"] = self._app
         request = Request(scope, receive)
         response: Response
         try:

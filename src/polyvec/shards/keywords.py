@@ -57,8 +57,10 @@ class SharedKeywords:
         rows = np.concatenate([rows for rows, _ in parts])
         scores = np.concatenate([scores for _, scores in parts])
         best = np.lexsort((rows, -scores))
-        wanted = np.array(list(scored), np.int64)
-        kept = np.concatenate([best[:k], [i for i in best[k:] if len(wanted) and rows[i] in scored]]).astype(np.int64)
+        kept = best[:k]
+        if scored:
+            rest = best[k:]
+            kept = np.concatenate([kept, rest[np.isin(rows[rest], np.array(list(scored), np.int64))]])
         return rows[kept], scores[kept]
 
     def bound(self, query: str) -> float:

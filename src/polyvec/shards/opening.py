@@ -11,10 +11,10 @@ from polyvec.arguments import local_path
 from polyvec.collection.index import Index
 from polyvec.index.copying import copy_index
 from polyvec.shards.manifest import has_manifest
-from polyvec.shards.shards import Shards
 
 if TYPE_CHECKING:
     from polyvec.encoder import TokenEncoder
+    from polyvec.shards.shards import Shards
 
 
 def open_collection(
@@ -33,8 +33,11 @@ def open_collection(
     Raises:
         StorageError: As `Index.open` and `Shards.open` have it.
     """
-    kind: type[Index] | type[Shards] = Shards if has_manifest(local_path("path", path)) else Index
-    return kind.open(path, encoder=encoder, auto_refresh=auto_refresh)
+    if not has_manifest(local_path("path", path)):
+        return Index.open(path, encoder=encoder, auto_refresh=auto_refresh)
+    from polyvec.shards.shards import Shards
+
+    return Shards.open(path, encoder=encoder, auto_refresh=auto_refresh)
 
 
 def copy_collection(
@@ -57,5 +60,7 @@ def copy_collection(
     """
     if not has_manifest(path):
         return copy_index(path, target, hard_links=hard_links, progress=progress)
+    from polyvec.shards.shards import Shards
+
     with Shards.open(path) as shards:
         return shards.copy(target, hard_links=hard_links, progress=progress)

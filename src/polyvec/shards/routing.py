@@ -11,7 +11,10 @@ import hashlib
 from collections.abc import Iterable
 
 ROUTING = "blake2b-64"  # as the manifest names it: the first 8 bytes of the hash, as a number, modulo the shards
-MOST_SHARDS = 256  # rows of one segment lie within 31 bits
+MOST_SHARDS = 64
+MOST_ROWS = (
+    1 << 31
+) - 1  # the catalog keeps the rows of a segment as offsets of 31 bits: 33 million documents at 64 shards
 
 
 def shard_of(document_id: str, shards: int) -> int:

@@ -52,7 +52,7 @@ class Shards(Searching, Reading, ShardsWriting):
 
         Args:
             path: Their folder: a path that is free, or an empty folder.
-            shards: How many, from 1 to 256; it cannot be changed later.
+            shards: How many, from 1 to 64; it cannot be changed later.
             encoder: The model that turns texts into token vectors.
             dim: Dimensions of a token vector, for shards of vectors only.
             nbits: Bits a dimension of a stored token vector: 1, 2, 4 or 8 once a codec is trained on what there is; 16 keeps fp16.

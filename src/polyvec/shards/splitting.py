@@ -24,7 +24,7 @@ from polyvec.index.reader import SEGMENT_FOLDER, LiveSegment, Snapshot
 from polyvec.index.upkeep.merging import Source
 from polyvec.index.views import View, open_view
 from polyvec.index.writing.new_segment import NewSegment
-from polyvec.shards.routing import MOST_SHARDS, shard_of
+from polyvec.shards.routing import MOST_ROWS, MOST_SHARDS, shard_of
 from polyvec.shards.shards import finish_folder, new_manifest
 
 _BATCH = 500  # documents whose texts are in memory at once
@@ -45,7 +45,7 @@ def split_index(
     Args:
         path: Folder of the index.
         out: Folder of the shards: a path that is free, or an empty folder.
-        shards: How many, from 1 to 256.
+        shards: How many, from 1 to 64.
         progress: Called with the number of documents whose texts were just copied.
 
     Returns:
@@ -67,6 +67,8 @@ def split_index(
         inside, outside = Path(os.path.realpath(target)), Path(os.path.realpath(source))
         if inside == outside or outside in inside.parents:
             raise StorageError(f"Cannot write shards into the index {source}. Choose a path outside of it.")
+        if view.settings.next_row * count > MOST_ROWS:
+            raise StorageError(f"{source} has had too many documents for {count} shards. Make fewer shards of it.")
         with staged(target) as staging:
             _split(view, source, staging, count, progress or _unseen)
         return len(view.catalog)
@@ -87,7 +89,7 @@ def _split(view: View, source: Path, staging: Path, count: int, progress: Callab
         with ExitStack() as transactions:
             for catalog in catalogs:
                 transactions.enter_context(catalog.transaction())
-            shards_of = _copy_documents(view, catalogs, progress)
+            rows = _copy_documents(view, catalogs, progress)
             for number, catalog in enumerate(catalogs):
                 folder = staging / manifest.shards[number]
                 if settings.codec is not None and codec_record is not None:
@@ -96,34 +98,33 @@ def _split(view: View, source: Path, staging: Path, count: int, progress: Callab
                     )
                     catalog.set_settings(codec=_share(codec_record, number), next_segment=2)
                 new = NewSegment(folder, catalog, settings.dim, codec_record, view.snapshot.codec)
-                new.take([], Source(_part(view.snapshot, shards_of, number, count)))
+                new.take([], Source(_part(view.snapshot, rows[number], number, count)))
                 new.list()
                 catalog.set_settings(next_row=max(0, (settings.next_row - 1) * count + number + 1))
     finish_folder(staging, manifest)
 
 
-def _copy_documents(view: View, catalogs: Sequence[Catalog], progress: Callable[[int], None]) -> dict[int, int]:
-    """Copy ids, texts and metadata. Returns the shard of each row."""
+def _copy_documents(view: View, catalogs: Sequence[Catalog], progress: Callable[[int], None]) -> list[Int64]:
+    """Copy ids, texts and metadata. Returns the rows that go to each shard, ascending."""
     count = len(catalogs)
-    shards_of: dict[int, int] = {}
+    rows: list[list[Int64]] = [[np.empty(0, np.int64)] for _ in catalogs]
     documents = view.catalog.all_documents()
     while batch := list(islice(documents, _BATCH)):
         parts: list[list[StoredDocument]] = [[] for _ in catalogs]
         for document in batch:
-            shard = shards_of[document.row] = shard_of(document.id, count)
-            parts[shard].append(replace(document, row=document.row * count + shard))
-        for catalog, part in zip(catalogs, parts, strict=True):
-            catalog.insert_documents(part)
+            parts[shard_of(document.id, count)].append(document)
+        for shard, (catalog, part) in enumerate(zip(catalogs, parts, strict=True)):
+            catalog.insert_documents(replace(document, row=document.row * count + shard) for document in part)
+            rows[shard].append(np.array([document.row for document in part], np.int64))
         progress(len(batch))
-    return shards_of
+    return [np.concatenate(some) for some in rows]
 
 
-def _part(snapshot: Snapshot, shards_of: dict[int, int], number: int, count: int) -> Snapshot:
-    """The live documents of one shard, under the rows that they have there."""
+def _part(snapshot: Snapshot, rows: Int64, number: int, count: int) -> Snapshot:
+    """The documents with these rows, under the rows that they have in shard `number` of so many."""
 
     def part(live: LiveSegment) -> LiveSegment:
-        own = np.array([shards_of.get(row) == number for row in live.rows.tolist()], bool)
-        alive: Int64 = np.flatnonzero(own).astype(np.int64)
+        alive: Int64 = np.flatnonzero(np.isin(live.rows, rows)).astype(np.int64)
         return replace(live, rows=live.rows * count + number, alive=alive)
 
     return replace(snapshot, segments=[part(live) for live in snapshot.segments])

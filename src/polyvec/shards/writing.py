@@ -19,14 +19,14 @@ from polyvec.collection.metadata_changes import changed_documents, checked_chang
 from polyvec.collection.opened import Opened
 from polyvec.data import Document, as_documents
 from polyvec.data.document import checked_ids
-from polyvec.errors import InputError
+from polyvec.errors import InputError, StorageError
 from polyvec.index.catalog.filters import compile_filter
 from polyvec.index.writing.arrivals import Arrival, D, Encode, in_batches
 from polyvec.index.writing.arriving_ids import ArrivingIds
 from polyvec.index.writing.report import AddReport, Existing
 from polyvec.index.writing.writer import Writer
 from polyvec.shards.catalog import SharedCatalog
-from polyvec.shards.routing import by_shard, shard_of
+from polyvec.shards.routing import MOST_ROWS, by_shard, shard_of
 from polyvec.shards.session import ShardsSession
 from polyvec.shards.upkeep import compact, keep_up
 
@@ -227,6 +227,7 @@ class ShardsWriting(Opened):
             while arrivals := list(chain.from_iterable(islice(batches, min(count, _MOST_BATCHES)))):
                 parts: list[list[Arrival]] = [[] for _ in writers]
                 rows: list[list[int]] = [[] for _ in writers]
+                _check_room(self._session, number + len(arrivals))
                 for arrival in arrivals:
                     shard = shard_of(arrival.document.id, count)
                     parts[shard].append(arrival)
@@ -240,6 +241,16 @@ class ShardsWriting(Opened):
                         )
                 ids.in_flight.difference_update(arrival.document.id for arrival in arrivals)
         return report
+
+
+def _check_room(session: ShardsSession, number: int) -> None:
+    """Raise StorageError where so many documents have been added that no row is left for another."""
+    count = len(session.sessions)
+    if number * count > MOST_ROWS:
+        raise StorageError(
+            f"{session.path}: {MOST_ROWS // count:,} documents were added or replaced, as many as {count} shards can number. Copy "
+            "them into new shards, or into fewer."
+        )
 
 
 class _Arrived:

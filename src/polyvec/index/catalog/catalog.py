@@ -62,6 +62,10 @@ class Catalog(Listing, SegmentsTable, WordCounts):
         path = folder / CATALOG_FILE
         if not path.is_file():
             what = "there is no such folder" if not folder.exists() else f"it holds no {CATALOG_FILE}"
+            if (folder / "shards.json").is_file():
+                raise IndexMissingError(
+                    f"{folder} holds shards, not one index. Open it with polyvec.Shards.open, or one of them alone."
+                )
             raise IndexMissingError(
                 f"{folder} is not a polyvec index: {what}. Make one with `polyvec index DOCS {folder}` or Index.create()."
             )

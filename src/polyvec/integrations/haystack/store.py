@@ -22,7 +22,8 @@ from polyvec.errors import FilterError, InputError
 from polyvec.integrations.haystack.documents import FIELD, dates_of, document_of_hit, document_of_stored, row_of
 from polyvec.integrations.haystack.fields import Fields
 from polyvec.integrations.haystack.filters import filter_of
-from polyvec.integrations.target import opened, path_or_index
+from polyvec.integrations.target import explained, opened, path_or_index
+from polyvec.search.explain import Explanation
 
 if TYPE_CHECKING:
     from polyvec.encoder import TokenEncoder
@@ -196,6 +197,21 @@ class PolyvecDocumentStore(Fields):
         with _filter_errors():
             hits = self.index.search(query, k=top_k, filter=condition, **(search_options or {}))
         return [document_of_hit(hit, scaled=scale_score) for hit in hits]
+
+    def explain(self, query: str, document: HaystackDocument) -> Explanation:
+        """Why a document was found: which words of the question met which of its words.
+
+        Args:
+            query: The question.
+            document: A stored document; only its id counts.
+
+        Returns:
+            The explanation; its `highlights()` are stretches of its `text` to mark.
+
+        Raises:
+            InputError: It is not stored any more.
+        """
+        return explained(self.index, query, document.id)
 
     # -- the same, async -----------------------------------------------------------------------------------------------
 

@@ -13,7 +13,8 @@ from langchain_core.vectorstores import VectorStore
 
 from polyvec.integrations.langchain.documents import document_of_hit, document_of_stored, ids_of, rows_of
 from polyvec.integrations.langchain.filters import filter_of
-from polyvec.integrations.target import opened
+from polyvec.integrations.target import explained, opened
+from polyvec.search.explain import Explanation
 from polyvec.search.hits import Hit
 
 if TYPE_CHECKING:
@@ -148,6 +149,21 @@ class PolyvecVectorStore(VectorStore):
         Scores are MaxSim, BM25 or fused, by mode; higher is better.
         """
         return [(document_of_hit(hit), hit.score) for hit in self._hits(query, k, kwargs)]
+
+    def explain(self, query: str, document: LangChainDocument) -> Explanation:
+        """Why a document was found: which words of the question met which of its words.
+
+        Args:
+            query: The question.
+            document: A stored document; only its id counts.
+
+        Returns:
+            The explanation; its `highlights()` are stretches of its `text` to mark.
+
+        Raises:
+            InputError: It is not stored any more.
+        """
+        return explained(self.index, query, document.id)
 
     def _similarity_search_with_relevance_scores(
         self, query: str, k: int = DEFAULT_K, **kwargs: Any

@@ -20,7 +20,8 @@ from llama_index.core.vector_stores import MetadataFilters
 from polyvec.integrations.conditions import one_of
 from polyvec.integrations.llama_index.nodes import SOURCE_FIELD, node_of, row_of
 from polyvec.integrations.llama_index.retriever import PolyvecRetriever
-from polyvec.integrations.target import opened, path_or_index
+from polyvec.integrations.target import explained, opened, path_or_index
+from polyvec.search.explain import Explanation
 
 if TYPE_CHECKING:
     from polyvec.encoder import TokenEncoder
@@ -145,6 +146,21 @@ class PolyvecIndex(BaseManagedIndex):
             search_options=search_options,
             callback_manager=self._callback_manager,
         )
+
+    def explain(self, query: str, node: BaseNode) -> Explanation:
+        """Why a node was found: which words of the question met which of its words.
+
+        Args:
+            query: The question.
+            node: A stored node; only its id counts.
+
+        Returns:
+            The explanation; its `highlights()` are stretches of its `text` to mark.
+
+        Raises:
+            InputError: It is not stored any more.
+        """
+        return explained(self._searched, query, node.node_id)
 
     # -- documents -----------------------------------------------------------------------------------------------------
 

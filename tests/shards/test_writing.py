@@ -1,0 +1,124 @@
+"""What is left where a process or a disk fails between the commits of two shards, and how a call is completed then."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from polyvec import Shards
+from polyvec.errors import StorageError
+from polyvec.index.catalog.catalog import Catalog
+from polyvec.shards import writing
+from tests.conftest import WordEncoder
+from tests.shards.conftest import Both
+from tests.shards.corpus import document, documents
+from tests.shards.same import assert_same
+
+KILLED = """
+import os, signal, sys
+from polyvec import Shards
+from polyvec.index.catalog.catalog import Catalog
+from tests.conftest import WordEncoder
+from tests.shards.corpus import documents
+
+whole, commits = Catalog._commit, []
+
+def commit(self):
+    commits.append(self)
+    if len(commits) == int(sys.argv[2]):
+        os.kill(os.getpid(), signal.SIGKILL)
+    whole(self)
+
+shards = Shards.open(sys.argv[1], encoder=WordEncoder())
+with shards._session.writing():
+    pass
+Catalog._commit = commit
+shards.update(documents(80, first=60, seed=8))
+"""
+
+
+def _completed(both: Both, shards: Shards) -> int:
+    """Hold every document against the old and the new one, then complete the call. Returns how many were new already."""
+    shards.verify()
+    assert shards.verify() == []
+    old = {d.id: d for d in both.index.documents()}
+    new = {f"d{n}": document(n, seed=8)["text"] for n in range(60, 140)}
+    there = list(shards.documents())
+    assert len({d.id for d in there}) == len(there)
+    assert old.keys() <= {d.id for d in there}
+    done = 0
+    for one in there:
+        assert one.text in (old[one.id].text if one.id in old else None, new.get(one.id))
+        done += one.text == new.get(one.id)
+    for collection in (shards, both.index):
+        collection.update(documents(80, first=60, seed=8))
+    assert_same(shards, both.index, ["green tea"])
+    assert shards.verify() == []
+    return done
+
+
+def test_readers_never_see_half_a_call(both: Both) -> None:
+    ids = [f"d{n}" for n in range(120)]
+    ended = threading.Event()
+
+    def write() -> None:
+        try:
+            for version in range(12):
+                both.shards.update_metadata({name: {"version": version} for name in ids})
+        finally:
+            ended.set()
+
+    writer = threading.Thread(target=write)
+    with Shards.open(both.shards.path, auto_refresh=True) as reader:
+        writer.start()
+        while not ended.is_set():
+            for one in (reader, both.shards):
+                assert len({document.metadata.get("version") for document in one.scan()}) == 1
+        writer.join()
+        assert {document.metadata["version"] for document in reader.scan()} == {11}
+
+
+def test_rows_that_run_out(both: Both, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writing, "MOST_ROWS", 4 * 130)
+    both.shards.add(documents(10, first=200))
+    with pytest.raises(StorageError, match="130 documents"):
+        both.shards.add(documents(1, first=300))
+    both.shards.delete(["d1"])
+    assert len(both.shards) == 129
+
+
+@pytest.mark.parametrize("at", [1, 2, 4])
+def test_a_disk_that_fails_between_two_commits(both: Both, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
+    whole, commits = Catalog._commit, []
+
+    def commit(self: Catalog) -> None:
+        commits.append(self)
+        if len(commits) == at:
+            raise StorageError("the disk is gone")
+        whole(self)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Catalog, "_commit", commit)
+        with pytest.raises(StorageError, match="the disk is gone"):
+            both.shards.update(documents(80, first=60, seed=8))
+    done = _completed(both, both.shards)
+    assert (done > 10) == (at > 1)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="processes are killed otherwise there")
+@pytest.mark.parametrize("at", [1, 3])
+def test_a_process_that_is_killed_between_two_commits(both: Both, at: int) -> None:
+    both.shards.close()
+    root = str(Path(__file__).parents[2])
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([root, *sys.path])}
+    command = [sys.executable, "-c", KILLED, str(both.shards.path), str(at)]
+    ended = subprocess.run(command, env=environment, check=False, cwd=root)
+    assert ended.returncode == -signal.SIGKILL
+    with Shards.open(both.shards.path, encoder=WordEncoder()) as shards:
+        _completed(both, shards)
