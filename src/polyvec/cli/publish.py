@@ -12,6 +12,7 @@ import click
 from polyvec.cli.command import command
 from polyvec.cli.options import COUNT, NAME, PATH, index_argument, json_option
 from polyvec.cli.render import human_bytes, print_done, print_json, progress_bar
+from polyvec.cli.streams import flush_output
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -128,9 +129,11 @@ def follow(url: str, folder: Path, every_s: float, as_json: bool) -> None:
     """
     from polyvec import publish as publishing
 
-    with publishing.Follower(
-        url, folder, every_s=every_s, on_pull=lambda done: _print_pulled(done, as_json)
-    ) as follower:
+    def show(done: Pulled) -> None:
+        _print_pulled(done, as_json)
+        flush_output()  # whoever reads a pipe learns of it now
+
+    with publishing.Follower(url, folder, every_s=every_s, on_pull=show) as follower:
         follower.check()
         follower.run()
 
