@@ -5,7 +5,11 @@ from __future__ import annotations
 import re
 from html import unescape
 
+import pytest
+from pydantic import BaseModel
+
 from polyvec.serve.problems import KINDS
+from polyvec.serve.schemas import RerankAnswer, SearchAnswer, Stored, VectorsAnswer
 from tests.serve.running import Running
 
 
@@ -51,3 +55,11 @@ def test_every_field_is_described_and_every_body_has_an_example(shared: Running)
             for kind, body in operation.get("requestBody", {}).get("content", {}).items():
                 named = schemas.get(body["schema"].get("$ref", "").rpartition("/")[2], {})
                 assert "example" in body or "examples" in named, (method, path, kind)
+
+
+@pytest.mark.parametrize("answer", [SearchAnswer, RerankAnswer, VectorsAnswer, Stored])
+def test_an_answer_is_shown_as_it_comes(shared: Running, answer: type[BaseModel]) -> None:
+    described = shared.client.get("/openapi.json").json()["components"]["schemas"][answer.__name__]
+    (example,) = described["examples"]
+    assert answer.model_validate(example).model_dump(exclude_unset=True) == example
+    assert described["required"] == [name for name in described["properties"] if name in example]

@@ -18,6 +18,19 @@ Filter = dict[str, Any]
 
 _COLLECTION = "Which collection; may be left out where one is served."
 _QUESTION = "How do bees tell each other where the flowers are?"
+_HIT = {
+    "id": "42",
+    "score": 10.2,
+    "normalized_score": 0.68,
+    "rank": 1,
+    "text": "Bienen tanzen.",
+    "metadata": {"lang": "de"},
+}
+_TIMES = {"took_ms": 12.5, "encode_ms": 4.1, "search_ms": 7.9}
+
+
+def _example(value: dict[str, Any]) -> ConfigDict:
+    return ConfigDict(json_schema_extra={"examples": [value]})
 
 
 class Body(BaseModel):
@@ -106,6 +119,8 @@ class Found(BaseModel):
 class SearchAnswer(BaseModel):
     """One list of hits a question, in the order of the questions."""
 
+    model_config = _example({"results": [{"query": _QUESTION, "hits": [_HIT]}], **_TIMES, "partial": False})
+
     results: Annotated[list[Found], Field(description="In the order of the questions.")]
     took_ms: Annotated[float, Field(description="From acceptance to the answer.")]
     encode_ms: Annotated[float, Field(description="Waiting for and running the model.")]
@@ -162,6 +177,14 @@ class Usage(BaseModel):
 class RerankAnswer(BaseModel):
     """Best first."""
 
+    model_config = _example(
+        {
+            "model": "polyvec-mini-1",
+            "results": [{"index": 0, "relevance_score": 0.68, "score": 10.2}],
+            "usage": {"total_tokens": 31},
+        }
+    )
+
     model: Annotated[str, Field(description="The one that was used.")]
     results: Annotated[list[Reranked], Field(description="Best first.")]
     usage: Annotated[Usage, Field(description="What the model read.")]
@@ -202,6 +225,15 @@ class Matrix(BaseModel):
 class VectorsAnswer(BaseModel):
     """One matrix a text, in the order of the texts."""
 
+    model_config = _example(
+        {
+            "model": "polyvec-mini-1",
+            "dimensions": 2,
+            "data": [{"index": 0, "embeddings": [[0.6, 0.8], [1.0, 0.0]]}],
+            "usage": {"total_tokens": 2},
+        }
+    )
+
     model: Annotated[str, Field(description="The one that was used.")]
     dimensions: Annotated[int, Field(description="Numbers a vector.")]
     data: Annotated[list[Matrix], Field(description="In the order of the texts.")]
@@ -232,6 +264,8 @@ class GivenDocument(BaseModel):
 
 class Stored(BaseModel):
     """Said when it is durable."""
+
+    model_config = _example({"added": 1, "replaced": 1, "skipped": 0, "tokens": 16, "truncated": 0, "took_ms": 24.6})
 
     added: Annotated[int, Field(description="Documents that are new.")]
     replaced: Annotated[int, Field(description="Documents whose id was stored already.")]
