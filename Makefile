@@ -15,8 +15,8 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed-dev
 	$(PY) -m pytest -q
 
-# What needs more packages or more minutes than `make test`: frameworks, a pretended S3, a browser (Debian's chromium). With it, and
-# with the Debian packages that .ci/run names, nothing of the suite is left out.
+# What needs more packages or more minutes than `make test`: frameworks, a pretended S3, a browser (Debian's chromium), kernels of
+# other processors (Debian's libsimde-dev). With it, and with the Debian packages that .ci/run names, nothing of the suite is left out.
 test-all: $(VENV)/.installed-all
 	$(PY) -m pytest -q -m heavy
 

@@ -89,6 +89,7 @@ def test_avx2(tmp_path: Path, check: str) -> None:
     assert printed.startswith(f"{cases} cases, scalar")
 
 
+@pytest.mark.heavy  # six programs to compile, most of them slowly
 @pytest.mark.skipif(not X86, reason="SIMDe stands in for other instruction sets on x86")
 @pytest.mark.parametrize("check", FAMILIES)
 @pytest.mark.parametrize(("name", "define"), [("avx512", "POLYVEC_X86"), ("neon", "POLYVEC_NEON")])
