@@ -380,7 +380,7 @@ class TestOpenOrCreate:
         with Index.open_or_create(path, encoder=encoder, nbits=8) as index:
             index.add(DOCUMENTS)
         with Index.open_or_create(path, encoder=encoder) as index:
-            assert (len(index), index.name, index.info()["nbits"]) == (3, "o", 8)
+            assert (len(index), index.name, index.info()["nbits"]) == (3, "o.polyvec", 8)
         with Index.open_or_create(path, dim=16, nbits=8) as index:
             assert len(index) == 3
 

@@ -1,6 +1,6 @@
 """Publishing and pulling, cut at every single request; and two publishers at once, many rounds.
 
-The long form of the latter: POLYVEC_ROUNDS=200 pytest tests/publish/test_cuts.py
+The long form of the latter: POLYVEC_ROUNDS=200 pytest tests/publish -k two_publishers
 """
 
 from __future__ import annotations

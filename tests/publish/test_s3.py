@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +20,7 @@ from tests.publish.indexes import answers_at, documents, make_index
 from tests.publish.test_cuts import LOST, check_publishers_at_once, check_publishing_cut, check_pulling_cut
 
 moto_server = pytest.importorskip("moto.server", reason="a pretended S3 needs moto: pip install 'moto[s3,server]'")
-ROUNDS = 5
+ROUNDS = int(os.environ.get("POLYVEC_ROUNDS", "5"))
 
 
 def asked(url: str, method: str, content: bytes = b"") -> None:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import http.server
 import io
+import json
 import os
+import threading
+from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import ClassVar
+from urllib.parse import unquote
 
 import pytest
 
@@ -88,7 +94,7 @@ def test_a_reason_is_one_short_line(store: Store) -> None:
     [
         ("s3://bucket/a//b/", "s3://bucket/a/b"),
         ("gs://bucket/a", "gs://bucket/a"),
-        ("az://account/container/a", "az://account/container/a"),
+        ("az://container/a", "az://container/a"),
         ("file:///tmp/a%20b", os.path.abspath("/tmp/a b")),
         ("here", os.path.abspath("here")),
         ("here/../there/", os.path.abspath("there")),
@@ -104,3 +110,58 @@ def test_a_url_has_one_spelling(given: str, spelled: str) -> None:
 def test_what_is_no_url_is_refused(url: object) -> None:
     with pytest.raises(InputError, match="url="):
         parsed_url(url)  # type: ignore[arg-type]
+
+
+class _Recorder(http.server.BaseHTTPRequestHandler):
+    """A server that says yes to everything, and remembers what it was asked."""
+
+    asked: ClassVar[list[tuple[str, str, dict[str, str]]]] = []
+
+    def do_PUT(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.asked.append(
+            (self.command, self.path, {name.lower(): value for name, value in self.headers.items()})
+        )  # fmt: skip
+        self.send_response(201)
+        self.send_header("ETag", '"1"')
+        self.send_header("x-goog-generation", "1")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def recorder() -> Iterator[str]:
+    _Recorder.asked.clear()
+    server = http.server.HTTPServer(("127.0.0.1", 0), _Recorder)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_azure_is_asked_for_a_creation(recorder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", "account")
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_KEY", "Zm9v")
+    monkeypatch.setenv("AZURE_ENDPOINT", recorder)
+    monkeypatch.setenv("AZURE_ALLOW_HTTP", "true")
+    Store("az://container/name").create("versions/a.json", b"{}")
+    [(_, path, headers)] = _Recorder.asked
+    assert path == "/container/name/versions/a.json"
+    assert headers["if-none-match"] == "*"
+
+
+def test_google_is_asked_for_a_creation(recorder: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    account = {"gcs_base_url": recorder, "disable_oauth": True}
+    account |= dict.fromkeys(("client_email", "private_key", "private_key_id"), "")
+    (tmp_path / "account.json").write_text(json.dumps(account))
+    monkeypatch.setenv("GOOGLE_SERVICE_ACCOUNT", str(tmp_path / "account.json"))
+    monkeypatch.setenv("GOOGLE_ALLOW_HTTP", "true")
+    Store("gs://bucket/name").create("versions/a.json", b"{}")
+    [(_, path, headers)] = _Recorder.asked
+    assert unquote(path) == "/bucket/name/versions/a.json"
+    assert headers["x-goog-if-generation-match"] == "0"

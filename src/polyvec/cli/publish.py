@@ -12,6 +12,7 @@ import click
 from polyvec.cli.command import command
 from polyvec.cli.options import COUNT, NAME, PATH, index_argument, json_option
 from polyvec.cli.render import human_bytes, print_done, print_json, progress_bar
+from polyvec.cli.streams import flush_output
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,7 +67,7 @@ folder_argument = click.argument("folder", metavar="FOLDER", type=PATH)
 def publish(index_path: Path, url: str, keep: int | None, grace_s: float, as_json: bool) -> None:
     """Publish INDEX at URL as a new version.
 
-    URL is s3://bucket/name, gs://bucket/name, az://account/container/name, file:///folder, or a folder. Only what is new there
+    URL is s3://bucket/name, gs://bucket/name, az://container/name, file:///folder, or a folder. Only what is new there
     travels; INDEX may be searched and written meanwhile. Credentials come from the environment.
     """
     from polyvec import publish as publishing
@@ -128,9 +129,11 @@ def follow(url: str, folder: Path, every_s: float, as_json: bool) -> None:
     """
     from polyvec import publish as publishing
 
-    with publishing.Follower(
-        url, folder, every_s=every_s, on_pull=lambda done: _print_pulled(done, as_json)
-    ) as follower:
+    def show(done: Pulled) -> None:
+        _print_pulled(done, as_json)
+        flush_output()  # whoever reads a pipe learns of it now
+
+    with publishing.Follower(url, folder, every_s=every_s, on_pull=show) as follower:
         follower.check()
         follower.run()
 

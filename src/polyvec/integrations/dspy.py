@@ -46,6 +46,13 @@ class PolyvecRetriever(dspy.Module):
         Returns:
             `passages` (texts), `ids`, `scores` and `metadata`, best first.
         """
+        return self._found(query, k)
+
+    async def aforward(self, query: str, k: int | None = None) -> dspy.Prediction:
+        """`forward` in a thread; the event loop stays free."""
+        return await asyncio.to_thread(self._found, query, k)
+
+    def _found(self, query: str, k: int | None) -> dspy.Prediction:
         hits = self._shared.index.search(query, **{**self.search_options, "k": self.k if k is None else k})
         return dspy.Prediction(
             passages=[hit.text or "" for hit in hits],
@@ -53,10 +60,6 @@ class PolyvecRetriever(dspy.Module):
             scores=[hit.score for hit in hits],
             metadata=[hit.metadata for hit in hits],
         )
-
-    async def aforward(self, query: str, k: int | None = None) -> dspy.Prediction:
-        """`forward` in a thread; the event loop stays free."""
-        return await asyncio.to_thread(self.forward, query, k)
 
 
 class _Shared:

@@ -13,14 +13,16 @@ from polyvec.errors import InputError
 from polyvec.index.catalog.catalog import CATALOG_FILE
 from polyvec.search.explain import Explanation
 from polyvec.search.hits import Hit
+from polyvec.shards.manifest import has_manifest
+from polyvec.shards.opening import open_collection
 
 _METHODS = ("search", "get", "add", "delete")
 
 
 def opened(target: Any, *, model: str | TokenEncoder | None = None, nbits: int | None = None) -> Any:
-    """An index, shards or client as it is; the index at a path, made where there is none.
+    """An index, shards or client as it is; the index or shards at a path, an index made where there is nothing.
 
-    An index that is opened here always reads the newest committed state, whoever wrote it.
+    What is opened here always reads the newest committed state, whoever wrote it.
 
     Args:
         target: A path, or an object with the methods of `polyvec.Index`.
@@ -38,6 +40,10 @@ def opened(target: Any, *, model: str | TokenEncoder | None = None, nbits: int |
         _check_open(target, model=model, nbits=nbits)
         return target
     path = Path(local_path("index", target))
+    if has_manifest(path):
+        if nbits is not None:
+            raise InputError(f"nbits={nbits}: {path} has shards already. Leave nbits out.")
+        return open_collection(path, encoder=None if model is None else encoder_of(model), auto_refresh=True)
     encoder = encoder_of(model) if model is not None or not (path / CATALOG_FILE).is_file() else None
     return Index.open_or_create(path, encoder=encoder, nbits=nbits, auto_refresh=True)
 

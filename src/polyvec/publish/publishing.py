@@ -65,7 +65,7 @@ def publish(index_path: str | os.PathLike[str], url: str, *, progress: Progress 
 
     Args:
         index_path: Folder of the index.
-        url: s3://bucket/name, gs://bucket/name, az://account/container/name, file:///folder, or a folder. Credentials come from
+        url: s3://bucket/name, gs://bucket/name, az://container/name, file:///folder, or a folder. Credentials come from
             the environment, as obstore reads them.
         progress: Called with the bytes sent and the bytes to send.
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _BUCKETS = ("s3", "gs", "az")
-_EXPECTED = "expected s3://bucket/name, gs://bucket/name, az://account/container/name, file:///folder or a folder"
+_EXPECTED = "expected s3://bucket/name, gs://bucket/name, az://container/name, file:///folder or a folder"
 _PART = 8 << 20  # bytes of a part of a large upload, unless there would be too many of them
 _MOST_PARTS = 9_000
 _RETRIES: Any = {"max_retries": 4, "retry_timeout": timedelta(seconds=60)}
@@ -36,7 +36,7 @@ _PLAIN_HTTP = (
     "GOOGLE_ALLOW_HTTP",
     "AZURE_ALLOW_HTTP",
 )  # which client options would hide from obstore
-_CLOCK = "clock"
+_CLOCK, _OPEN = "clock", "open it"
 
 
 @dataclass(frozen=True)
@@ -151,11 +151,11 @@ class Store:
         if self._folder is None:
             plain = any(os.environ.get(name, "").lower() in ("1", "true", "yes", "on") for name in _PLAIN_HTTP)
             options: Any = {**_CLIENT, "allow_http": plain}
-            return self._request("open it", lambda: from_url(self.url, retry_config=_RETRIES, client_options=options))
+            return self._request(_OPEN, lambda: from_url(self.url, retry_config=_RETRIES, client_options=options))
         folder = self._folder
         if not make and not folder.is_dir():
             raise StorageError(f"Nothing is published at {self.url}: there is no such folder.")
-        return self._request("open it", lambda: LocalStore(folder, mkdir=make))
+        return self._request(_OPEN, lambda: LocalStore(folder, mkdir=make))
 
     def _request(self, what: str, call: Callable[[], T]) -> T:
         from obstore import exceptions
@@ -174,9 +174,12 @@ class Store:
                 raise StorageError(
                     f"Cannot {what} at {self.url}: access is refused. Check the credentials, and what they may do there."
                 ) from error
-            raise StorageError(
-                f"Cannot {what} at {self.url}: {_reason(error)} What is there already stays; the same call goes on with it."
-            ) from error
+            advice = (
+                "Check the environment."
+                if what == _OPEN
+                else "What is there already stays; the same call goes on with it."
+            )
+            raise StorageError(f"Cannot {what} at {self.url}: {_reason(error)} {advice}") from error
 
     def _settle(self, name: str) -> None:
         """Make an object in a folder durable; object stores do so before they answer."""

@@ -16,7 +16,6 @@ from haystack.document_stores.errors import DuplicateDocumentError
 from haystack.document_stores.types import DuplicatePolicy
 from haystack.errors import FilterError as HaystackFilterError
 
-from polyvec.collection.index import Index
 from polyvec.data import Document
 from polyvec.errors import FilterError, InputError
 from polyvec.integrations.haystack.documents import FIELD, dates_of, document_of_hit, document_of_stored, row_of
@@ -83,9 +82,7 @@ class PolyvecDocumentStore(Fields):
         Raises:
             InputError: It was made from an encoder object, or from an index that has no path.
         """
-        path = self._path
-        if path is None and isinstance(self._index, Index):
-            path = self._index.path
+        path = self._path if self._path is not None else getattr(self._index, "path", None)
         if path is None:
             raise InputError(
                 f"A store of an open {type(self._index).__name__} has no path that could be written. Make it with path=."

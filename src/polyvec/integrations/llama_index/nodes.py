@@ -19,6 +19,7 @@ FIELD = "_llama_index"
 SOURCE_FIELD = f"{FIELD}_source"  # id of the document that a node is a part of
 EMPTY_FIELD = f"{FIELD}_empty"  # names of fields that hold an empty list
 _CLASSES: dict[str, type[BaseNode]] = {kind.__name__: kind for kind in (Document, ImageNode, IndexNode, Node, TextNode)}
+_PLAIN = {"class_name": TextNode.__name__}  # what there is of a node with nothing but id, text and metadata
 _APART = {"id_", "text", "metadata", "embedding"}  # stored in places of their own, but for embeddings
 
 
@@ -42,7 +43,8 @@ def row_of(node: BaseNode) -> StoredDocument:
     if "text_resource" in rest:
         rest["text_resource"].pop("text", None)
     rest.pop("text", None)  # documents give it beside their resource
-    hidden: dict[str, Any] = {FIELD: json.dumps({**rest, "class_name": type(node).__name__})}
+    rest["class_name"] = type(node).__name__
+    hidden: dict[str, Any] = {} if rest == _PLAIN else {FIELD: json.dumps(rest)}
     if node.ref_doc_id is not None:
         hidden[SOURCE_FIELD] = node.ref_doc_id
     empty = [name for name, value in node.metadata.items() if value in ([], ())]
