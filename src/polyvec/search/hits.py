@@ -63,11 +63,6 @@ class Hit(_Explainable):
     ranks: dict[str, int] = field(default_factory=dict)
 
     @property
-    def normalised_score(self) -> float | None:
-        """`normalized_score`, in the spelling of development versions."""
-        return self.normalized_score
-
-    @property
     def title(self) -> Any:
         """The document's title as its metadata has it: usually a string, None where there is none."""
         return self.metadata.get("title")

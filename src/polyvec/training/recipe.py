@@ -187,8 +187,6 @@ def read_recipe(path: Path) -> Recipe:
 
 def as_recipe(values: Mapping[str, Any], where: str = "recipe") -> Recipe:
     """Check plain values as `read_recipe` does."""
-    if "optimiser" in values and "optimizer" not in values:  # the spelling of development versions
-        values = {"optimizer" if key == "optimiser" else key: value for key, value in values.items()}
     recipe: Recipe = checked_table(Recipe, values, where, text=_expanded)
     sizes, weights = recipe.model.heads, recipe.model.head_weights
     if weights and len(weights) != len(sizes):
