@@ -19,6 +19,7 @@ from tests.conftest import WordEncoder
 from tests.publish.indexes import answers_at, documents, make_index
 from tests.publish.test_cuts import LOST, check_publishers_at_once, check_publishing_cut, check_pulling_cut
 
+pytestmark = pytest.mark.heavy
 moto_server = pytest.importorskip("moto.server", reason="a pretended S3 needs moto: pip install 'moto[s3,server]'")
 ROUNDS = int(os.environ.get("POLYVEC_ROUNDS", "5"))
 
