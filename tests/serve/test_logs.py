@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import sys
 
 import pytest
 
@@ -10,21 +12,23 @@ from tests.serve.conftest import Start
 from tests.serve.running import wait_for
 
 
-def test_json_lines(start: Start, capfd: pytest.CaptureFixture[str]) -> None:
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    """What goes to stderr, from any thread: reading it takes nothing away, as reading a capture does."""
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    return stream
+
+
+def test_json_lines(start: Start, written: io.StringIO) -> None:
     secret = "secret-0123456789abcdef"
     server = start(log_format="json", tokens=[f"write:{secret}"])
     headers = {"authorization": f"Bearer {secret}", "x-request-id": "my-id"}
     server.post("/v1/search", {"query": "a question about bees"}, headers=headers)
     server.client.get("/v1/documents/private-id", headers=headers)
     server.client.get("/v1/collections", headers={"authorization": "Bearer guess"})
-    printed = ""
-
-    def written() -> bool:
-        nonlocal printed
-        printed += capfd.readouterr().err
-        return printed.count('"/v1/') >= 2 and "no-token" in printed
-
-    wait_for(written)
+    wait_for(lambda: written.getvalue().count('"/v1/') >= 2 and "no-token" in written.getvalue())
+    printed = written.getvalue()
     lines = [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
     (search,) = [line for line in lines if line["route"] == "/v1/search"]
     assert (search["request_id"], search["method"], search["status"], search["token"]) == (
@@ -41,14 +45,7 @@ def test_json_lines(start: Start, capfd: pytest.CaptureFixture[str]) -> None:
         assert private not in printed
 
 
-def test_lines_for_people(start: Start, capfd: pytest.CaptureFixture[str]) -> None:
+def test_lines_for_people(start: Start, written: io.StringIO) -> None:
     server = start(log_format="text")
     server.search("bees")
-    printed = ""
-
-    def written() -> bool:
-        nonlocal printed
-        printed += capfd.readouterr().err
-        return "POST /v1/search 200" in printed
-
-    wait_for(written)
+    wait_for(lambda: "POST /v1/search 200" in written.getvalue())
