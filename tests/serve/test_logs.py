@@ -12,15 +12,15 @@ from tests.serve.conftest import Start
 from tests.serve.running import wait_for
 
 
-@pytest.fixture
-def written(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
-    """What goes to stderr, from any thread: reading it takes nothing away, as reading a capture does."""
+def _catch_stderr(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    """What goes to stderr from now on, from any thread: reading it takes nothing away, as reading a capture does."""
     stream = io.StringIO()
     monkeypatch.setattr(sys, "stderr", stream)
     return stream
 
 
-def test_json_lines(start: Start, written: io.StringIO) -> None:
+def test_json_lines(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = _catch_stderr(monkeypatch)
     secret = "secret-0123456789abcdef"
     server = start(log_format="json", tokens=[f"write:{secret}"])
     headers = {"authorization": f"Bearer {secret}", "x-request-id": "my-id"}
@@ -45,7 +45,8 @@ def test_json_lines(start: Start, written: io.StringIO) -> None:
         assert private not in printed
 
 
-def test_lines_for_people(start: Start, written: io.StringIO) -> None:
+def test_lines_for_people(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = _catch_stderr(monkeypatch)
     server = start(log_format="text")
     server.search("bees")
     wait_for(lambda: "POST /v1/search 200" in written.getvalue())
