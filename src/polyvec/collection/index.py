@@ -12,10 +12,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from polyvec.arguments import flag, local_path, token_encoder, whole_number
+from polyvec.collection.index_writing import IndexWriting
 from polyvec.collection.reading import Reading
 from polyvec.collection.searching import Searching
 from polyvec.collection.settings import DEFAULT_NBITS, NBITS, checked_nbits, new_settings
-from polyvec.collection.writing import Writing
 from polyvec.errors import InputError, StorageError
 from polyvec.index.catalog.catalog import CATALOG_FILE
 from polyvec.index.catalog.settings import State
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT_NBITS", "NBITS", "Index"]
 
 
-class Index(Searching, Reading, Writing):
+class Index(Searching, Reading, IndexWriting):
     """A late-interaction index in one folder. Make with `create`, `open` or `open_or_create`; usable as a context manager.
 
     Readers keep the state they opened until `refresh()`; the first writing call takes the writer's lock and keeps it until

@@ -1,10 +1,15 @@
-"""Documents, vectors and metadata into an open index, and out of it. Each call is all or nothing, and durable on return."""
+"""Documents, vectors and metadata into an open collection, and out of it. Each call is all or nothing, and durable on return.
+
+Checks what a caller gives. How one index is changed, and how several as one, `index_writing.py` and `shards/writing.py` know.
+"""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from functools import partial
-from typing import Any, get_args
+from typing import Any, Protocol, get_args
 
 import numpy.typing as npt
 
@@ -14,18 +19,49 @@ from polyvec.collection.metadata_changes import changed_documents, checked_chang
 from polyvec.collection.opened import Opened
 from polyvec.data import Document, as_documents
 from polyvec.data.document import checked_ids
-from polyvec.errors import InputError, StorageError
+from polyvec.errors import InputError
 from polyvec.index.catalog.filters import compile_filter
-from polyvec.index.session import Session
-from polyvec.index.writing.arrivals import Arrival
+from polyvec.index.catalog.protocol import ReadableCatalog
+from polyvec.index.writing.arrivals import Arrival, D, Encode
 from polyvec.index.writing.report import AddReport, Existing
-from polyvec.index.writing.writer import Writer
+
+
+class Changes(Protocol):
+    """What a writing call may do while it is this thread's turn; see `polyvec.index.writing.writer.Writer`."""
+
+    @property
+    def catalog(self) -> ReadableCatalog:
+        """What is stored before the change."""
+
+    def add(
+        self,
+        documents: Iterable[D],
+        encode: Encode[D],
+        existing: Existing,
+        *,
+        metadata: Iterable[tuple[int, Mapping[str, Any]]] = (),
+    ) -> AddReport:
+        """Store a stream of documents, and other metadata for documents that stay, by row; commit."""
+
+    def keep_up(self) -> None:
+        """Train a codec and merge segments where it is time."""
+
+    def delete(self, ids: list[str]) -> int:
+        """Delete documents by id and commit. Returns how many there were."""
+
+    def delete_where(self, condition: Mapping[str, Any]) -> int:
+        """Delete the documents that satisfy a filter and commit. Returns how many there were."""
+
+    def compact(self, *, retrain: bool) -> None:
+        """Merge segments, and give free space back."""
 
 
 class Writing(Opened):
     """The first writing call takes the writer's lock, and keeps it until `close()`. Threads that write take turns."""
 
-    _session: Session
+    @abstractmethod
+    def _changing(self) -> AbstractContextManager[Changes]:
+        """This thread's turn to change the collection."""
 
     def add(
         self,
@@ -51,10 +87,10 @@ class Writing(Opened):
         one_of("existing", existing, get_args(Existing))
         function("progress", progress)
         given = as_documents(documents)
-        with self._session.writing() as writer:
+        with self._changing() as changes:
             encode = partial(encoded_documents, self.encoder, progress=progress, dim=self.dim)
-            report = writer.add(given, encode, existing)
-            writer.keep_up(dim=self.dim, nbits=self._settings.nbits)
+            report = changes.add(given, encode, existing)
+            changes.keep_up()
         return report
 
     def update(
@@ -94,8 +130,8 @@ class Writing(Opened):
             IndexLockedError: Another process writes.
         """
         checked = checked_changes(changes)
-        with self._session.writing() as writer:
-            changed = changed_documents(writer.catalog, checked)
+        with self._changing() as writing:
+            changed = changed_documents(writing.catalog, checked)
             if not changed:
                 return 0
 
@@ -104,10 +140,10 @@ class Writing(Opened):
                     return iter(())
                 return encoded_documents(self.encoder, documents, progress=None, dim=self.dim)
 
-            documents = titled_documents(writer.catalog, changed.titled)
-            writer.add(documents, encode, "replace", metadata=changed.metadata)
+            documents = titled_documents(writing.catalog, changed.titled)
+            writing.add(documents, encode, "replace", metadata=changed.metadata)
             if changed.titled:
-                writer.keep_up(dim=self.dim, nbits=self._settings.nbits)
+                writing.keep_up()
         return len(changed)
 
     def add_vectors(
@@ -136,9 +172,9 @@ class Writing(Opened):
         """
         one_of("existing", existing, get_args(Existing))
         given = paired_vectors(ids, vectors, metadata)
-        with self._session.writing() as writer:
-            report = writer.add(given, partial(given_vectors, dim=self.dim), existing)
-            writer.keep_up(dim=self.dim, nbits=self._settings.nbits)
+        with self._changing() as changes:
+            report = changes.add(given, partial(given_vectors, dim=self.dim), existing)
+            changes.keep_up()
         return report
 
     def delete(self, ids: Iterable[str] | None = None, *, filter: Mapping[str, Any] | None = None) -> int:
@@ -163,15 +199,15 @@ class Writing(Opened):
             )
         if filter is None:
             wanted = list(checked_ids("ids", ids))
-            with self._session.writing() as writer:
-                return writer.delete(wanted)
+            with self._changing() as changes:
+                return changes.delete(wanted)
         compile_filter(filter)
         if not filter:
             raise InputError(
-                "filter={} matches every document, and is refused here. To delete them all, give their ids, or make the index anew."
+                "filter={} matches every document, and is refused here. To delete them all, give their ids."
             )
-        with self._session.writing() as writer:
-            return writer.delete_where(filter)
+        with self._changing() as changes:
+            return changes.delete_where(filter)
 
     def compact(self, *, retrain: bool = False) -> None:
         """Merge segments into one, put vectors into codes where nbits is below 16, and erase what was deleted from disk.
@@ -184,37 +220,5 @@ class Writing(Opened):
             StorageError: The disk is full, or the index does not lie any more where it was opened.
         """
         flag("retrain", retrain)
-        with self._session.writing() as writer:
-            self._compact(writer, retrain=retrain)
-
-    def finish(self) -> None:
-        """Complete a resumable build: merge its segments, and let others open the index.
-
-        Raises:
-            StorageError: As `compact` has it.
-        """
-        with self._session.writing() as writer:
-            self._compact(writer)
-            writer.set_settings(state="ready")
-
-    def _compact(self, writer: Writer, *, retrain: bool = False) -> None:
-        writer.compact(dim=self.dim, nbits=self._settings.nbits, retrain=retrain)
-        self._session.vacuum()
-
-    def _resume_with(self, nbits: int) -> None:
-        """Go on building with other nbits than before, where vectors are not in codes of the earlier ones yet."""
-        begun = self._settings.nbits
-        if nbits == begun:
-            return
-        try:
-            if self._settings.codec is not None:
-                raise StorageError(
-                    f"{self.path} was begun with nbits={begun}, and its vectors are in codes of that size by now. Resume with "
-                    f"nbits={begun}, or delete the folder."
-                )
-            with self._session.writing() as writer:
-                writer.set_settings(nbits=nbits)
-            self.refresh()
-        except BaseException:
-            self.close()
-            raise
+        with self._changing() as changes:
+            changes.compact(retrain=retrain)
