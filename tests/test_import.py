@@ -119,6 +119,8 @@ STAGES = [
     "serve.app",
     "serve.protocol",
     "serve.lifecycle",
+    "cluster.__init__",
+    "cluster.ray_session",
     "__init__",
     "cli",
     "__main__",
