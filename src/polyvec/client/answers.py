@@ -15,6 +15,7 @@ from polyvec.errors import (
     InputError,
     PolyvecError,
     ServerError,
+    ShardsMissingError,
 )
 
 T = TypeVar("T")
@@ -29,6 +30,7 @@ _KINDS: dict[str, type[PolyvecError]] = {
     "no-collection": IndexMissingError,
     "locked": IndexLockedError,
     "damaged": IndexCorruptError,
+    "shards-missing": ShardsMissingError,
 }
 _REFUSED = ("queue-full", "stopping", "not-ready")  # nothing was begun, so anything may be sent again
 

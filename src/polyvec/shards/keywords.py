@@ -48,20 +48,12 @@ class SharedKeywords:
         terms = query_terms(query)
         places = [[catalog.word_counts(term) for term in terms] for catalog in self._catalogs]
         totals = self._totals()
-        having = [sum(len(found[i][0]) for found in places) for i in range(len(terms))]
-        weights = [idf(totals.documents, count) for count in having]
+        weights = [idf(totals.documents, sum(len(found[i][0]) for found in places)) for i in range(len(terms))]
         parts = []
         for number, (catalog, found) in enumerate(zip(self._catalogs, places, strict=True)):
             allowed = None if subset is None else subset[number]
-            parts.append(_scored(catalog, found, weights, totals, allowed))
-        rows = np.concatenate([rows for rows, _ in parts])
-        scores = np.concatenate([scores for _, scores in parts])
-        best = np.lexsort((rows, -scores))
-        kept = best[:k]
-        if scored:
-            rest = best[k:]
-            kept = np.concatenate([kept, rest[np.isin(rows[rest], np.array(list(scored), np.int64))]])
-        return rows[kept], scores[kept]
+            parts.append(keyword_scores(catalog, found, weights, totals, allowed))
+        return best_first(parts, k, scored)
 
     def bound(self, query: str) -> float:
         """An upper bound of BM25 for a query, as one catalog with all documents has it."""
@@ -77,7 +69,28 @@ class SharedKeywords:
         return self._known_totals
 
 
-def _scored(
+def best_first(parts: Sequence[tuple[Int64, Float64]], k: int, scored: Collection[int]) -> tuple[Int64, Float64]:
+    """Rows and scores of several shards as one list.
+
+    Args:
+        parts: Rows and scores of each shard.
+        k: Rows to keep.
+        scored: Rows that are kept in any case.
+
+    Returns:
+        The k best rows and their scores, best first, ties by row; then those of `scored`.
+    """
+    rows = np.concatenate([rows for rows, _ in parts])
+    scores = np.concatenate([scores for _, scores in parts])
+    best = np.lexsort((rows, -scores))
+    kept = best[:k]
+    if scored:
+        rest = best[k:]
+        kept = np.concatenate([kept, rest[np.isin(rows[rest], np.array(list(scored), np.int64))]])
+    return rows[kept], scores[kept]
+
+
+def keyword_scores(
     catalog: Catalog,
     found: Sequence[tuple[Int64, Int64]],
     weights: Sequence[float],
@@ -86,7 +99,12 @@ def _scored(
 ) -> tuple[Int64, Float64]:
     """The rows of one shard that have a word of the query, ascending, and their scores.
 
-    found: rows and counts of each word · weights: its idf.
+    Args:
+        catalog: Of the shard.
+        found: Rows and counts of each word, as `word_counts` has them.
+        weights: The idf of each word.
+        totals: Of all shards.
+        allowed: Rows to choose from, ascending; None for all.
     """
     rows = np.unique(np.concatenate([rows for rows, _ in found])) if found else np.empty(0, np.int64)
     if allowed is not None:
