@@ -85,6 +85,7 @@ STAGES = [
     "publish.pulling",
     "publish.pruning",
     "publish.following",
+    "publish.whole",
     "publish.__init__",
     "client",
     "evaluation",
