@@ -63,11 +63,16 @@ class InProcessLine:
 class InProcess:
     """A collection at an address, with some replicas of each shard."""
 
-    def __init__(self, address: str | Path, folder: Path, *, replicas: int = 1, encoder: Any = None, **more: Any) -> None:
+    def __init__(
+        self, address: str | Path, folder: Path, *, replicas: int = 1, encoder: Any = None, **more: Any
+    ) -> None:
         self.address, self.folder = str(address), folder
         self.lines: dict[str, InProcessLine] = {}
         for name in whole_at_address(self.address).names:
-            made = [Replica(f"{name}-{number}", self._held(name, keep_s=more.get("keep_s", 60.0))) for number in range(replicas)]
+            made = [
+                Replica(f"{name}-{number}", self._held(name, keep_s=more.get("keep_s", 60.0)))
+                for number in range(replicas)
+            ]
             self.lines[name] = InProcessLine(made)
         more.pop("keep_s", None)
         self.session = ClusterSession(

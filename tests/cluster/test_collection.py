@@ -126,7 +126,9 @@ def test_reading(three: Three) -> None:
     ids = ["d5", "no such id", "d7", "d100"]
     assert cluster.get(ids) == index.get(ids)
     assert list(cluster.scan()) == list(index.scan())
-    assert list(cluster.scan(filter=FILTERS[0], after="d3", limit=9)) == list(index.scan(filter=FILTERS[0], after="d3", limit=9))
+    assert list(cluster.scan(filter=FILTERS[0], after="d3", limit=9)) == list(
+        index.scan(filter=FILTERS[0], after="d3", limit=9)
+    )
     assert cluster.fields() == index.fields()
     facts = cluster.info()
     assert (facts["documents"], facts["shards"], facts["missing_shards"]) == (len(index), 4, [])

@@ -38,7 +38,9 @@ class Patience:
 
     def __post_init__(self) -> None:
         for name in ("try_s", "hedge_s", "shard_s"):
-            given = number(name, getattr(self, name), "seconds above 0, at most an hour", lambda value: 0 < value <= 3600)
+            given = number(
+                name, getattr(self, name), "seconds above 0, at most an hour", lambda value: 0 < value <= 3600
+            )
             object.__setattr__(self, name, given)
 
 

@@ -20,6 +20,7 @@ from polyvec.cluster.place import AS_IT_IS, ShardAt, whole_at_address
 from polyvec.cluster.question import Call, Reply
 from polyvec.deadlines import stopping
 from polyvec.errors import IndexLockedError, InputError, PolyvecError, StorageError
+from polyvec.index.catalog.catalog import CATALOG_FILE
 from polyvec.index.lock import WriterLock
 from polyvec.index.views import View, open_view
 from polyvec.publish.pulled_folder import origin_of
@@ -86,6 +87,19 @@ class HeldShard:
             new = self._open(shard)
             self._let_go()
             return new
+
+    def begin(self) -> None:
+        """`look`; where the address cannot be read, open the version that this machine pulled last.
+
+        Raises:
+            StorageError: There is neither.
+        """
+        try:
+            self.look()
+        except StorageError as error:
+            if not self._open_copy():
+                raise
+            log.warning("%s: the copy of the last time is open: %s", self._name, error)
 
     def close(self) -> None:
         """Close every version; the folder stays for the next time."""
@@ -167,6 +181,22 @@ class HeldShard:
         with self._lock:
             self._versions[label] = _Version(view, self._clock())
         log.info("%s: version %s is open", self._name, label)
+        return True
+
+    def _open_copy(self) -> bool:
+        """Open what is in the folder for pulled versions. Returns whether there is something."""
+        folder = self._folder() / "index"
+        if not (folder / CATALOG_FILE).is_file():
+            return False
+        view = open_view(folder)
+        origin = origin_of(view.catalog)
+        if origin is None:
+            view.retire()
+            return False
+        with self._lock:
+            self._versions[ShardAt(self._name, origin.url, origin.version, origin.publication).label] = _Version(
+                view, self._clock()
+            )
         return True
 
     def _let_go(self) -> None:

@@ -1,7 +1,7 @@
 """The answers of all shards as a snapshot and a catalog: a search of these is a search of one index with all documents.
 
-`search_snapshot` asks a snapshot for the best rows, a catalog for keywords and for texts. Here both are answered from lists that the
-shards have sent; only what they have not sent is asked for.
+`search_snapshot` asks a snapshot for the best rows, a catalog for keywords and for texts. Here both are answered from lists that
+the shards have sent; only what they have not sent is asked for.
 """
 
 from __future__ import annotations
@@ -156,7 +156,9 @@ class MergedCatalog:
 
     def all_documents(self) -> Iterator[StoredDocument]:
         """Refused: in the order of adding, documents are listed where they were published from."""
-        raise StorageError("A cluster does not list documents in the order of adding. Use scan(), which goes by their ids.")
+        raise StorageError(
+            "A cluster does not list documents in the order of adding. Use scan(), which goes by their ids."
+        )
 
     def documents_after(self, last: str, condition: Mapping[str, Any] | None) -> Iterator[StoredDocument]:
         """Live documents whose ids come after `last`, ascending by id, a page of each shard at a time."""

@@ -6,7 +6,7 @@ All calls name the version of the shard that they mean, so what they return is o
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -76,7 +76,9 @@ class OpenVersion:
         for name, part in zip(self.whole.names, self.parts, strict=True):
             one = part.settings
             if (one.dim, one.nbits) != (first.dim, first.nbits):
-                raise IndexCorruptError(f"{name} has dim {one.dim} and nbits {one.nbits}, and others {first.dim} and {first.nbits}.")
+                raise IndexCorruptError(
+                    f"{name} has dim {one.dim} and nbits {one.nbits}, and others {first.dim} and {first.nbits}."
+                )
             if (one.model and one.model.fingerprint) != (first.model and first.model.fingerprint):
                 raise ModelMismatchError(f"{name} was made by another model than others: their vectors do not compare.")
             if codec is not None and one.codec is not None and one.codec.checksum != codec.checksum:
@@ -179,9 +181,7 @@ class OpenVersion:
     async def _each(self, method: str, arguments: Mapping[int, tuple[Any, ...]]) -> tuple[dict[int, Any], list[str]]:
         """A call to several shards at once. Returns what they return, and the names of those that do not answer."""
         numbers = list(arguments)
-        calls = [
-            self.calls[n].ask(Call(method, self.parts[n].label, arguments[n])) for n in numbers
-        ]
+        calls = [self.calls[n].ask(Call(method, self.parts[n].label, arguments[n])) for n in numbers]
         results = await asyncio.gather(*calls, return_exceptions=True)
         found: dict[int, Any] = {}
         missing: list[str] = []

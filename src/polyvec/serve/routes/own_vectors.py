@@ -107,7 +107,13 @@ async def search_vectors(request: Request) -> Response:
         search_ms = since_ms(began)
         took_ms = since_ms(task.started)
         return json_bytes(
-            {"results": results, "took_ms": took_ms, "encode_ms": 0.0, "search_ms": search_ms, **partial_fields(missing)}
+            {
+                "results": results,
+                "took_ms": took_ms,
+                "encode_ms": 0.0,
+                "search_ms": search_ms,
+                **partial_fields(missing),
+            }
         )
 
     return bytes_answer(await search_work(request, work))
