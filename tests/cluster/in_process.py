@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from polyvec import Shards
 from polyvec.cluster.asking import Patience
 from polyvec.cluster.collection import ClusterCollection
 from polyvec.cluster.held import HeldShard
@@ -18,6 +17,7 @@ from polyvec.cluster.place import whole_at_address
 from polyvec.cluster.question import Call, Reply, Route
 from polyvec.cluster.session import ClusterSession
 from polyvec.publish import publish
+from polyvec.publish.manifest import version_at
 from polyvec.publish.store import Store
 from polyvec.publish.whole import ShardVersion, publish_whole
 from polyvec.shards.manifest import read_manifest
@@ -113,7 +113,8 @@ def publish_shards(folder: Path, url: str | Path) -> int:
     versions = []
     for name in manifest.shards:
         done = publish(folder / name, f"{url}/{name}")
-        with Shards.open(folder) as shards:
-            documents = len(shards)
-        versions.append(ShardVersion(name, done.version, done.publication, documents, 0))
+        manifest_of_shard = version_at(Store(f"{url}/{name}"), done.version)
+        versions.append(
+            ShardVersion(name, done.version, manifest_of_shard.publication, done.documents, manifest_of_shard.tokens)
+        )
     return publish_whole(Store(str(url), make=True), manifest, versions).version

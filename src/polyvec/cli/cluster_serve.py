@@ -51,7 +51,7 @@ _OWN = (
 def serve(
     collection: str, config_path: Path | None, write_config: Path | None, address: str | None, **given: Any
 ) -> None:
-    """Serve COLLECTION from many machines over HTTP, with a search page.
+    """Serve COLLECTION over HTTP from many machines.
 
     COLLECTION is where shards or an index are published, as s3://bucket/name, or a folder that every machine sees. The calls are
     those of `polyvec serve`, but for changes: publish a new version, and it takes over without a failed query.
@@ -111,11 +111,11 @@ def _run(config: Any, address: str | None) -> None:
     from polyvec.cluster.ray_session import ray_session
     from polyvec.cluster.running import deployed, started_here
 
-    ended = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: ended.set())
     own_ray = {} if address or os.environ.get("RAY_ADDRESS") else started_here(config)
     with ray_session(address, **own_ray) as ray, deployed(ray, config) as url:
         console.print(line(("polyvec ", "bold"), f"serves {config.collection} at ", (url, "bold cyan")), soft_wrap=True)
+        ended = threading.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):  # only now: Ray has set its own meanwhile
+            signal.signal(number, lambda *_: ended.set())
         console.print(line((f"  calls: {url}/docs   stop: Ctrl+C", "dim")), soft_wrap=True)
         ended.wait()

@@ -194,7 +194,14 @@ def _scores(rows: npt.NDArray[np.int64], scores: npt.NDArray[Any]) -> dict[int, 
 
 
 def of_each_list(options: SearchOptions) -> SearchOptions:
-    """The options with which each list is made that goes into the answer: fusion looks deeper than at the hits wanted."""
+    """The options with which each list is made that goes into the answer.
+
+    Args:
+        options: Of the search.
+
+    Returns:
+        The same; for hybrid with a larger k, as fusion looks deeper than at the hits wanted.
+    """
     if options.mode != "hybrid":
         return options
     return replace(options, k=fusion.RANK_DEPTH if options.fusion == "rank" else max(options.k, _FUSION_DEPTH))

@@ -105,6 +105,9 @@ def keyword_scores(
         weights: The idf of each word.
         totals: Of all shards.
         allowed: Rows to choose from, ascending; None for all.
+
+    Returns:
+        (n,) int64 rows and (n,) float64 scores.
     """
     rows = np.unique(np.concatenate([rows for rows, _ in found])) if found else np.empty(0, np.int64)
     if allowed is not None:
