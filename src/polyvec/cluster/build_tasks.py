@@ -95,7 +95,6 @@ def encoded(
         compute=ray_data.ActorPoolStrategy(size=pool.encoders),
         num_cpus=pool.threads,
         num_gpus=pool.gpus or None,
-        scheduling_strategy="SPREAD",
     )
     with _ray_errors(ray):
         for row in answers.iter_rows():
@@ -144,20 +143,17 @@ class _Encoding:
 
 def _answered(function: Callable[..., dict[str, Any]], arguments: tuple[Any, ...]) -> dict[str, Any]:
     try:
-        return function(*arguments)
+        return {"answer": function(*arguments)}
     except PolyvecError as error:
-        return {"error": type(error).__name__, "message": str(error)}
+        return {"raised": type(error).__name__, "message": str(error)}
     except MemoryError:
-        return {
-            "error": "StorageError",
-            "message": "A machine is out of memory. Use fewer encoders, or larger machines.",
-        }
+        return {"raised": "StorageError", "message": "A machine is out of memory. Use fewer encoders, or larger ones."}
 
 
-def _answer(answer: dict[str, Any]) -> dict[str, Any]:
-    if "error" in answer:
-        kind = getattr(errors, answer["error"], errors.StorageError)
-        raise kind(answer["message"])
+def _answer(given: dict[str, Any]) -> dict[str, Any]:
+    if "raised" in given:
+        raise getattr(errors, given["raised"], errors.StorageError)(given["message"])
+    answer: dict[str, Any] = given["answer"]
     return answer
 
 
