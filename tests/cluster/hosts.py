@@ -57,17 +57,16 @@ class Host:
     def start_ray(self, head: str, environment: dict[str, str], *settings: str) -> None:
         """A Ray node. head: its own address for the first one."""
         where = (
-            ["--head", "--port=6379", f"--temp-dir={self.folder / 'ray'}"]
+            ["--head", "--port=6379", f"--temp-dir={self.folder / 'ray'}", "--include-dashboard=false"]
             if head == self.address
             else [f"--address={head}:6379"]
         )
         temporary = self.folder / "tmp"
         temporary.mkdir(exist_ok=True)
         own = [f"--node-ip-address={self.address}", "--block", "--num-cpus=8", "--object-store-memory=80000000"]
-        quiet = ["--include-dashboard=false", "--disable-usage-stats"]
         ray = [sys.executable, "-m", "ray.scripts.scripts", "start"]
         self._ray = subprocess.Popen(
-            self.command(*ray, *where, *own, *quiet, *settings),
+            self.command(*ray, *where, *own, "--disable-usage-stats", *settings),
             env={**os.environ, **environment, "TMPDIR": str(temporary)},
             stdout=(self.folder / "ray.log").open("ab"),
             stderr=subprocess.STDOUT,

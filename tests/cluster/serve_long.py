@@ -50,7 +50,9 @@ def main() -> int:
 
 
 def run(folder: Path, arguments: argparse.Namespace) -> int:
-    os.environ.update(RAY_USAGE_STATS_ENABLED="0", RAY_AUTH_MODE="disabled", OMP_NUM_THREADS="1")
+    os.environ.update(
+        RAY_USAGE_STATS_ENABLED="0", RAY_AUTH_MODE="disabled", OMP_NUM_THREADS="1", RAY_raylet_start_wait_time_s="180"
+    )
     with hosts(HOSTS, folder) as made:
         store = start_store()
         try:
