@@ -29,7 +29,7 @@ except ImportError as error:
 
 if TYPE_CHECKING:
     from polyvec.encoder import TokenEncoder
-    from polyvec.search import Hit
+    from polyvec.search.hits import Hit
 
 _FOUND = ("docno", "score", "rank", "text")
 
@@ -82,7 +82,8 @@ class PolyvecRetriever(pt.Transformer):
         return pd.DataFrame({**named, **_columns(found)}, copy=False)
 
     def _found(self, queries: list[str]) -> list[list[Hit]]:
-        return self.index.search(queries, **{**self.search_options, "k": self.num_results})
+        found: list[list[Hit]] = self.index.search(queries, **{**self.search_options, "k": self.num_results})
+        return found
 
 
 def _columns(found: Sequence[Sequence[Hit]]) -> dict[str, Any]:

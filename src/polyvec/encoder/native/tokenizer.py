@@ -55,6 +55,16 @@ class FolderTokenizer:
         return self.backend_tokenizer.get_vocab(with_added_tokens=True)
 
     @property
+    def highest_id(self) -> int:
+        """The highest id of a piece, -1 where there is none."""
+        from tokenizers.models import Unigram
+
+        if isinstance(self.backend_tokenizer.model, Unigram):  # its pieces are numbered in their order
+            known = self.backend_tokenizer.get_vocab_size(with_added_tokens=False)
+            return max([known - 1, *self.backend_tokenizer.get_added_tokens_decoder()])
+        return max(self.get_vocab().values(), default=-1)
+
+    @property
     def unk_token(self) -> str | None:
         """The token that stands for what is not in the vocabulary."""
         return self._names.get("unk_token")
