@@ -56,7 +56,8 @@ def _eights(dim: int) -> npt.NDArray[np.float32]:
     """(256, 8): the signs that the bits of a byte stand for, lowest first, in a unit vector of so many dimensions."""
     bits = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little")
     size = np.float32(1 / dim**0.5)
-    return np.where(bits, size, -size).astype(np.float32, copy=False)
+    table: npt.NDArray[np.float32] = np.where(bits, size, -size).astype(np.float32, copy=False)
+    return table
 
 
 def _mixed(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
