@@ -1,7 +1,7 @@
 """A text -> the same as people type it: in capitals, without marks, with slips of the finger, as keywords, in Latin letters.
 
-For evaluation and training alike. Each change is drawn from a generator that the caller seeds, and says for every character which one
-of the given text it stands for. Letters that a language cannot do without (vowel signs of Hindi or Thai) stay.
+For evaluation and training alike. Each change is drawn from a generator that the caller seeds, and says for every character
+which one of the given text it stands for. Letters that a language cannot do without (vowel signs of Hindi or Thai) stay.
 """
 
 from __future__ import annotations
@@ -26,16 +26,17 @@ _WORD = re.compile(r"\S+")
 _PLAIN = {"đ": "d", "ł": "l", "ø": "o", "ı": "i", "ß": "ss", "æ": "ae", "œ": "oe", "ð": "d", "þ": "th", "ħ": "h"}
 _UMLAUTS = {"ä": "ae", "ö": "oe", "ü": "ue"}
 _ALEFS = {"أ": "ا", "إ": "ا", "آ": "ا", "ٱ": "ا", "ё": "е"}
-_CYRILLIC = dict(
-    zip(
-        "абвгдежзийклмнопрстуфхцчшщъыьэюяіїєґё",
-        "a b v g d e zh z i y k l m n o p r s t u f kh ts ch sh shch  y  e yu ya i yi ye g yo".split(" "),
-        strict=True,
-    )
-)
-_HELLENIC = dict(
-    zip("αβγδεζηθικλμνξοπρσςτυφχψω", "a v g d e z i th i k l m n x o p r s s t y f ch ps o".split(" "), strict=True)
-)
+_CYRILLIC = {
+    "а": "a", "б": "b", "в": "v", "г": "g", "д": "d", "е": "e", "ж": "zh", "з": "z", "и": "i", "й": "y",
+    "к": "k", "л": "l", "м": "m", "н": "n", "о": "o", "п": "p", "р": "r", "с": "s", "т": "t", "у": "u",
+    "ф": "f", "х": "kh", "ц": "ts", "ч": "ch", "ш": "sh", "щ": "shch", "ъ": "", "ы": "y", "ь": "", "э": "e",
+    "ю": "yu", "я": "ya", "і": "i", "ї": "yi", "є": "ye", "ґ": "g", "ё": "yo",
+}  # fmt: skip
+_HELLENIC = {
+    "α": "a", "β": "v", "γ": "g", "δ": "d", "ε": "e", "ζ": "z", "η": "i", "θ": "th", "ι": "i", "κ": "k",
+    "λ": "l", "μ": "m", "ν": "n", "ξ": "x", "ο": "o", "π": "p", "ρ": "r", "σ": "s", "ς": "s", "τ": "t",
+    "υ": "y", "φ": "f", "χ": "ch", "ψ": "ps", "ω": "o",
+}  # fmt: skip
 _LATIN = {**_CYRILLIC, **_HELLENIC}
 
 
@@ -149,8 +150,9 @@ def _keywords(text: str, lang: str, chance: Random, common: Collection[str]) -> 
     if not kept:
         kept = words
     places: list[int] = []
-    for start, end in kept:
-        while end - 1 > start and not text[end - 1].isalnum() and unicodedata.category(text[end - 1])[0] == "P":
+    for start, stop in kept:
+        end = stop
+        while end - 1 > start and unicodedata.category(text[end - 1])[0] == "P":
             end -= 1
         places += [start - 1, *range(start, end)] if places else range(start, end)
     return Perturbed("".join(text[place] if not text[place].isspace() else " " for place in places), tuple(places))

@@ -1,7 +1,7 @@
 """Words in capitals -> the same in small letters, where a whole text or a stretch of it is written so.
 
-A model that was trained on ordinary writing reads capitals as rare pieces. A name in capitals among ordinary words stays as it is: it is
-an abbreviation. No text changes its length, so that offsets hold.
+A model that was trained on ordinary writing reads capitals as rare pieces. A name in capitals among ordinary words stays as it
+is: it is an abbreviation. No text changes its length, so that offsets hold.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ _TURKIC = re.compile("[İĞ]")  # where these stand, I is a capital ı
 def without_capitals(text: str) -> str:
     """A text with its stretches of capitals in small letters.
 
-    A stretch is three words in a row or more, of twelve letters together, without a small letter or a letter of a script that has no
-    capitals. Of a text that is nothing else, two words of seven letters are enough. Numbers and punctuation in between count as neither.
+    A stretch is three words in a row or more, of twelve letters together, without a small letter or a letter of a script that
+    has no capitals. Of a text that is nothing else, two words of seven letters are enough. Numbers and punctuation do not end it.
 
     Returns:
         As many characters as were given; the same text where there is nothing to change.

@@ -71,7 +71,9 @@ class Model:
     """What is trained: where it starts, and its shape."""
 
     start: str = ""  # folder of a model, or of a BERT or XLM-R checkpoint (stage start)
-    teacher: str = ""  # stages start and transfer: an English encoder; empty for MiniLM · shrink: the encoder to be like · robust: empty for start
+    teacher: str = (
+        ""  # start, transfer: an English encoder, or MiniLM · shrink: the encoder to be like · robust: or model.start
+    )
     layers: tuple[int, ...] = ()  # stage start: of model.start, those kept · shrink: of model.teacher; empty: all
     prefixes: tuple[str, ...] = ()  # shrink: what the teacher reads before queries and before documents
     heads: tuple[int, ...] = (32, 64, 96, 128)  # stage start: sizes of the vectors that the model can give

@@ -1,8 +1,8 @@
 """Stage robust: texts as people type them -> the vectors that the model gave for the same texts written properly.
 
-The teacher is the model itself before the stage, and never changes. A token of the changed text is drawn to the vectors of the tokens
-that stood where its characters come from, for every head. It needs no questions, passages or labels; texts that are left as
-they are hold the model where it was.
+The teacher is the model itself before the stage, and never changes. A token of the changed text is drawn to the vectors of the
+tokens that stood where its characters come from, for every head. It needs no questions, passages or labels; texts that are left
+as they are hold the model where it was.
 """
 
 from __future__ import annotations
