@@ -11,16 +11,16 @@ import unicodedata
 from collections.abc import Iterator
 
 _WORD = re.compile(r"\S+")
-_WORDS, _LETTERS = 3, 12  # of a stretch in capitals within a text: fewer are names and abbreviations
-_ALL_WORDS, _ALL_LETTERS = 2, 7  # of a text that is nothing else
+_WORDS, _LETTERS = 2, 10  # of a stretch in capitals within a text: fewer are names and abbreviations
+_ALL_LETTERS = 5  # of a text that is nothing else: abbreviations rarely have as many
 _TURKIC = re.compile("[İĞ]")  # where these stand, I is a capital ı
 
 
 def without_capitals(text: str) -> str:
     """A text with its stretches of capitals in small letters.
 
-    A stretch is three words in a row or more, of twelve letters together, without a small letter or a letter of a script that
-    has no capitals. Of a text that is nothing else, two words of seven letters are enough. Numbers and punctuation do not end it.
+    A stretch is two words in a row or more, of ten letters together, without a small letter or a letter of a script that has no
+    capitals. Of a text that is nothing else, five letters are enough. Numbers and punctuation do not end it.
 
     Returns:
         As many characters as were given; the same text where there is nothing to change.
@@ -38,8 +38,7 @@ def without_capitals(text: str) -> str:
 def _is_written_in_capitals(start: int, end: int, words: int, letters: int, text: str) -> bool:
     if words >= _WORDS and letters >= _LETTERS:
         return True
-    enough = words >= _ALL_WORDS and letters >= _ALL_LETTERS
-    return enough and not any(character.isalpha() for character in text[:start] + text[end:])
+    return letters >= _ALL_LETTERS and not any(character.isalpha() for character in text[:start] + text[end:])
 
 
 def _stretches(text: str) -> Iterator[tuple[int, int, int, int]]:
