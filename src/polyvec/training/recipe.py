@@ -19,7 +19,7 @@ from polyvec.errors import InputError
 if typing.TYPE_CHECKING:
     from collections.abc import Mapping
 
-Stage = Literal["start", "mlm", "shrink", "transfer", "pairs", "distill"]
+Stage = Literal["start", "mlm", "shrink", "transfer", "pairs", "distill", "robust"]
 Kind = Literal["text", "parallel", "joined", "passages", "versions", "pairs", "scored"]
 Turn = Literal["to_english", "from_english", "within", "between", "keywords"]
 TURNS: dict[str, tuple[Turn, ...]] = {  # by kind; the ones it knows, each as often as it comes by default
@@ -33,6 +33,7 @@ _TAKES = {
     "transfer": {"parallel", "joined"},
     "pairs": {"parallel", "joined", "passages", "versions", "pairs"},
     "distill": {"scored"},
+    "robust": {"text", "parallel", "joined", "pairs"},
 }
 
 
@@ -71,7 +72,7 @@ class Model:
 
     start: str = ""  # folder of a model, or of a BERT or XLM-R checkpoint (stage start)
     teacher: str = (
-        ""  # stages start and transfer: an English encoder; empty for MiniLM · shrink: the encoder to be like
+        ""  # start, transfer: an English encoder, or MiniLM · shrink: the encoder to be like · robust: or model.start
     )
     layers: tuple[int, ...] = ()  # stage start: of model.start, those kept · shrink: of model.teacher; empty: all
     prefixes: tuple[str, ...] = ()  # shrink: what the teacher reads before queries and before documents
@@ -86,6 +87,7 @@ class Model:
     query_instruction: str = ""  # put before every query
     bigrams: float = 0.0  # pairs and distill: weight of hashed bigrams in the vectors; 0: as model.start has it
     dropout: float = 0.0  # of the layers, not of attention
+    fold_capitals: bool = False  # robust: the model reads stretches in capitals as small letters, in training and after
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,6 +151,21 @@ class Objective:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Perturbations:
+    """Stage robust: what is done to texts, and how often."""
+
+    upper: float = 1.0  # weight of all capitals
+    lower: float = 0.5  # weight of no capitals
+    noaccents: float = 2.0  # weight of no marks on letters
+    typos: float = 2.0  # weight of slips of the finger
+    keywords: float = 0.5  # weight of words left out
+    latin: float = 0.5  # weight of Cyrillic and Greek in Latin letters
+    proper: float = 0.25  # share of texts left as they are, which hold the model where it was
+    twice: float = 0.25  # share of the others to which two things are done
+    documents: float = 0.4  # share of batches that are read as documents, the others as queries
+
+
+@dataclass(frozen=True, kw_only=True)
 class Checkpoints:
     """What is kept on the way."""
 
@@ -162,7 +179,7 @@ class Checkpoints:
 class Recipe:
     """One stage."""
 
-    stage: Stage  # start, mlm, shrink, transfer, pairs or distill
+    stage: Stage  # start, mlm, shrink, transfer, pairs, distill or robust
     output: str  # folder of the trained model
     seed: int = 0  # of batches, dropout and everything else that is drawn
     data: tuple[Data, ...] = ()
@@ -171,6 +188,7 @@ class Recipe:
     batches: Batches = field(default_factory=Batches)
     optimizer: Optimizer = field(default_factory=Optimizer)
     objective: Objective = field(default_factory=Objective)
+    perturbations: Perturbations = field(default_factory=Perturbations)
     checkpoints: Checkpoints = field(default_factory=Checkpoints)
 
 
@@ -241,6 +259,9 @@ def _sensible(recipe: Recipe, where: str) -> None:
         "optimizer.warmup": recipe.optimizer.warmup,
         "objective.masked": recipe.objective.masked,
         "objective.replaced": recipe.objective.replaced,
+        "perturbations.proper": recipe.perturbations.proper,
+        "perturbations.twice": recipe.perturbations.twice,
+        "perturbations.documents": recipe.perturbations.documents,
     }
     for name, share in shares.items():
         if share > 1:

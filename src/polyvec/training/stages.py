@@ -88,6 +88,10 @@ def _stage(recipe: Recipe) -> Any:
         from polyvec.training.shrink import Shrink
 
         return Shrink(recipe)
+    if recipe.stage == "robust":
+        from polyvec.training.robust import Robust
+
+        return Robust(recipe)
     if recipe.stage == "distill":
         from polyvec.training.distill import Distill
 

@@ -35,7 +35,7 @@ class FolderTokenizer:
 
     def __init__(self, folder: Path, name: str) -> None:
         self.backend_tokenizer = _backend(folder, name)
-        config = read_object(folder / "tokenizer_config.json")
+        config = self.init_kwargs = read_object(folder / "tokenizer_config.json")
         given = {**read_object(folder / "special_tokens_map.json"), **config}
         self._names = {key: _content(given[key]) for key in _NAMED if given.get(key)}
         self._more = [token for key in _MORE for token in _contents(given.get(key))]
