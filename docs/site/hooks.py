@@ -31,6 +31,7 @@ OUTSIDE = {
 LANGUAGES = {".py": "python", ".json": "json", ".yaml": "yaml", ".toml": "toml", ".conf": "nginx", ".cpp": "cpp", ".hpp": "cpp"}
 _LINK = re.compile(r"(!?\[[^\]\n]*\]\()([^)\s#]+)(#[^)\s]*)?(\))")
 _FENCE = re.compile(r"^(```|~~~).*?^\1[ \t]*$", re.M | re.S)
+_AUDIENCE = re.compile(r"\A(# .*\n\n\*For .*\*)$", re.M)
 _NOTE = re.compile(r"^```(\w+) [\w ]+$", re.M)
 
 
@@ -55,7 +56,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
-    """Links that lead out of docs/, flow charts as lists, and fences without notes for the tests."""
+    """Links that lead out of docs/, flow charts as lists, fences without notes for the tests, and whom a page is for."""
+    markdown = _AUDIENCE.sub(r"\1\n{ .for }", markdown)
     source = _source_of(page.file.src_uri)
     parts, end = [], 0
     for fence in _FENCE.finditer(markdown):
