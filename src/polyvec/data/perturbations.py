@@ -136,7 +136,7 @@ def _typos(text: str, lang: str, chance: Random, common: Collection[str]) -> Per
         elif slip == 1:
             new += [(character, place), (character, place)]
         elif slip == 2:
-            new.append((chance.choice(letters), place))
+            new.append((chance.choice(letters)[0], place))  # the small letter of İ is two characters
     return Perturbed("".join(letter for letter, _ in new), tuple(place for _, place in new))
 
 

@@ -20,7 +20,7 @@ if typing.TYPE_CHECKING:
     from collections.abc import Mapping
 
 Stage = Literal["start", "mlm", "shrink", "transfer", "pairs", "distill", "robust"]
-Kind = Literal["text", "parallel", "joined", "passages", "versions", "pairs", "scored"]
+Kind = Literal["text", "parallel", "joined", "passages", "versions", "pairs", "mined", "scored"]
 Turn = Literal["to_english", "from_english", "within", "between", "keywords"]
 TURNS: dict[str, tuple[Turn, ...]] = {  # by kind; the ones it knows, each as often as it comes by default
     "passages": ("to_english", "from_english", "to_english", "from_english", "within"),
@@ -31,7 +31,7 @@ _TAKES = {
     "mlm": {"text", "parallel", "joined", "pairs"},
     "shrink": {"text", "parallel", "joined", "pairs"},
     "transfer": {"parallel", "joined"},
-    "pairs": {"parallel", "joined", "passages", "versions", "pairs"},
+    "pairs": {"parallel", "joined", "passages", "versions", "pairs", "mined"},
     "distill": {"scored"},
     "robust": {"text", "parallel", "joined", "pairs"},
 }
@@ -49,11 +49,12 @@ class Data:
     - passages: as parallel; a sentence of a passage asks for it.
     - versions: as parallel; a document in all its languages at once.
     - pairs: query and document.
+    - mined: query and documents, the true one first.
     - scored: query, documents and scores.
     """
 
     path: str  # .jsonl, .jsonl.gz, .jsonl.zst or .parquet
-    kind: Kind  # text, parallel, joined, passages, versions, pairs or scored
+    kind: Kind  # text, parallel, joined, passages, versions, pairs, mined or scored
     weight: float = 1.0  # share of batches
     name: str = ""  # the file's own, by default
     text_field: str = "text"  # of kind text
@@ -145,7 +146,7 @@ class Objective:
     replaced: float = 0.0  # shrink: share of the pieces replaced by any others, so that words the data lack are met
     masked: float = 0.3  # mlm: share of words
     lengths: tuple[int, ...] = (128,)  # mlm: tokens a sequence, one after the other over equal shares of the steps
-    candidates: int = 8  # distill: documents a query
+    candidates: int = 8  # distill, and pairs of kind mined: documents a query
     teacher_temperature: float = 1.0  # distill: the teacher's scores are divided by it
     in_batch: float = 0.0  # distill: weight of the contrastive loss beside
 

@@ -80,9 +80,10 @@ class Robust(Stage):
         role = "document" if chance.random() < self._recipe.perturbations.documents else "query"
         longest = settings.query_tokens if role == "query" else settings.document_tokens
         texts = [_read(row, role, chance) for row in batch.rows]
-        changed = [self._changed(text, lang, chance) for text, lang in texts]
-        mine = self.student.pieces([one.text for one in changed], role, longest)
-        theirs = self.student.pieces([text for text, _ in texts], role, 2 * longest)
+        theirs = self.student.pieces([text for text, _ in texts], role, longest)
+        seen = [text[: _end(piece)] for (text, _), piece in zip(texts, theirs, strict=True)]  # both read as much
+        changed = [self._changed(text, lang, chance) for text, (_, lang) in zip(seen, texts, strict=True)]
+        mine = self.student.pieces([one.text for one in changed], role, 2 * longest)
         placed = [replace(piece, offsets=_in_origin(piece, one)) for piece, one in zip(mine, changed, strict=True)]
         return replace(batch, pieces=(placed, theirs))
 
@@ -111,6 +112,11 @@ def _read(row: dict[str, Any], role: str, chance: Random) -> tuple[str, str]:
     return str(row["text"]), str(row["lang"])
 
 
+def _end(piece: Piece) -> int:
+    """Where the part of a text ends that a sequence holds."""
+    return int(piece.offsets[:, 1].max())
+
+
 def _in_origin(piece: Piece, changed: Perturbed) -> npt.NDArray[np.int32]:
     """(t, 2) spans of the proper text that a changed text's tokens stand for; (0, 0) for special tokens."""
     spans = np.zeros((len(piece), 2), dtype=np.int32)
@@ -122,13 +128,20 @@ def _in_origin(piece: Piece, changed: Perturbed) -> npt.NDArray[np.int32]:
 
 
 def _shares(mine: Sequence[Piece], theirs: Sequence[Piece]) -> npt.NDArray[np.float32]:
-    """(n, s, t): how much of each token of a changed text lies in each token of the proper one; special tokens in their own."""
+    """(n, s, t): how much of each token of a changed text lies in each token of the proper one; special tokens in their own.
+
+    A token that stands at its place unchanged lies in itself alone, though several share a character (bytes do).
+    """
     found = np.zeros((len(mine), max(map(len, mine)), max(map(len, theirs))), dtype=np.float32)
     for number, (changed, proper) in enumerate(zip(mine, theirs, strict=True)):
         first = np.maximum(changed.offsets[:, None, 0], proper.offsets[None, :, 0])
         last = np.minimum(changed.offsets[:, None, 1], proper.offsets[None, :, 1])
         block = np.maximum(last - first, 0).astype(np.float32)
-        if not proper.truncated and not changed.truncated:
+        equal = (changed.ids[:, None] == proper.ids[None, :]) & (block > 0)
+        equal &= (changed.offsets[:, None] == proper.offsets[None, :]).all(2)
+        same = equal.any(1)
+        block[same] = equal[same]
+        if not changed.truncated:
             block[-1, -1] = 1.0
         for place in range(min(_MARKED, block.shape[0], block.shape[1])):
             block[place, place] = 1.0
