@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from html import escape
+from itertools import pairwise
 
 _NODE = re.compile(r'(\w+)(?:\["([^"]*)"\])?')
 
@@ -37,12 +38,12 @@ def _read(fence: str) -> tuple[dict[str, str], list[tuple[str, str]]]:
         for end in line.strip().split(" --> "):
             node = _NODE.fullmatch(end)
             if node is None:
-                raise ValueError(f"{line.strip()!r}: expected a step as in a[\"text<br>place\"] --> b.")
+                raise ValueError(f'{line.strip()!r}: expected a step as in a["text<br>place"] --> b.')
             labels.setdefault(node[1], node[1])
             if node[2]:
                 labels[node[1]] = node[2]
             ends.append(node[1])
-        edges += list(zip(ends, ends[1:], strict=False))
+        edges += pairwise(ends)
     return labels, edges
 
 

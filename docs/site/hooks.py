@@ -1,6 +1,7 @@
 """What makes the pages of this repository a site: pages from outside docs/, links to sources, drawings, the list of decisions.
 
-Markdown is written for readers of the repository, and shown as it is there; only what a site cannot do is changed. Loaded by mkdocs.yml.
+Markdown is written for readers of the repository, and shown as it is there; only what a site cannot do is changed. mkdocs.yml loads
+this file.
 """
 
 from __future__ import annotations
@@ -28,7 +29,15 @@ OUTSIDE = {
     "recipes/README.md": "inside/recipes.md",
     "src/polyvec/models/polyvec-mini/README.md": "inside/polyvec-mini.md",
 }
-LANGUAGES = {".py": "python", ".json": "json", ".yaml": "yaml", ".toml": "toml", ".conf": "nginx", ".cpp": "cpp", ".hpp": "cpp"}
+LANGUAGES = {
+    ".py": "python",
+    ".json": "json",
+    ".yaml": "yaml",
+    ".toml": "toml",
+    ".conf": "nginx",
+    ".cpp": "cpp",
+    ".hpp": "cpp",
+}
 _LINK = re.compile(r"(!?\[[^\]\n]*\]\()([^)\s#]+)(#[^)\s]*)?(\))")
 _FENCE = re.compile(r"^(```|~~~).*?^\1[ \t]*$", re.M | re.S)
 _AUDIENCE = re.compile(r"\A(# .*\n\n\*For .*\*)$", re.M)

@@ -24,9 +24,9 @@ ABOUT = """# HTTP
 
 *For whoever writes a client of `polyvec serve` and looks up a call.*
 
-Generated from the server's description of itself, which a server has at `/openapi.json`, and as a page at `/docs`. The manual, with
-examples: [serving](../serving.md). JSON in UTF-8; times in milliseconds. Unknown fields are errors. Where the server has tokens, send
-`Authorization: Bearer TOKEN`.
+Generated from the server's description of itself. A server has it at `/openapi.json`, and as a page at `/docs`. The manual, with
+examples: [serving](../serving.md). JSON in UTF-8; times in milliseconds. Unknown fields are errors. Where the server has tokens,
+send `Authorization: Bearer TOKEN`.
 """
 PROBLEMS = """## Problems
 

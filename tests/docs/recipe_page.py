@@ -14,8 +14,8 @@ ABOUT = """# Recipe keys
 
 *For whoever writes a recipe for `polyvec train`.*
 
-Generated from `src/polyvec/training/recipe.py`. A recipe is a TOML file: one table each (`[model]`, `[batches]` ...), and `[[data]]`
-once a file of rows. An unknown key is an error. What the stages do: [training](../training.md).
+Generated from `src/polyvec/training/recipe.py`. A recipe is a TOML file: one table each (`[model]`, `[batches]` ...), and
+`[[data]]` once a file of rows. An unknown key is an error. What the stages do: [training](../training.md).
 
 """
 
