@@ -68,6 +68,7 @@ STAGES = [
     "shards.__init__",
     "shards.routing",
     "shards.manifest",
+    "shards.calls",
     "shards.commit_lock",
     "shards.keywords",
     "shards.catalog",
