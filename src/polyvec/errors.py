@@ -9,6 +9,7 @@
     │   ├── IndexCorruptError     a file is damaged; the message names it
     │   ├── IndexIncompleteError  building was interrupted; the same command resumes it
     │   ├── IndexLockedError      another process is writing
+    │   ├── IndexReadOnlyError    it was pulled from where it is published, and is only read
     │   ├── ModelMismatchError    made by another model than the one given
     │   ├── PublishConflictError  somebody else published meanwhile; the same call publishes on top
     │   └── ServerError           a server that cannot be reached, refuses, or fails
@@ -27,6 +28,7 @@ __all__ = [
     "IndexIncompleteError",
     "IndexLockedError",
     "IndexMissingError",
+    "IndexReadOnlyError",
     "InputError",
     "MissingExtraError",
     "ModelError",
@@ -92,6 +94,10 @@ class IndexIncompleteError(StorageError):
 
 class IndexLockedError(StorageError):
     """Another process is writing to this index."""
+
+
+class IndexReadOnlyError(StorageError):
+    """The index was pulled from where it is published, and is only read."""
 
 
 class ModelMismatchError(StorageError):

@@ -12,6 +12,7 @@ from polyvec.errors import (
     IndexCorruptError,
     IndexLockedError,
     IndexMissingError,
+    IndexReadOnlyError,
     InputError,
     PolyvecError,
     ServerError,
@@ -28,6 +29,7 @@ _KINDS: dict[str, type[PolyvecError]] = {
     "too-large": InputError,
     "no-collection": IndexMissingError,
     "locked": IndexLockedError,
+    "pulled": IndexReadOnlyError,
     "damaged": IndexCorruptError,
 }
 _REFUSED = ("queue-full", "stopping", "not-ready")  # nothing was begun, so anything may be sent again
