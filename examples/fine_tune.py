@@ -25,7 +25,7 @@ stage = "pairs"
 output = "tuned"
 model = {start = "start"}
 batches = {rows = 12}
-optimizer = {steps = 10, rate = 3e-4, frozen_table = true}
+optimizer = {steps = 16, rate = 3e-4, frozen_table = true}
 data = [{path = "pairs.jsonl", kind = "pairs"}]
 """
 PASSAGES = {name: f"About {meaning}: ask at the front desk who is in charge." for name, meaning in NAMES.items()}
