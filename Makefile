@@ -7,7 +7,7 @@ NATIVE := $(wildcard native/*.cpp native/*.hpp native/*.h native/kernels/*) CMak
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test test-all check bench docs native stubs fuzz tsan reproduce results crash attack chaos clean
+.PHONY: demo test test-all check bench docs examples pictures native stubs fuzz tsan reproduce results crash attack chaos clean
 
 demo: $(VENV)/.installed
 	$(VENV)/bin/polyvec demo
@@ -37,6 +37,15 @@ docs: $(VENV)/.installed-docs
 	$(PY) -m tests.docs.recipe_page
 	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --quiet --strict
 	$(PY) -m pytest -q tests/test_readme.py tests/docs
+
+# Runs every program and notebook of examples/ and compares what they print with what was kept: some minutes.
+examples: $(VENV)/.installed-all
+	$(PY) -m tests.example_outputs
+
+# Draws docs/images/*.svg and writes the engine's tables from benchmarks/results; after a new measurement.
+pictures: $(VENV)/.installed-dev
+	$(PY) benchmarks/plots.py
+	$(PY) benchmarks/engine.py --part report
 
 # Runs the listed results again; DATA is a folder of BEIR datasets, and what needs one that is not there is passed over.
 DATA ?= $(wildcard ../shared/data/eval)

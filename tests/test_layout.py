@@ -12,6 +12,7 @@ TESTS = Path(__file__).parent
 # Tests of no single file, and what they are about.
 OF_NO_FILE = {
     "test_docstrings.py": "docstrings of public names",
+    "test_examples.py": "examples/, beside src/",
     "test_import.py": "imports of the whole package",
     "test_install.py": "extras and exact versions",
     "test_layout.py": "this",
@@ -41,7 +42,7 @@ OF_NO_FILE = {
     "index/test_readers.py": "readers in other processes while one writes",
     "index/engine/test_threads.py": "the same hits with any number of threads",
     "integrations/haystack/test_pipelines.py": "Haystack's components, alone and in pipelines",
-    "integrations/test_examples.py": "examples/, beside src/",
+    "integrations/test_examples.py": "examples/rag_*.py",
     "integrations/test_frameworks_page.py": "docs/frameworks.md",
     "native/test_build.py": "compilers that are refused, and the type stub",
     "native/test_sanitized.py": "kernels under the sanitizers",
