@@ -16,12 +16,6 @@
 
 using namespace polyvec;
 
-namespace polyvec {
-#if defined(POLYVEC_X86)
-bool cpu_has_avx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
-#endif
-}  // namespace polyvec
-
 namespace {
 
 constexpr std::size_t kCallers = 8, kThreads = 3;

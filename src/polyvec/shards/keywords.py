@@ -33,39 +33,68 @@ class SharedKeywords:
     def __init__(self, catalogs: Sequence[Catalog]) -> None:
         self._catalogs = catalogs
         self._known_totals: KeywordTotals | None = None
+        self._last: dict[Term, int] = {}  # documents that have each word of the last query
 
     def search(
-        self, query: str, k: int, *, subset: Sequence[Int64] | None = None, scored: Collection[int] = ()
+        self, query: str, k: int, *, subset: Int64 | None = None, scored: Collection[int] = ()
     ) -> tuple[Int64, Float64]:
         """The k best rows by BM25 and their scores, best first, ties by row; then those of `scored` that have a word of the query.
 
         Args:
             query: As it was typed.
             k: Rows to find.
-            subset: Rows of each shard to choose from, ascending; None for all.
+            subset: Rows to choose from, ascending; None for all.
             scored: Rows of the subset whose scores are wanted in any case.
         """
         terms = query_terms(query)
-        places = [[catalog.word_counts(term) for term in terms] for catalog in self._catalogs]
-        totals = self._totals()
-        having = [sum(len(found[i][0]) for found in places) for i in range(len(terms))]
-        weights = [idf(totals.documents, count) for count in having]
-        parts = []
-        for number, (catalog, found) in enumerate(zip(self._catalogs, places, strict=True)):
-            allowed = None if subset is None else subset[number]
-            parts.append(_scored(catalog, found, weights, totals, allowed))
-        rows = np.concatenate([rows for rows, _ in parts])
-        scores = np.concatenate([scores for _, scores in parts])
-        best = np.lexsort((rows, -scores))
-        kept = best[:k]
-        if scored:
-            rest = best[k:]
-            kept = np.concatenate([kept, rest[np.isin(rows[rest], np.array(list(scored), np.int64))]])
+        rows, scores = self._scored(terms, subset)
+        wanted = np.fromiter(scored, np.int64, len(scored))
+        if k < len(rows):  # the others need not be put in order
+            lowest = np.partition(scores, len(rows) - k)[len(rows) - k]
+            some = np.flatnonzero((scores >= lowest) | np.isin(rows, wanted))
+            rows, scores = rows[some], scores[some]
+        order = np.argsort(-scores, kind="stable")
+        rest = order[k:]
+        kept = np.concatenate([order[:k], rest[np.isin(rows[rest], wanted)]])
         return rows[kept], scores[kept]
 
     def bound(self, query: str) -> float:
         """An upper bound of BM25 for a query, as one catalog with all documents has it."""
-        return highest_bm25(self._totals().documents, [self._documents_with(term) for term in query_terms(query)])
+        last = self._last
+        having = (last[term] if term in last else self._documents_with(term) for term in query_terms(query))
+        return highest_bm25(self._totals().documents, having)
+
+    def _scored(self, terms: Sequence[Term], subset: Int64 | None) -> tuple[Int64, Float64]:
+        """The rows of all shards that have one of the words, ascending, and their scores."""
+        found = [catalog.word_counts(terms) for catalog in self._catalogs]
+        having = np.sum([one.having for one in found], axis=0).tolist()
+        self._last = dict(zip(terms, having, strict=True))
+        if not any(having):
+            return np.empty(0, np.int64), np.empty(0, np.float64)
+        totals = self._totals()
+        at, counts = np.concatenate([one.rows for one in found]), np.concatenate([one.counts for one in found])
+        weight = np.array([idf(totals.documents, count) for count in having])
+        weights = np.concatenate([np.repeat(weight, one.having) for one in found])
+        if subset is not None:
+            inside = np.isin(at, subset)
+            at, counts, weights = at[inside], counts[inside], weights[inside]
+        rows = np.sort(at, kind="stable")
+        rows = rows[np.concatenate(([True], rows[1:] != rows[:-1]))] if len(rows) else rows
+        place, frequency = np.searchsorted(rows, at), counts.astype(np.float64)
+        mean = totals.tokens / totals.documents
+        length_part = K1 * (1.0 - _B + _B * self._lengths(rows) / mean)
+        parts = weights * ((frequency * (K1 + 1.0)) / (frequency + length_part[place]))
+        # bincount adds one after another: the words of a document in the order of the query, as FTS5 does.
+        return rows, np.bincount(place, parts, len(rows)).astype(np.float64, copy=False)
+
+    def _lengths(self, rows: Int64) -> Float64:
+        """(n,) float64: tokens of each of these documents."""
+        lengths, shard = np.empty(len(rows), np.float64), rows % len(self._catalogs)
+        for number, catalog in enumerate(self._catalogs):
+            own = np.flatnonzero(shard == number)
+            if len(own):
+                lengths[own] = catalog.keyword_lengths(rows[own])
+        return lengths
 
     def _documents_with(self, term: Term) -> int:
         return sum(catalog.documents_with(term) for catalog in self._catalogs)
@@ -75,30 +104,3 @@ class SharedKeywords:
             totals = [catalog.keyword_totals() for catalog in self._catalogs]
             self._known_totals = KeywordTotals(sum(t.documents for t in totals), sum(t.tokens for t in totals))
         return self._known_totals
-
-
-def _scored(
-    catalog: Catalog,
-    found: Sequence[tuple[Int64, Int64]],
-    weights: Sequence[float],
-    totals: KeywordTotals,
-    allowed: Int64 | None,
-) -> tuple[Int64, Float64]:
-    """The rows of one shard that have a word of the query, ascending, and their scores.
-
-    found: rows and counts of each word · weights: its idf.
-    """
-    rows = np.unique(np.concatenate([rows for rows, _ in found])) if found else np.empty(0, np.int64)
-    if allowed is not None:
-        rows = np.intersect1d(rows, allowed, assume_unique=True)
-    if not len(rows):
-        return rows, np.empty(0, np.float64)
-    mean = totals.tokens / totals.documents
-    length_part = K1 * (1.0 - _B + _B * catalog.keyword_lengths(rows).astype(np.float64) / mean)
-    scores = np.zeros(len(rows), np.float64)
-    for (having, counts), weight in zip(found, weights, strict=True):
-        place = np.searchsorted(rows, having)
-        inside = np.flatnonzero(rows[np.minimum(place, len(rows) - 1)] == having)
-        at, frequency = place[inside], counts[inside].astype(np.float64)
-        scores[at] += weight * ((frequency * (K1 + 1.0)) / (frequency + length_part[at]))
-    return rows, scores
