@@ -20,6 +20,7 @@ PARSED_ONLY = {
     "ablate",
     "bench",
     "cluster build",
+    "cluster serve",
     "convert",
     "demo",
     "doctor",
