@@ -36,6 +36,7 @@ STAGES = [
     "encoder.torch.model",
     "encoder.parallel",
     "encoder.encoder",
+    "encoder.in_processes",
     "encoder.torch.doctor",
     "encoder.doctor",
     "encoder.__init__",
@@ -67,6 +68,7 @@ STAGES = [
     "shards.__init__",
     "shards.routing",
     "shards.manifest",
+    "shards.calls",
     "shards.commit_lock",
     "shards.keywords",
     "shards.catalog",
@@ -160,6 +162,7 @@ LAZY = [
     ("encoder", "encoder.torch.lean", "defines torch modules: importing it loads torch"),
     ("training.stages", "training", "reading a recipe must not load torch; a stage does when it runs"),
     ("training.starting", "encoder.torch.heads", "loads torch"),
+    ("collection", "encoder.in_processes", "loads multiprocessing, where more than one process is asked for"),
     ("shards.opening", "shards.shards", "an index that is one is opened without what shards need"),
 ]
 

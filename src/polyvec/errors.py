@@ -9,6 +9,7 @@
     │   ├── IndexCorruptError     a file is damaged; the message names it
     │   ├── IndexIncompleteError  building was interrupted; the same command resumes it
     │   ├── IndexLockedError      another process is writing
+    │   ├── IndexReadOnlyError    it was pulled from where it is published, and is only read
     │   ├── ModelMismatchError    made by another model than the one given
     │   ├── PublishConflictError  somebody else published meanwhile; the same call publishes on top
     │   ├── ShardsMissingError    no machine answers for some shards of a collection on a cluster
@@ -28,6 +29,7 @@ __all__ = [
     "IndexIncompleteError",
     "IndexLockedError",
     "IndexMissingError",
+    "IndexReadOnlyError",
     "InputError",
     "MissingExtraError",
     "ModelError",
@@ -94,6 +96,10 @@ class IndexIncompleteError(StorageError):
 
 class IndexLockedError(StorageError):
     """Another process is writing to this index."""
+
+
+class IndexReadOnlyError(StorageError):
+    """The index was pulled from where it is published, and is only read."""
 
 
 class ModelMismatchError(StorageError):

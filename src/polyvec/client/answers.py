@@ -12,6 +12,7 @@ from polyvec.errors import (
     IndexCorruptError,
     IndexLockedError,
     IndexMissingError,
+    IndexReadOnlyError,
     InputError,
     PolyvecError,
     ServerError,
@@ -29,6 +30,7 @@ _KINDS: dict[str, type[PolyvecError]] = {
     "too-large": InputError,
     "no-collection": IndexMissingError,
     "locked": IndexLockedError,
+    "pulled": IndexReadOnlyError,
     "damaged": IndexCorruptError,
     "shards-missing": ShardsMissingError,
 }

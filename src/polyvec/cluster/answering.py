@@ -64,10 +64,10 @@ def search(view: View, question: Question, threads: int) -> Answer:
         late = view.snapshot.search(question.vectors, lists, subset=allowed, threads=threads)
     if question.keywords is not None:
         assert question.text is not None
-        found = [view.catalog.word_counts(term) for term in query_terms(question.text)]
+        found = [view.catalog.word_counts(query_terms(question.text))]
         weights, totals = question.keywords.weights, question.keywords.totals
-        scored = keyword_scores(view.catalog, found, weights, totals, allowed)
-        keyword = best_first([scored], lists.k, () if late is None else late[0].tolist())
+        scored = keyword_scores(found, weights, totals, view.catalog.keyword_lengths, allowed)
+        keyword = best_first(*scored, lists.k, () if late is None else late[0].tolist())
     if question.vectors is not None and late is not None and keyword is not None:
         rest = np.setdiff1d(keyword[0], late[0])
         if len(rest):

@@ -86,13 +86,13 @@ def encoded(
     context = ray_data.DataContext.get_current()
     context.enable_progress_bars = False
     context.verbose_stats_logs = False
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     items = [{"number": number, "task": json.dumps(task)} for number, task in enumerate(tasks)]
     answers = ray_data.from_items(items, override_num_blocks=min(len(items), _MOST_PARTS)).map_batches(
         _Encoding,
         fn_constructor_args=(url, dict(plan), make, pool.threads),
         batch_size=1,
-        compute=ray_data.ActorPoolStrategy(size=pool.encoders),
+        compute=ray_data.ActorPoolStrategy(size=min(pool.encoders, len(items))),
         num_cpus=pool.threads,
         num_gpus=pool.gpus or None,
     )

@@ -119,7 +119,11 @@ class MergedCatalog:
     ) -> tuple[Int64, npt.NDArray[np.float64]]:
         """The k best rows by BM25 that the shards found, then those of `scored` that have a word of the query."""
         parts = [answer.keyword for answer in self.answers if answer.keyword is not None]
-        return best_first([(np.empty(0, np.int64), np.empty(0, np.float64)), *parts], k, scored)
+        if not parts:
+            return np.empty(0, np.int64), np.empty(0, np.float64)
+        rows, scores = np.concatenate([rows for rows, _ in parts]), np.concatenate([scores for _, scores in parts])
+        order = np.argsort(rows, kind="stable")
+        return best_first(rows[order], scores[order], k, scored)
 
     def keyword_bound(self, query: str) -> float:
         """An upper bound of BM25 for a query."""

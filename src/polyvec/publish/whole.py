@@ -28,7 +28,7 @@ from polyvec.index.format import sync_folder
 from polyvec.index.place import absolute
 from polyvec.index.upkeep.tuning import measured_curve
 from polyvec.index.views import open_view
-from polyvec.publish.manifest import newest_at, version_at
+from polyvec.publish.manifest import version_at
 from polyvec.publish.pulling import pull_manifest
 from polyvec.publish.store import ObjectExistsError, ObjectMissingError, Store
 from polyvec.shards.manifest import Manifest, checked_manifest
@@ -334,9 +334,10 @@ def _measure(folder: Path, whole: Whole) -> None:
 def _whole_in(store: Store, version: int | None) -> Whole:
     if version is None:
         if not (versions := _versions(store)):
-            single = newest_at(store)  # raises where other things are there
-            what = "one index is published there, without shards" if single is not None else "it is empty"
-            raise StorageError(f"No shards are published at {store.url}: {what}.")
+            names = store.names()
+            check_place(store)  # raises where other things are there
+            what = "a build there is not complete" if BUILD in names else "it is empty"
+            raise StorageError(f"No shards are published at {store.url} yet: {what}.")
         version = versions[-1]
     try:
         return _read(store, version)

@@ -13,6 +13,7 @@ from polyvec.errors import (
     FilterError,
     IndexCorruptError,
     IndexLockedError,
+    IndexReadOnlyError,
     InputError,
     MissingExtraError,
     ModelError,
@@ -42,6 +43,7 @@ KINDS = {
     "read-only": Kind(
         403, "This server is read-only", "Write through another server, or start this one without --read-only."
     ),
+    "pulled": Kind(403, "This collection is only read", "Change it where it is published from, or a copy of it."),
     "wrong-host": Kind(
         403, "This host name is not served", "Ask by the address that was printed, or start with --allowed-host."
     ),
@@ -117,6 +119,8 @@ def problem_of(error: Exception, hidden: Iterable[tuple[str, str]] = ()) -> Prob
         return Problem("invalid", detail)
     if isinstance(error, IndexLockedError):
         return Problem("locked", detail)
+    if isinstance(error, IndexReadOnlyError):
+        return Problem("pulled", "This collection was pulled from where it is published, and is only read.")
     if isinstance(error, IndexCorruptError):
         return Problem("damaged", "A file of this collection is damaged. The server's log names it.")
     if isinstance(error, ShardsMissingError):
