@@ -7,7 +7,7 @@ NATIVE := $(wildcard native/*.cpp native/*.hpp native/*.h native/kernels/*) CMak
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test test-all check native docs examples pictures reproduce crash attack chaos fuzz tsan stubs results bench wheels other-platforms surface workflows sbom release-ready clean
+.PHONY: demo test test-all check native docs examples pictures reproduce crash attack chaos cluster-chaos fuzz tsan stubs results bench wheels other-platforms surface workflows sbom release-ready clean
 
 demo: $(VENV)/.installed
 	$(VENV)/bin/polyvec demo
@@ -64,6 +64,10 @@ attack: $(VENV)/.installed-all
 # A server that is killed again and again while clients search, write and delete: ten minutes.
 chaos: $(VENV)/.installed-dev
 	$(PY) -m tests.serve.chaos --minutes 10
+
+# Four shards on three hosts (network namespaces: needs root), asked while replicas die, a host is cut off and a version rolls in: ten minutes.
+cluster-chaos: $(VENV)/.installed-all
+	$(PY) -m tests.cluster.serve_long --minutes 5
 
 # 100,000 damaged index files, read by an extension built with the address and undefined sanitizers: some minutes.
 SANITIZED := build/sanitized-site
