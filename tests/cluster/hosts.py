@@ -48,7 +48,7 @@ class Host:
         _ip("link", "set", self._outer, "master", _BRIDGE, "up")
         _ip("-n", self.name, "addr", "add", f"{self.address}/24", "dev", "eth0")
         _ip("-n", self.name, "link", "set", "lo", "up")
-        _ip("-n", self.name, "link", "set", "eth0", "up")
+        self.join()
 
     def command(self, *arguments: str) -> list[str]:
         """A command line that runs on this host."""
@@ -64,6 +64,9 @@ class Host:
         temporary = self.folder / "tmp"
         temporary.mkdir(exist_ok=True)
         own = [f"--node-ip-address={self.address}", "--block", "--num-cpus=8", "--object-store-memory=80000000"]
+        # Each host has all ports for itself. Where Ray chooses them, its node waits 15 seconds for one: too few on a busy machine.
+        own += ["--dashboard-agent-grpc-port=53001", "--dashboard-agent-listen-port=53002"]
+        own += ["--runtime-env-agent-port=53003", "--metrics-export-port=53004"]
         ray = [sys.executable, "-m", "ray.scripts.scripts", "start"]
         self._ray = subprocess.Popen(
             self.command(*ray, *where, *own, "--disable-usage-stats", *settings),
@@ -74,19 +77,21 @@ class Host:
 
     def wait_for_ray(self) -> None:
         """Until the node says that it runs."""
-        for _ in range(600):
+        for _ in range(1500):
             if "will now block" in (self.folder / "ray.log").read_text(errors="replace"):
                 return
             time.sleep(0.2)
-        raise AssertionError(f"Ray did not start on {self.name}")
+        said = (self.folder / "ray.log").read_text(errors="replace")[-2000:]
+        raise AssertionError(f"Ray did not start on {self.name}: {said}")
 
     def cut_off(self) -> None:
         """Its processes go on, and reach nobody."""
         _ip("-n", self.name, "link", "set", "eth0", "down")
 
     def join(self) -> None:
-        """Undo `cut_off`."""
+        """Undo `cut_off`. The default route leads nowhere: by it, Ray finds out which address is the host's own."""
         _ip("-n", self.name, "link", "set", "eth0", "up")
+        _ip("-n", self.name, "route", "replace", "default", "via", OUTSIDE)
 
     def end_ray(self) -> None:
         """End what `start_ray` started, and every process that came of it."""

@@ -51,7 +51,11 @@ def main() -> int:
 
 def run(folder: Path, arguments: argparse.Namespace) -> int:
     os.environ.update(
-        RAY_USAGE_STATS_ENABLED="0", RAY_AUTH_MODE="disabled", OMP_NUM_THREADS="1", RAY_raylet_start_wait_time_s="180"
+        RAY_USAGE_STATS_ENABLED="0",
+        RAY_AUTH_MODE="disabled",
+        OMP_NUM_THREADS="1",
+        RAY_raylet_start_wait_time_s="180",
+        RAY_agent_register_timeout_ms="180000",
     )
     with hosts(HOSTS, folder) as made:
         store = start_store()
