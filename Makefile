@@ -7,7 +7,7 @@ NATIVE := $(wildcard native/*.cpp native/*.hpp native/*.h native/kernels/*) CMak
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test test-all check bench docs native stubs fuzz tsan reproduce results crash attack chaos clean
+.PHONY: demo test test-all check bench docs native stubs fuzz tsan reproduce results crash attack chaos cluster-build clean
 
 demo: $(VENV)/.installed
 	$(VENV)/bin/polyvec demo
@@ -51,6 +51,11 @@ attack: $(VENV)/.installed-all
 # A server that is killed again and again while clients search, write and delete: ten minutes.
 chaos: $(VENV)/.installed-dev
 	$(PY) -m tests.serve.chaos --minutes 10
+
+# 20,000 documents on three hosts of a Ray cluster, a process and then a host killed, held against one machine's index: a quarter of
+# an hour on two cores.
+cluster-build: $(VENV)/.installed-all
+	$(PY) -m tests.cluster.build_long
 
 # 100,000 damaged index files, read by an extension built with the address and undefined sanitizers: some minutes.
 SANITIZED := build/sanitized-site

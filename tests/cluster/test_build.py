@@ -238,9 +238,13 @@ def test_the_target_is_taken(here: Here, tmp_path: Path) -> None:
         built(docs, (tmp_path / "other").as_uri())
     (tmp_path / ".shards.building").mkdir()
     write_lines(tmp_path / ".shards.building" / "mine", [])
-    with pytest.raises(StorageError, match="in the way"):
-        built(docs, tmp_path / "shards")
+    for restart in (False, True):
+        with pytest.raises(StorageError, match="in the way"):
+            built(docs, tmp_path / "shards", restart=restart)
     assert (tmp_path / ".shards.building" / "mine").exists()
+    write_lines(tmp_path / "bucket" / "build" / "mine", [])
+    with pytest.raises(StorageError, match="in the way"):
+        built(docs, (tmp_path / "bucket").as_uri(), restart=True)
     assert here.done == []
 
 

@@ -177,18 +177,18 @@ class _Target:
             if not self.folder.parent.is_dir():
                 self.folder.parent.mkdir(parents=True)
         work = Work(self.work, make=True)
-        if restart:
+        begun = work.store.found(PLAN) is not None
+        if not begun and work.store.listed(""):
+            raise StorageError(f"{self.work} is in the way, and no build has left it. Move it elsewhere.")
+        if begun and restart:
             self.cleared(work)
             work = Work(self.work, make=True)
-        if self.folder is not None and work.store.found(PLAN) is None and any(Path(work.url).iterdir()):
-            raise StorageError(f"{work.url} is in the way, and no build has left it. Move it elsewhere.")
         return work
 
     def cleared(self, work: Work) -> None:
         """Remove what the build keeps."""
-        if self.folder is None and "://" in work.url:
-            work.clear()
-        else:
+        work.clear()
+        if "://" not in work.url:
             shutil.rmtree(work.url, ignore_errors=True)
 
     def finished(self, work: Work, made: _Made) -> Built:
