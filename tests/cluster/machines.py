@@ -30,7 +30,12 @@ def machines(*processors: int) -> Iterator[Any]:
     Yields:
         Ray's `Cluster`.
     """
-    os.environ.update(RAY_USAGE_STATS_ENABLED="0", RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0", OMP_NUM_THREADS="1")
+    os.environ.update(
+        RAY_USAGE_STATS_ENABLED="0",
+        RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0",
+        RAY_raylet_start_wait_time_s="180",
+        OMP_NUM_THREADS="1",
+    )
     import ray
     from ray.cluster_utils import Cluster
 

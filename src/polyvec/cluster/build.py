@@ -143,7 +143,8 @@ def build_shards(
             built = job.run(ray, files)
     except InputError:
         if not resumed:
-            place.cleared(work)  # what is read anew is another build
+            with contextlib.suppress(StorageError):
+                place.cleared(work)  # what is read anew is another build
         raise
     return place.finished(work, built)
 
@@ -215,7 +216,10 @@ class _Target:
                 self.folder.rmdir()
             os.rename(result, self.folder)
             sync_folder(self.folder.parent)
-        self.cleared(work)
+        try:
+            self.cleared(work)
+        except StorageError as error:
+            log.warning("the shards are there, but %s could not be cleared: %s", work.url, error)
         return replace(made.built, version=version)
 
 
