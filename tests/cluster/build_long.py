@@ -71,10 +71,15 @@ class CountedModels:
         """Texts by host and process."""
         return {path.name: path.stat().st_size for path in sorted(self.folder.iterdir())}
 
-    def process_on(self, host: str) -> int:
-        """The one that encoded last on a host."""
+    def sampled(self) -> None:
+        """Set notes on the sample apart: its processes are gone."""
+        for path in self.folder.iterdir():
+            path.rename(path.with_name(f"sample-{path.name}"))
+
+    def process_on(self, host: str) -> int | None:
+        """The one that encoded last on a host; None where none has yet."""
         notes = [path for path in self.folder.iterdir() if path.name.startswith(f"{host}-")]
-        return int(max(notes, key=lambda path: path.stat().st_mtime).name.rsplit("-", 1)[1])
+        return int(max(notes, key=lambda path: path.stat().st_mtime).name.rsplit("-", 1)[1]) if notes else None
 
 
 def documents(count: int) -> list[dict[str, Any]]:
@@ -116,11 +121,15 @@ def main() -> int:
             lost = list(running.worker_nodes)[-1]
 
             def progress(what: str, done: int, total: int | None) -> None:
-                if what == "encoding" and done >= count // 4 and not killed:
-                    process = models.process_on("127.0.0.3")
+                if what != "encoding":
+                    return
+                if done == 0:
+                    models.sampled()
+                process = models.process_on("127.0.0.3")
+                if done >= count // 4 and process is not None and not killed:
                     killed.append(f"process {process} at {done:,} documents")
                     os.kill(process, signal.SIGKILL)
-                elif what == "encoding" and done >= count // 2 and len(killed) == 1:
+                elif done >= count // 2 and len(killed) == 1:
                     killed.append(f"host {lost.node_ip_address} at {done:,} documents")
                     running.remove_node(lost, allow_graceful=False)
 
