@@ -20,6 +20,7 @@ PARSED_ONLY = {
     "ablate",
     "bench",
     "cluster build",
+    "cluster serve",
     "convert",
     "demo",
     "doctor",
@@ -31,6 +32,7 @@ PARSED_ONLY = {
     "serve",
     "teach",
     "train",
+    "tune",
 }
 if importlib.util.find_spec("obstore") is None:  # the extra that publishing needs
     PARSED_ONLY |= {"publish", "pull"}

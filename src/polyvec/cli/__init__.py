@@ -64,6 +64,7 @@ _GROUPS = {
         "encode": "polyvec.cli.encode:encode",
         "convert": "polyvec.cli.convert:convert",
         "doctor": "polyvec.cli.doctor:doctor",
+        "tune": "polyvec.cli.tune:tune",
         "train": "polyvec.cli.train:train",
         "mine": "polyvec.cli.mine:mine",
         "teach": "polyvec.cli.teach:teach",

@@ -17,6 +17,7 @@ address_option = click.option(
     cls=Family,
     commands_at={
         "build": "polyvec.cli.cluster_build:build",
+        "serve": "polyvec.cli.cluster_serve:serve",
     },
 )
 def cluster() -> None:
