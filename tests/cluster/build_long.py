@@ -109,8 +109,6 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="polyvec-long-") as name:
         folder = Path(name)
         docs = write_lines(folder / "docs.jsonl", documents(count))
-        with timed("on one machine"):
-            one, _ = build_index(read_documents(docs), folder / "one", encoder=Encoder(dim=DIM), nbits=4, source="long")
         models = CountedModels(folder / "notes")
         url = (folder / "bucket").as_uri()
         killed: list[str] = []
@@ -118,6 +116,10 @@ def main() -> int:
             cluster = machines(1, 1, 1)
             running = cluster.__enter__()
         try:
+            with timed("on one machine"):
+                one, _ = build_index(
+                    read_documents(docs), folder / "one", encoder=Encoder(dim=DIM), nbits=4, source="long"
+                )
             lost = list(running.worker_nodes)[-1]
 
             def progress(what: str, done: int, total: int | None) -> None:

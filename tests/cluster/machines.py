@@ -16,7 +16,7 @@ _HEALTH = {
     "health_check_initial_delay_ms": 1000,
     "health_check_period_ms": 500,
     "health_check_timeout_ms": 500,
-    "health_check_failure_threshold": 3,
+    "health_check_failure_threshold": 10,  # a busy machine answers late
 }
 
 
