@@ -4,7 +4,7 @@
     python benchmarks/scale_out.py plan        # a table for 100 million and 10 billion token vectors
 
 `check` serves the demo corpus in 1, 2 and 4 shards from three Ray nodes of this machine. It measures one shard's search without
-Ray, an empty call through Ray, and whole searches, alone and at a steady rate; the simulation gets the first two, and is held
+Ray, empty calls through Ray, and whole searches, alone and at a steady rate; the simulation gets the first two, and is held
 against the third. Prints one JSON line a result, with the machine's load.
 
 `plan` takes costs a token from docs/benchmarks.md (below), and Ray's cost of a call from `check`. Prices are an assumption.
@@ -55,7 +55,7 @@ TOKENS_A_DOCUMENT = 100
 def simulated(
     shards: int,
     service_s: Floats,
-    call_s: Floats,
+    calls_s: Floats,
     *,
     rate: float,
     replicas: int = 2,
@@ -68,20 +68,20 @@ def simulated(
     Every shard is asked at once and the slowest decides. A shard's replica works on `at_once` queries, and the one that is free
     first takes the next. Neither hedging nor a cache of results is in it.
 
-    service_s, call_s: measured times of one shard's search and of an empty call, drawn from at random · rate: queries a second;
-    0: one after another.
+    service_s: measured times of one shard's search · calls_s: of empty calls to all shards at once; both are drawn from at random ·
+    rate: queries a second; 0: one after another.
     """
     rng = np.random.default_rng(seed)
     arrivals = np.cumsum(rng.exponential(1 / rate, queries)) if rate else np.arange(queries) * 1e6
     service = rng.choice(service_s, (queries, shards))
-    call = rng.choice(call_s, (queries, shards))
+    calls = rng.choice(calls_s, queries)
     free = np.zeros((shards, replicas * at_once))
     every, waits = np.arange(shards), np.empty(queries)
     for n in range(queries):
         server = free.argmin(axis=1)
-        begun = np.maximum(arrivals[n] + call[n] / 2, free[every, server])
+        begun = np.maximum(arrivals[n] + calls[n] / 2, free[every, server])
         free[every, server] = begun + service[n]
-        waits[n] = (begun + service[n] + call[n] / 2).max() - arrivals[n]
+        waits[n] = (begun + service[n]).max() + calls[n] / 2 - arrivals[n]
     return waits
 
 
@@ -121,7 +121,8 @@ def measure(place: Path, count: int, vectors: list[Any], arguments: argparse.Nam
         calls = collection._session.version
         for query in vectors[:20]:
             collection.search_vectors(query)
-        call_s = np.array([timed(lambda: calls.each("documents_with", {0: ([],)})) for _ in range(arguments.queries)])
+        every = dict.fromkeys(range(count), ([],))
+        calls_s = np.array([timed(lambda: calls.each("documents_with", every)) for _ in range(arguments.queries)])
         asked = [vectors[n % len(vectors)] for n in range(arguments.queries)]
         alone_s = np.array([timed(lambda one=one: collection.search_vectors(one)) for one in asked])
         rate = arguments.share / float(np.median(alone_s))
@@ -129,9 +130,9 @@ def measure(place: Path, count: int, vectors: list[Any], arguments: argparse.Nam
     load = round(os.getloadavg()[0], 1)
     said = {"shards": count, "nodes": 3, "replicas": 2, "load": load}
     print(json.dumps({**said, "what": "one shard, without Ray", **ms(service_s)}))
-    print(json.dumps({**said, "what": "an empty call", **ms(call_s)}), flush=True)
+    print(json.dumps({**said, "what": "empty calls to all shards at once", **ms(calls_s)}), flush=True)
     for what, measured, times in (("alone", alone_s, 0.0), ("at a rate", steady_s, rate)):
-        expected = simulated(count, service_s, call_s, rate=times)
+        expected = simulated(count, service_s, calls_s, rate=times)
         told = {"rate": round(times, 1)} if times else {}
         print(
             json.dumps({**said, "what": what, **told, "measured": ms(measured), "simulated": ms(expected)}), flush=True
@@ -259,11 +260,12 @@ class Plan:
     def rows(self) -> dict[str, str]:
         """Cells by name."""
         arguments, nodes = self._arguments, self.nodes
-        call = np.exp(np.random.default_rng(3).normal(math.log(arguments.call_p50_ms), self._spread(), 20_000)) / 1000
+        most = arguments.call_p50_ms + arguments.more_p50_ms * (self.shards - 1)
+        calls = np.exp(np.random.default_rng(3).normal(math.log(most), self._spread(), 20_000)) / 1000
         service = self.service_s * np.random.default_rng(4).lognormal(0, 0.3, 20_000)
         at_once = max(1, CORES * nodes // (self.shards * arguments.replicas))
         options = {"replicas": arguments.replicas, "at_once": at_once}
-        waits = ms(simulated(self.shards, service, call, rate=arguments.rate, **options))
+        waits = ms(simulated(self.shards, service, calls, rate=arguments.rate, **options))
         cores = CORES * nodes
         hours = self.tokens / ENCODE_TOKENS_S / cores / 3600, self.tokens / INDEX_TOKENS_S / cores / 3600
         return {
@@ -274,6 +276,7 @@ class Plan:
             f"machines of {CORES} cores and {MEMORY_BYTES / 1e9:.0f} GB": f"{nodes}",
             f"dollars a month, at {DOLLARS_AN_HOUR:.2f} an hour": f"{nodes * DOLLARS_AN_HOUR * 730:,.0f}",
             "one shard's search": f"{1000 * self.service_s:.1f} ms",
+            "ingress processes": f"{math.ceil(arguments.rate * most / 1000 / BUSY)}",
             f"p50 / p99 at {arguments.rate:g} queries a second": f"{waits['p50_ms']:.0f} / {waits['p99_ms']:.0f} ms",
             "encoding all documents": _duration(hours[0]),
             "coding and writing": _duration(hours[1]),
@@ -298,8 +301,9 @@ def main() -> None:
     )
     parser.add_argument("--rate", type=float, default=50.0, help="Of plan: queries a second.")
     parser.add_argument("--replicas", type=int, default=2, help="Of plan.")
-    parser.add_argument("--call-p50-ms", type=float, default=6.0, help="Of plan: an empty call, as check measures it.")
-    parser.add_argument("--call-p99-ms", type=float, default=20.0, help="Of plan.")
+    parser.add_argument("--call-p50-ms", type=float, default=4.4, help="Of plan: an empty call, as check measures it.")
+    parser.add_argument("--more-p50-ms", type=float, default=2.7, help="Of plan: for each further shard.")
+    parser.add_argument("--call-p99-ms", type=float, default=7.7, help="Of plan.")
     arguments = parser.parse_args()
     {"check": check, "plan": plan}[arguments.what](arguments)
 

@@ -35,6 +35,8 @@ def test_folders_and_what_is_published(tmp_path: Path) -> None:
     found = whole_at_address(str(tmp_path / "one"))
     assert (found.version, found.names) == (1, ("one",))
     assert whole_at_address(str(tmp_path / "one")) == found
+    with Shards.open(tmp_path / "shards", encoder=WordEncoder()) as shards:
+        shards.add(documents(5, first=50))
     publish_shards(tmp_path / "shards", tmp_path / "published")
     assert whole_at_address(str(tmp_path / "published")).version == 2
 
