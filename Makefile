@@ -7,7 +7,7 @@ NATIVE := $(wildcard native/*.cpp native/*.hpp native/*.h native/kernels/*) CMak
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test test-all check native docs examples pictures reproduce crash attack chaos fuzz tsan stubs results bench wheels other-platforms surface workflows sbom release-ready cluster-build clean
+.PHONY: demo test test-all check native docs examples pictures reproduce crash attack chaos cluster-build cluster-chaos fuzz tsan stubs results bench wheels other-platforms surface workflows sbom release-ready clean
 
 demo: $(VENV)/.installed
 	$(VENV)/bin/polyvec demo
@@ -69,6 +69,10 @@ chaos: $(VENV)/.installed-dev
 # an hour on two cores.
 cluster-build: $(VENV)/.installed-all
 	$(PY) -m tests.cluster.build_long
+
+# Four shards on three hosts (network namespaces: needs root), asked while replicas die, a host is cut off and a version rolls in: ten minutes.
+cluster-chaos: $(VENV)/.installed-all
+	$(PY) -m tests.cluster.serve_long --minutes 5
 
 # 100,000 damaged index files, read by an extension built with the address and undefined sanitizers: some minutes.
 SANITIZED := build/sanitized-site
