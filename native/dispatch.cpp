@@ -3,35 +3,7 @@
 #include <cstdlib>
 #include <initializer_list>
 
-#if defined(POLYVEC_X86)
-#include <cpuid.h>
-
-#include "kernels/x86.hpp"
-#endif
-
 namespace polyvec {
-
-#if defined(POLYVEC_X86)
-bool cpu_has_avx2() {
-  // F16C is asked of cpuid: not every compiler's __builtin_cpu_supports knows its name.
-  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
-  const bool f16c = __get_cpuid(1, &eax, &ebx, &ecx, &edx) && (ecx & bit_F16C);
-  return f16c && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-}
-
-bool cpu_has_avx512() {
-  return cpu_has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-}
-
-bool cpu_has_avx512_vnni() { return cpu_has_avx512() && __builtin_cpu_supports("avx512vnni"); }
-
-bool cpu_has_avx_vnni() {
-  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
-  return cpu_has_avx2() && __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) && (eax & (1u << 4));
-}
-#endif
-
 namespace {
 
 template <class Kernel>

@@ -12,6 +12,7 @@
     │   ├── IndexReadOnlyError    it was pulled from where it is published, and is only read
     │   ├── ModelMismatchError    made by another model than the one given
     │   ├── PublishConflictError  somebody else published meanwhile; the same call publishes on top
+    │   ├── ShardsMissingError    no machine answers for some shards of a collection on a cluster
     │   └── ServerError           a server that cannot be reached, refuses, or fails
     └── MissingExtraError  an optional package is not installed; the message has the pip command
 
@@ -36,6 +37,7 @@ __all__ = [
     "PolyvecError",
     "PublishConflictError",
     "ServerError",
+    "ShardsMissingError",
     "StorageError",
 ]
 
@@ -106,6 +108,14 @@ class ModelMismatchError(StorageError):
 
 class PublishConflictError(StorageError):
     """Somebody else published at this place meanwhile."""
+
+
+class ShardsMissingError(StorageError):
+    """No machine answers for some shards of a collection on a cluster. shards: their names."""
+
+    def __init__(self, message: str, shards: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.shards = shards
 
 
 class ServerError(StorageError):

@@ -22,18 +22,10 @@
 using namespace polyvec;
 
 namespace polyvec {
-#if defined(POLYVEC_X86)
+#if defined(POLYVEC_X86) && defined(POLYVEC_SIMDE)  // runs those intrinsics on any processor that has AVX2; without it, kernels/x86.cpp says
 bool cpu_has_avx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
-#if defined(POLYVEC_SIMDE)  // runs those intrinsics on any processor
 bool cpu_has_avx512() { return true; }
 bool cpu_has_avx512_vnni() { return true; }
-#else
-bool cpu_has_avx512() {
-  return cpu_has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-         __builtin_cpu_supports("avx512vl");
-}
-bool cpu_has_avx512_vnni() { return cpu_has_avx512() && __builtin_cpu_supports("avx512vnni"); }
-#endif
 #endif
 }  // namespace polyvec
 

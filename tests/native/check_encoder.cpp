@@ -15,9 +15,9 @@
 using namespace polyvec;
 
 namespace polyvec {
-#if defined(POLYVEC_X86)
+#if defined(POLYVEC_X86) && defined(POLYVEC_SIMDE)  // runs those intrinsics on any processor that has AVX2; without it, kernels/x86.cpp says
 bool cpu_has_avx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
-bool cpu_has_avx512() { return true; }  // this build runs those intrinsics through SIMDe
+bool cpu_has_avx512() { return true; }
 bool cpu_has_avx512_vnni() { return true; }
 bool cpu_has_avx_vnni() { return true; }
 #endif

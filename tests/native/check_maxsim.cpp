@@ -13,9 +13,9 @@
 using namespace polyvec;
 
 namespace polyvec {
-#if defined(POLYVEC_X86)
+#if defined(POLYVEC_X86) && defined(POLYVEC_SIMDE)  // runs those intrinsics on any processor that has AVX2; without it, kernels/x86.cpp says
 bool cpu_has_avx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
-bool cpu_has_avx512() { return true; }  // this build runs those intrinsics through SIMDe
+bool cpu_has_avx512() { return true; }
 #endif
 }  // namespace polyvec
 
@@ -43,8 +43,8 @@ int main(int argc, char** argv) {
 #if defined(POLYVEC_X86)
   if (cpu_has_avx2()) kernels.push_back(&maxsim_avx2());
 #endif
-#if defined(POLYVEC_X86) && defined(POLYVEC_SIMDE)
-  kernels.push_back(&maxsim_avx512());
+#if defined(POLYVEC_X86)
+  if (cpu_has_avx512()) kernels.push_back(&maxsim_avx512());
 #endif
 #if defined(POLYVEC_NEON)
   kernels.push_back(&maxsim_neon());

@@ -16,12 +16,6 @@
 
 using namespace polyvec;
 
-namespace polyvec {
-#if defined(POLYVEC_X86)
-bool cpu_has_avx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
-#endif
-}  // namespace polyvec
-
 namespace {
 
 constexpr std::size_t kCallers = 8, kThreads = 3;
@@ -174,6 +168,9 @@ int main(int argc, char** argv) {
   std::vector<const CodesKernel*> kernels{&codes_scalar()};
 #if defined(POLYVEC_X86)
   if (cpu_has_avx2()) kernels.push_back(&codes_avx2());
+#endif
+#if defined(POLYVEC_NEON)
+  kernels.push_back(&codes_neon());
 #endif
   if (!loops_take_everything(10 * rounds)) {
     std::printf("a loop took a number twice or never\n");

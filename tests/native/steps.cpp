@@ -12,16 +12,6 @@
 
 using namespace polyvec;
 
-namespace polyvec {
-#if defined(POLYVEC_X86)
-bool cpu_has_avx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
-bool cpu_has_avx512_vnni() {
-  return cpu_has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
-}
-#endif
-}  // namespace polyvec
-
 namespace {
 
 const CodesKernel& named(const char* name) {

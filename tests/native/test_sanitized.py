@@ -76,7 +76,7 @@ CASES = {"encoder": 60}  # a case is a whole forward pass
 def test_avx2(tmp_path: Path, check: str) -> None:
     kernels = NATIVE / "kernels"
     families, plain = FAMILIES[check]
-    sources = [(CHECKS / f"check_{check}.cpp", []), *((NATIVE / f"{name}.cpp", []) for name in plain)]
+    sources = [(CHECKS / f"check_{check}.cpp", []), *((NATIVE / f"{name}.cpp", []) for name in [*plain, "kernels/x86"])]
     for family in families:
         vnni = ["-mavx512vnni"] if family in ("codes", "encoder") else []
         sources += [
@@ -120,7 +120,10 @@ def test_threads(tmp_path: Path) -> None:
     flags = []
     if X86:
         flags = ["-DPOLYVEC_X86=1"]
-        sources.append((kernels / "codes_avx2.cpp", AVX2))
+        sources += [(kernels / "x86.cpp", []), (kernels / "codes_avx2.cpp", AVX2)]
+    elif platform.machine() in ("aarch64", "arm64"):
+        flags = ["-DPOLYVEC_NEON=1"]
+        sources.append((kernels / "codes_neon.cpp", []))
     program = build(tmp_path, "threads", sources, flags, SANITIZE_THREADS)
     started = subprocess.run([str(program), "0"], capture_output=True, text=True, check=False)
     if "unexpected memory mapping" in started.stderr:

@@ -16,6 +16,7 @@ from polyvec.errors import (
     InputError,
     PolyvecError,
     ServerError,
+    ShardsMissingError,
 )
 
 T = TypeVar("T")
@@ -31,6 +32,7 @@ _KINDS: dict[str, type[PolyvecError]] = {
     "locked": IndexLockedError,
     "pulled": IndexReadOnlyError,
     "damaged": IndexCorruptError,
+    "shards-missing": ShardsMissingError,
 }
 _REFUSED = ("queue-full", "stopping", "not-ready")  # nothing was begun, so anything may be sent again
 

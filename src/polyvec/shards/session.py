@@ -114,17 +114,10 @@ class ShardsSession:
     def facts(self) -> dict[str, Any]:
         """Counts and sizes of all shards together, as plain JSON values."""
         parts = [session.facts() for session in self.sessions]
-        facts = {**parts[0], "path": str(self.path)}
-        facts.update({name: sum(part[name] for part in parts) for name in _SUMS})
+        facts = {**joined_facts(parts), "path": str(self.path)}
         own = sum((self.path / name).stat().st_size for name in (MANIFEST_FILE,) if (self.path / name).is_file())
         facts["size_bytes"] += own
-        languages: Counter[str] = Counter()
-        for part in parts:
-            languages.update(part["languages"])
-        facts["languages"] = dict(sorted(languages.items(), key=lambda item: (-item[1], item[0])))
-        facts["bytes_per_token"] = round(facts["vector_bytes"] / facts["tokens"], 2) if facts["tokens"] else None
-        facts["codec"] = _codec_of(parts)
-        return {**facts, "shards": len(parts)}
+        return facts
 
     def problems(self) -> list[str]:
         """Read everything, and hold every id against its shard. Returns the problems found; empty if there are none."""
@@ -272,6 +265,25 @@ class ShardsSession:
                     f"{folder} holds documents that were added to this shard alone. Restore the shard from a copy, and add to "
                     f"{self.path} instead."
                 )
+
+
+def joined_facts(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The facts of all shards as those of one index.
+
+    Args:
+        parts: Of each shard, as `index_facts` has them.
+
+    Returns:
+        The facts; the path is that of the first shard.
+    """
+    facts = {**parts[0], **{name: sum(part[name] for part in parts) for name in _SUMS}}
+    languages: Counter[str] = Counter()
+    for part in parts:
+        languages.update(part["languages"])
+    facts["languages"] = dict(sorted(languages.items(), key=lambda item: (-item[1], item[0])))
+    facts["bytes_per_token"] = round(facts["vector_bytes"] / facts["tokens"], 2) if facts["tokens"] else None
+    facts["codec"] = _codec_of(parts)
+    return {**facts, "shards": len(parts)}
 
 
 def _codec_of(parts: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
