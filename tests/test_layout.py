@@ -49,6 +49,7 @@ OF_NO_FILE = {
     "integrations/test_frameworks_page.py": "docs/frameworks.md",
     "native/test_build.py": "compilers that are refused, and the type stub",
     "native/test_sanitized.py": "kernels under the sanitizers",
+    "publish/test_azure.py": "publishing and pulling through a pretended Azure",
     "publish/test_cuts.py": "publishing and pulling, cut at every request; publishers at once",
     "publish/test_docs.py": "docs/publishing.md",
     "publish/test_s3.py": "publishing and pulling through a pretended S3",
