@@ -25,10 +25,13 @@ OUTSIDE = {
     "RELEASING.md": "inside/releasing.md",
     "SECURITY.md": "security.md",
     "CODE_OF_CONDUCT.md": "conduct.md",
+    "examples/README.md": "do/examples.md",
     "native/README.md": "inside/kernels.md",
     "recipes/README.md": "inside/recipes.md",
     "src/polyvec/models/polyvec-mini/README.md": "inside/polyvec-mini.md",
 }
+# Pages of docs/ that the menu leaves out where they are not there.
+OPTIONAL = {"tuning.md", "compatibility.md"}
 LANGUAGES = {
     ".py": "python",
     ".json": "json",
@@ -48,7 +51,8 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Pages that may come and go without a change of mkdocs.yml: decisions by their folder, and those beside docs/."""
     decisions = sorted(path.name for path in (ROOT / "docs" / "decisions").glob("*.md"))
     _fill(config.nav, "Decisions", [f"decisions/{name}" for name in decisions])
-    _drop(config.nav, {place for source, place in OUTSIDE.items() if not (ROOT / source).is_file()})
+    missing = {place for source, place in OUTSIDE.items() if not (ROOT / source).is_file()}
+    _drop(config.nav, missing | {page for page in OPTIONAL if not (ROOT / "docs" / page).is_file()})
     return config
 
 
