@@ -300,6 +300,13 @@ def _print_result(result: EvaluationResult, comparisons: Sequence[tuple[str, Per
         style="dim",
         soft_wrap=True,
     )
+    if result.own_language:
+        own = result.own_language["all"]
+        console.print(
+            f"  in the query's own language: {own['found']:.1%} of the first ten hits, {own['judged']:.1%} of what is judged right",
+            style="dim",
+            soft_wrap=True,
+        )
     for system, _, found in comparisons:
         console.print(
             line(f"  less {system}: mean difference, its 95 % interval, and p of a paired randomization test")

@@ -21,9 +21,11 @@ from polyvec.encoder import Encoder
 from polyvec.encoder.locate import locate
 from polyvec.evaluation.evaluation import EvaluationResult, build, evaluate_index
 from polyvec.evaluation.significance import Comparison, compare_measures
+from polyvec.training.averaging import average
 from polyvec.training.mining import mine
 from polyvec.training.recipe import Batches, Checkpoints, Data, Model, Objective, Optimizer, Recipe
 from polyvec.training.stages import need_packages, run
+from polyvec.training.student import Student
 from polyvec.training.tuning_data import TuningData, read_tuning_data
 
 MEASURE = "nDCG@10"
@@ -175,8 +177,6 @@ class _Tuning:
 
     def _unpacked(self, start: Path) -> tuple[int, ...]:
         """Write the model as training reads it; returns the sizes of its heads."""
-        from polyvec.training.student import Student
-
         encoder = Encoder(locate(self._model).folder, device="cpu", backend="torch")
         encoder.save(start)
         return tuple(Student(start).heads.sizes)
@@ -249,8 +249,6 @@ class _Tuning:
         self, start: Path, trained: Path, output: Path
     ) -> tuple[float, tuple[EvaluationResult, EvaluationResult]]:
         """Write the best of the models between the one before and the one after; its share, and what it makes of the questions."""
-        from polyvec.training.averaging import average
-
         found: dict[float, tuple[EvaluationResult, EvaluationResult]] = {}
         for share in _SHARES:
             between = trained
