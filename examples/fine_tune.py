@@ -1,4 +1,4 @@
-"""Teach the default model the words of your company, and see whether it helped. Needs polyvec[train]; about a minute.
+"""Teach the default model the words of your company, and see whether it helped. Needs polyvec[train], and a minute or two.
 
 The texts are made up: twelve names that no model has read. Every name comes with four questions to learn from; two others
 are kept for judging. With real data, have a thousand questions or more, and judge on questions that were not trained on.
