@@ -7,7 +7,7 @@ NATIVE := $(wildcard native/*.cpp native/*.hpp native/*.h native/kernels/*) CMak
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test test-all check bench docs native stubs fuzz tsan reproduce results crash attack chaos clean wheels other-platforms surface workflows sbom release-ready
+.PHONY: demo test test-all check bench docs native stubs fuzz tsan reproduce results crash attack chaos clean wheels other-platforms try-aarch64 surface workflows sbom release-ready
 
 demo: $(VENV)/.installed
 	$(VENV)/bin/polyvec demo
@@ -84,6 +84,11 @@ wheels: $(VENV)/.installed-release
 # Compiles the native core for Linux on aarch64, macOS and Windows, and runs the kernels for aarch64 in an emulator where there is one.
 other-platforms: $(VENV)/.installed-release
 	$(PY) scripts/other_platforms.py
+
+# Makes a wheel for Linux on aarch64, and tries it in Debian's Python for that processor, emulated (Debian: qemu-user, debootstrap; root).
+try-aarch64: $(VENV)/.installed-release
+	$(PY) scripts/wheels.py --target linux-aarch64 --python $(PY) --out build/aarch64
+	$(PY) scripts/try_aarch64.py build/aarch64/polyvec-*-cp311-cp311-manylinux_2_28_aarch64.whl
 
 # Writes the lists of names, options and calls that users write against; a test compares them with the program.
 surface: $(VENV)/.installed-dev

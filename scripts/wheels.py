@@ -50,7 +50,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="polyvec-wheels-") as folder:
         source = unpack(build_sdist(out), Path(folder))
         wheels = {one: build_wheel(source, pythons[one], one, target, out) for one in one_of_each_wheel(pythons)}
-    if arguments.try_out:
+    if arguments.try_out and target is not None and target.processor != platform.machine():
+        print(f"not tried out: this machine is no {target.processor}")
+    elif arguments.try_out:
         for version, python in pythons.items():
             wheel = wheels[max(one for one in wheels if one <= version)]
             print(f"Python {version[0]}.{version[1]}, {wheel.name}:", flush=True)
