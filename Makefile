@@ -7,7 +7,7 @@ NATIVE := $(wildcard native/*.cpp native/*.hpp native/*.h native/kernels/*) CMak
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test test-all check bench docs native stubs fuzz tsan reproduce results crash attack chaos clean wheels other-platforms try-aarch64 surface workflows sbom release-ready
+.PHONY: demo test test-all check native docs examples pictures reproduce crash attack chaos fuzz tsan stubs results bench wheels other-platforms try-aarch64 surface workflows sbom release-ready clean
 
 demo: $(VENV)/.installed
 	$(VENV)/bin/polyvec demo
@@ -29,10 +29,23 @@ check: $(VENV)/.installed-dev
 native: $(VENV)/.installed-dev
 	$(PIP) install -q --no-build-isolation --no-deps -e .
 
-# Writes docs/cli.md from the commands' help; links lead somewhere, and the README's code runs as printed.
-docs: $(VENV)/.installed-dev
+# Writes the pages that are generated, builds the site into build/site (a warning, a dead link or a public name that is left out ends
+# it), and runs every block of the pages. Needs no network once it is installed.
+docs: $(VENV)/.installed-docs
 	$(PY) -m tests.cli.reference
-	$(PY) -m pytest -q tests/test_readme.py
+	$(PY) -m tests.docs.http_page
+	$(PY) -m tests.docs.recipe_page
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --quiet --strict
+	$(PY) -m pytest -q tests/test_readme.py tests/docs
+
+# Runs every program and notebook of examples/ and compares what they print with what was kept: some minutes.
+examples: $(VENV)/.installed-all
+	$(PY) -m tests.example_outputs
+
+# Draws docs/images/*.svg and writes the engine's tables from benchmarks/results; after a new measurement.
+pictures: $(VENV)/.installed-dev
+	$(PY) benchmarks/plots.py
+	$(PY) benchmarks/engine.py --part report
 
 # Runs the listed results again; DATA is a folder of BEIR datasets, and what needs one that is not there is passed over.
 DATA ?= $(wildcard ../shared/data/eval)
@@ -119,6 +132,10 @@ $(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt $(NATIVE)
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(PIP) install -q -c constraints.txt torch==2.13.0
 	$(PIP) install -q -c constraints.txt --no-build-isolation -e ".[dev]"
+	touch $@
+
+$(VENV)/.installed-docs: $(VENV)/.installed-dev
+	$(PIP) install -q -c constraints.txt --no-build-isolation -e ".[docs]"
 	touch $@
 
 $(VENV)/.installed-all: $(VENV)/.installed-dev

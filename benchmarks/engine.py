@@ -6,7 +6,7 @@ VECTORS is what benchmarks/vectors.py made, FOLDER what benchmarks/peers/install
 own, held to the processors it may use, and answers the same queries in turn, block after block; a ratio is the median of
 the ratios within a block. Quality is the overlap with the exact fp32 MaxSim top k, and nDCG@10 of judged questions. Parts
 can be run one by one and add to benchmarks/results/engine.jsonl, a later result in the place of an earlier one of the same
-kind. `--part report` writes the tables and the plot of docs/benchmarks.md from it.
+kind. `--part report` writes results/engine.md and the tables of docs/benchmarks.md from it; plots.py draws.
 """
 
 from __future__ import annotations
@@ -292,7 +292,7 @@ def main() -> None:
     if "report" in arguments.part:
         from engine_report import write
 
-        write(read_results(), HERE.parent / "docs")
+        write(read_results(), HERE / "results", HERE.parent / "docs" / "benchmarks.md")
 
 
 if __name__ == "__main__":

@@ -1,29 +1,141 @@
-"""Lines of results/engine.jsonl -> the engine's tables in docs/benchmarks.md, and a plot of speed against quality."""
+"""Lines of results/engine.jsonl -> results/engine.md, which has them all, and the short tables of docs/benchmarks.md."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-BEGIN, END = "<!-- engine: written by benchmarks/engine.py --part report -->", "<!-- engine: end -->"
 Line = dict[str, Any]
 
 
-def write(lines: list[Line], docs: Path) -> None:
-    """Put the tables between their marks, at the end where there are none yet; draw the plot."""
-    page = docs / "benchmarks.md"
-    text = page.read_text(encoding="utf-8")
-    section = "\n\n".join([BEGIN, *_sections(lines), END])
-    if BEGIN in text:
-        before, rest = text.split(BEGIN)
-        text = before + section + rest.split(END)[1]
-    else:
-        text = text.rstrip("\n") + "\n\n" + section + "\n"
-    page.write_text(text, encoding="utf-8")
-    plot(lines, docs / "images" / "engine.png")
+def write(lines: list[Line], folder: Path, page: Path) -> None:
+    """Write engine.md into the folder of results, and each short table of the page between its marks."""
+    (folder / "engine.md").write_text(whole(lines), encoding="utf-8")
+    page.write_text(with_tables(lines, page.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def whole(lines: list[Line]) -> str:
+    """Every line of the results, as tables."""
+    title = (
+        "# The engine: every measurement\n\nWritten by `python benchmarks/engine.py --part report` from engine.jsonl."
+    )
+    about = "What they mean, and how they were taken: [docs/benchmarks.md](../../docs/benchmarks.md)."
+    return "\n\n".join([f"{title} {about}", *_sections(lines)]) + "\n"
+
+
+def with_tables(lines: list[Line], text: str) -> str:
+    """The page with its short tables written anew."""
+    for name, table in TABLES.items():
+        parts = re.split(rf"(<!-- table: {name} -->\n).*?(<!-- end -->)", text, flags=re.S)
+        if len(parts) != 4:
+            raise ValueError(
+                f"write <!-- table: {name} --> and <!-- end --> once into the page; found {len(parts) // 3} times"
+            )
+        text = f"{parts[0]}{parts[1]}\n{table(lines)}\n\n{parts[2]}{parts[3]}"
+    return text
+
+
+def _search(lines: list[Line]) -> str:
+    one, two = (
+        {
+            x["documents"]: x
+            for x in lines
+            if _is(x, part="search", engine="polyvec", nbits=4, k=10, setting="defaults", threads=threads)
+        }
+        for threads in (1, 2)
+    )
+    batch = {x["documents"]: x for x in lines if _is(x, part="batch", engine="polyvec", nbits=4, setting="defaults")}
+    return _table(
+        [one[documents] for documents in sorted(one)],
+        ("documents", lambda x: f"{x['documents']:,}"),
+        ("tokens", lambda x: f"{x['tokens'] / 1e6:.1f} M"),
+        ("one thread, p50 / p95 ms", lambda x: f"{x['p50_ms']:.2f} / {x['p95_ms']:.2f}"),
+        ("two threads, p50 ms", lambda x: f"{two[x['documents']]['p50_ms']:.2f}"),
+        (
+            "in a batch, queries a second",
+            lambda x: batch[x["documents"]]["queries_per_second"] if x["documents"] in batch else "",
+        ),
+        ("overlap@10", lambda x: f"{x['overlap']:.3f}"),
+        ("resident MB", lambda x: x["resident_mb"]),
+    )
+
+
+def _recall(lines: list[Line]) -> str:
+    wanted = [
+        x
+        for x in lines
+        if _is(x, part="search", engine="polyvec", threads=1, k=10) and x["setting"].startswith("recall")
+    ]
+    judged = {
+        (x["documents"], x["setting"]): x
+        for x in lines
+        if _is(x, part="quality", engine="polyvec", queries="questions")
+    }
+    return _table(
+        sorted(wanted, key=lambda x: (x["documents"], x["setting"])),
+        ("documents", lambda x: f"{x['documents']:,}"),
+        ("asked for", lambda x: x["setting"].removeprefix("recall ")),
+        ("p50 ms, one thread", lambda x: f"{x['p50_ms']:.2f}"),
+        ("overlap@10, sentences", lambda x: f"{x['overlap']:.3f}"),
+        (
+            "questions",
+            lambda x: f"{found['overlap10']:.3f}" if (found := judged.get((x["documents"], x["setting"]))) else "",
+        ),
+    )
+
+
+def _quality(lines: list[Line]) -> str:
+    exact = {x["documents"]: x["ndcg10"] for x in lines if _is(x, part="quality", engine="exact fp32")}
+    wanted = [x for x in lines if _is(x, part="quality", engine="polyvec", setting="defaults", queries="questions")]
+    other = {
+        (x["documents"], x["nbits"]): x
+        for x in lines
+        if _is(x, part="quality", engine="polyvec", setting="defaults", queries="sentences")
+    }
+    return _table(
+        sorted(wanted, key=lambda x: (x["documents"], -x["nbits"])),
+        ("documents", lambda x: f"{x['documents']:,}"),
+        ("bits", lambda x: x["nbits"]),
+        ("overlap@10, questions", lambda x: f"{x['overlap10']:.3f}"),
+        ("sentences", lambda x: f"{other[x['documents'], x['nbits']]['overlap10']:.3f}"),
+        ("nDCG@10", lambda x: f"{x['ndcg10']:.4f}"),
+        ("nDCG@10, exact", lambda x: f"{exact[x['documents']]:.4f}"),
+    )
+
+
+def _peers(lines: list[Line]) -> str:
+    wanted = [
+        x
+        for x in lines
+        if _is(x, part="search", threads=1, k=10, nbits=4, setting="defaults")
+        and x["documents"] in (3_000, 10_000, 100_000)
+    ]
+    built = {(x["documents"], x["engine"]): x for x in lines if _is(x, part="build", nbits=4)}
+    return _table(
+        sorted(wanted, key=lambda x: (-x["documents"], x["p50_ms"])),
+        ("documents", lambda x: f"{x['documents']:,}"),
+        ("engine", lambda x: "polyvec" if x["engine"] == "polyvec" else f"{x['engine']} {x['version']}"),
+        ("p50 ms, one thread", lambda x: f"{x['p50_ms']:.2f}"),
+        ("polyvec is faster by", lambda x: _times(x["polyvec_is_faster_by"])),
+        ("overlap@10", lambda x: f"{x['overlap']:.2f}"),
+        ("resident MB", lambda x: x["resident_mb"]),
+        ("bytes a token", lambda x: built[x["documents"], x["engine"]]["bytes_per_token"]),
+    )
+
+
+def _builds(lines: list[Line]) -> str:
+    return _table(
+        sorted((x for x in lines if _is(x, part="build", nbits=4)), key=lambda x: (x["documents"], x["seconds"])),
+        ("documents", lambda x: f"{x['documents']:,}"),
+        ("tokens", lambda x: f"{x['tokens']:,}"),
+        ("engine", lambda x: "polyvec" if x["engine"] == "polyvec" else f"{x['engine']} {x['version']}"),
+        ("seconds", lambda x: f"{x['seconds']:,}"),
+        ("peak MB", lambda x: f"{x['peak_mb']:,}"),
+    )
 
 
 def _sections(lines: list[Line]) -> Iterable[str]:
@@ -31,7 +143,7 @@ def _sections(lines: list[Line]) -> Iterable[str]:
     order = sorted(
         parts.get("search", []), key=lambda x: (-x["documents"], x["k"], x["threads"], x["setting"], x["p50_ms"])
     )
-    yield "### Single queries of 32 tokens, 128 dimensions"
+    yield "## Single queries of 32 tokens, 128 dimensions"
     yield _table(
         order,
         ("documents", lambda x: f"{x['documents']:,}"),
@@ -47,7 +159,7 @@ def _sections(lines: list[Line]) -> Iterable[str]:
     if batches := sorted(
         parts.get("batch", []), key=lambda x: (-x["documents"], x["setting"], -x["queries_per_second"])
     ):
-        yield "### Queries given together, all threads, top 10"
+        yield "## Queries given together, all threads, top 10"
         yield _table(
             batches,
             ("documents", lambda x: f"{x['documents']:,}"),
@@ -59,7 +171,7 @@ def _sections(lines: list[Line]) -> Iterable[str]:
     if judged := sorted(
         parts.get("quality", []), key=lambda x: (-x["documents"], x.get("queries") or "", -x.get("nbits", 99))
     ):
-        yield "### What is lost"
+        yield "## What is lost"
         yield _table(
             judged,
             ("documents", lambda x: f"{x['documents']:,}"),
@@ -71,7 +183,7 @@ def _sections(lines: list[Line]) -> Iterable[str]:
             ("nDCG@10", lambda x: x["ndcg10"] or ""),
         )
     if builds := sorted(parts.get("build", []), key=lambda x: (-x["documents"], x["engine"], -x["nbits"])):
-        yield "### Building and size"
+        yield "## Building and size"
         yield _table(
             builds,
             ("documents", lambda x: f"{x['documents']:,}"),
@@ -82,10 +194,10 @@ def _sections(lines: list[Line]) -> Iterable[str]:
             ("peak MB", lambda x: x["peak_mb"]),
         )
     if growth := growth_of(parts.get("search", [])):
-        yield "### Growth"
+        yield "## Growth"
         yield growth
     if kernels := parts.get("kernel"):
-        yield "### Scoring in full, against the machine's int8 peak, one thread"
+        yield "## Scoring in full, against the machine's int8 peak, one thread"
         yield _table(
             kernels,
             ("bits", lambda x: x["nbits"]),
@@ -94,7 +206,6 @@ def _sections(lines: list[Line]) -> Iterable[str]:
             ("peak, G multiply-adds/s", lambda x: x["peak_gmac_per_second"]),
             ("kernel", lambda x: x["kernel"]),
         )
-    yield "![Speed against overlap with exact search](images/engine.png)"
     newest = max(lines, key=lambda x: x["at"])
     commands = sorted({line["command"] for line in lines})
     yield f"{newest['machine']}, {newest['cores']} cores, {newest['at'][:10]}. Commands:\n\n" + "\n".join(
@@ -126,47 +237,14 @@ def growth_of(searches: list[Line]) -> str:
     return "\n\n".join(found)
 
 
-def plot(lines: list[Line], path: Path) -> None:
-    """p50 of single queries on one thread against overlap@10, for the largest collection that more than one engine answered."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    searches = [x for x in lines if x["part"] == "search" and x["threads"] == 1 and x["k"] == 10]
-    sizes = {x["documents"] for x in searches}
-    shared = [n for n in sizes if len({x["engine"] for x in searches if x["documents"] == n}) > 1] or sorted(sizes)
-    documents = max(shared)
-    figure, axes = plt.subplots(figsize=(7, 4.2), dpi=110)
-    for name in sorted({_engine(x) for x in searches}):
-        chosen = sorted(
-            (x for x in searches if _engine(x) == name and x["documents"] == documents), key=lambda x: x["p50_ms"]
-        )
-        if not chosen:
-            continue
-        axes.plot([x["p50_ms"] for x in chosen], [x["overlap"] for x in chosen], "o-", label=name)
-        for x in chosen:
-            same = [y for y in chosen if y["overlap"] == x["overlap"]]  # one label for what found the same
-            if x is same[0]:
-                names, place = ", ".join(y["setting"] for y in same), (x["p50_ms"], x["overlap"])
-                axes.annotate(names, place, textcoords="offset points", xytext=(6, -12), fontsize=7)
-    axes.set_xscale("log")
-    axes.set_xticks([1, 2, 5, 10, 20, 50], labels=["1", "2", "5", "10", "20", "50"])
-    axes.minorticks_off()
-    axes.set_xlabel("median milliseconds a query, one thread (log)")
-    axes.set_ylabel("overlap@10 with exact fp32 MaxSim")
-    axes.set_title(f"{documents:,} real documents, queries of 32 tokens, 128 dimensions", fontsize=10)
-    axes.grid(alpha=0.3)
-    axes.legend(fontsize=8, loc="lower left")
-    figure.tight_layout()
-    path.parent.mkdir(exist_ok=True)
-    figure.savefig(path)
-
-
 def _engine(line: Line) -> str:
     version = f" {line['version']}" if line.get("version") and line["engine"] != "polyvec" else ""
     bits = f", {line['nbits']} bits" if "nbits" in line and line["engine"] != "lancedb" else ""
     return f"{line['engine']}{version}{bits}"
+
+
+def _is(line: Line, **values: Any) -> bool:
+    return all(line.get(name) == value for name, value in values.items())
 
 
 def _times(value: float | None) -> str:
@@ -177,3 +255,12 @@ def _table(lines: Iterable[Line], *columns: tuple[str, Callable[[Line], Any]]) -
     rows = [[name for name, _ in columns], ["---"] * len(columns)]
     rows += [[str(value(line)) for _, value in columns] for line in lines]
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+TABLES: dict[str, Callable[[list[Line]], str]] = {
+    "search": _search,
+    "recall": _recall,
+    "quality": _quality,
+    "peers": _peers,
+    "builds": _builds,
+}

@@ -35,7 +35,7 @@ SEEDS = (1, 2)
 INSTRUCTION = "Find a passage that answers the question: "
 TRANSFER_STEPS, PAIRS_STEPS = 100, 40
 SCORED_EVERY = 10  # of the questions are scored for stage distill
-SAID = "## What it says"
+BEGIN, END = "<!-- findings: begin -->", "<!-- findings: end -->"
 EVERY = 3  # of the mixed questions are asked
 
 
@@ -203,23 +203,9 @@ def measured(model: Path, dims: tuple[int, ...], sets: list[Path]) -> dict[int, 
     return found
 
 
-def page(found: list[dict[str, Any]]) -> str:
-    """The table, arms with what was measured of them."""
+def table(found: list[dict[str, Any]]) -> str:
+    """Arms with what was measured of them: seed by seed, then the mean."""
     lines = [
-        "# Findings",
-        "",
-        "One thing changed at a time, in small: `python benchmarks/findings.py DATA WORK --page docs/findings.md`. A vocabulary of",
-        f"16,000 pieces, {TRANSFER_STEPS} steps of transfer, {PAIRS_STEPS} of pairs, 32 rows a batch, {len(LANGUAGES)} languages.",
-        "A difference is worth as much as it exceeds that between the seeds, and what holds for a model trained for minutes need",
-        "not hold for one trained for days.",
-        "",
-        "Same language: the mean nDCG@10 of "
-        + ", ".join(SAME)
-        + ". Mixed: xquad-mixed, but its languages "
-        + ", ".join(MIXED)
-        + " alone.",
-        "Seed by seed, then the mean.",
-        "",
         "| what is changed | dims | same language | mean | mixed | mean |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
@@ -233,13 +219,16 @@ def page(found: list[dict[str, Any]]) -> str:
                 values = [row[key] for row in rows]
                 cells += [" · ".join(f"{value:.3f}" for value in values), f"{mean(values):.3f}"]
             lines.append(f"| {arm.what} | {dim} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines)
 
 
 def write(path: Path, found: list[dict[str, Any]]) -> None:
-    """The page, with what somebody wrote about it left as it is."""
-    _, heading, said = path.read_text(encoding="utf-8").partition(SAID) if path.exists() else ("", "", "")
-    path.write_text(page(found) + (f"\n{heading}{said}" if heading else ""), encoding="utf-8")
+    """Put the table between its marks; what somebody wrote about it stays as it is."""
+    before, mark, rest = path.read_text(encoding="utf-8").partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (mark and end):
+        raise SystemExit(f"{path} has no place for the table. Write {BEGIN} and {END} into it.")
+    path.write_text(f"{before}{BEGIN}\n\n{table(found)}\n\n{END}{after}", encoding="utf-8")
 
 
 def main() -> None:

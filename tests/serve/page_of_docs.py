@@ -1,4 +1,4 @@
-"""docs/serving.md as a program: its blocks, what each of them prints, and whether that is what the page shows."""
+"""A page of docs/ as a program: its blocks, what each of them prints, and whether that is what the page shows."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
 _ANY = ("took_ms", "encode_ms", "search_ms", "request_id")  # what differs from run to run
 _BLOCK = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_TIME = re.compile(r"\b\d+(\.\d+)? (ms|s)\b")
 _FRACTION = re.compile(r"-?\d+\.\d+")
 _NEAR = 0.05  # processors differ in how they round, and the model's arithmetic in int8 shows it
 _PRINTS = ("sh", "python")
@@ -44,11 +46,13 @@ def run_page(page: str, folder: Path, port: int) -> Iterator[tuple[Block, Block 
     names: dict[str, Any] = {"__name__": "docs"}
     server: subprocess.Popen[bytes] | None = None
     try:
-        for block, after in zip(found, [*found[1:], None], strict=True):
+        for block, after in zip_longest(found, found[1:]):
             if block.language not in _PRINTS:
                 continue
             text = block.text.replace("127.0.0.1:8000", f"127.0.0.1:{port}")
             if block.language == "sh" and text.startswith("polyvec serve"):
+                if server is not None:
+                    _stopped(server)
                 server = _started(text.split(), folder, port)
                 continue
             printed = _python(text, names) if block.language == "python" else _shell(text, folder)
@@ -56,8 +60,7 @@ def run_page(page: str, folder: Path, port: int) -> Iterator[tuple[Block, Block 
             yield block, shows, printed
     finally:
         if server is not None:
-            server.terminate()
-            assert server.wait(timeout=60) == 0
+            _stopped(server)
 
 
 def same(shown: str, printed: str) -> bool:
@@ -69,8 +72,9 @@ def same(shown: str, printed: str) -> bool:
 
 
 def _with_numbers(text: str) -> list[str | float]:
-    """A text as its words and its decimal fractions."""
-    return [float(part) if _FRACTION.fullmatch(part) else part for part in text.split()]
+    """A text as its words and its decimal fractions; times are all the same."""
+    words = _TIME.sub("time", text).split()
+    return [float(part) if _FRACTION.fullmatch(part) else part for part in words]
 
 
 def as_shown(printed: str) -> str:
@@ -78,7 +82,7 @@ def as_shown(printed: str) -> str:
     try:
         value = json.loads(printed)
     except ValueError:
-        return printed.strip() + "\n"
+        return "\n".join(line.rstrip() for line in printed.strip("\n").splitlines()).rstrip() + "\n"
     line = json.dumps(value, ensure_ascii=False)
     return (line if len(line) <= 132 else json.dumps(value, ensure_ascii=False, indent=2)) + "\n"
 
@@ -100,13 +104,14 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHON": sys.executable}
 
 
-_SHIM = 'polyvec() { "$PYTHON" -m polyvec "$@"; }\n'
+# Commands of a page mean this interpreter's; nothing is installed.
+_SHIM = 'polyvec() { "$PYTHON" -m polyvec "$@"; }\npython() { "$PYTHON" "$@"; }\npip() { :; }\n'
 
 
 def _shell(text: str, folder: Path) -> str:
     command = ["bash", "-euo", "pipefail", "-c", _SHIM + text]
     ran = subprocess.run(
-        command, cwd=folder, env=_environment(), capture_output=True, text=True, timeout=120, check=False
+        command, cwd=folder, env=_environment(), capture_output=True, text=True, timeout=900, check=False
     )
     assert ran.returncode == 0, f"{text}\n{ran.stdout}\n{ran.stderr}"
     return ran.stdout
@@ -115,8 +120,13 @@ def _shell(text: str, folder: Path) -> str:
 def _python(text: str, names: dict[str, Any]) -> str:
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
-        exec(compile(text, "docs/serving.md", "exec"), names)
+        exec(compile(text, "page", "exec"), names)
     return out.getvalue()
+
+
+def _stopped(server: subprocess.Popen[bytes]) -> None:
+    server.terminate()
+    assert server.wait(timeout=60) == 0
 
 
 def _started(words: list[str], folder: Path, port: int) -> subprocess.Popen[bytes]:

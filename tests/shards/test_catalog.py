@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from polyvec import Index, Shards
-from polyvec.index.catalog import listing
+from polyvec.index.catalog import listing, word_counts
 from polyvec.index.catalog.keywords import query_terms
 from polyvec.shards.catalog import SharedCatalog
 from tests.conftest import WordEncoder
@@ -59,11 +59,32 @@ def test_counts_of_a_catalog(both: Both) -> None:
         assert totals.documents == len(texts)
         lengths = catalog.keyword_lengths(np.array(sorted(texts), np.int64))
         assert lengths.sum() == totals.tokens
-        (term,) = query_terms("tea")
-        rows, counts = catalog.word_counts(term)
+        rows, counts, having = catalog.word_counts(query_terms("tea"))
+        assert having.tolist() == [len(rows)]
         titled = {row for row in texts if texts[row] and view.catalog.documents([row])[row].metadata.get("title")}
         wanted = {row: text.split().count("tea") + (row in titled) for row, text in texts.items()}
         assert dict(zip(rows.tolist(), counts.tolist(), strict=True)) == {r: n for r, n in wanted.items() if n}
+
+
+def test_words_are_counted_the_same_in_every_way(both: Both, monkeypatch: pytest.MonkeyPatch) -> None:
+    questions = [*QUESTIONS, "京", "京 東京 tea", "tea tea green nothing", "nothing"]
+    wanted = [both.index.search(question, mode="keyword", k=30) for question in questions]
+
+    def check() -> None:
+        for _ in range(2):
+            assert [both.shards.search(question, mode="keyword", k=30) for question in questions] == wanted
+
+    check()
+    monkeypatch.setattr(word_counts, "_FREQUENT", 0)  # all words are remembered
+    both.shards.refresh()
+    check()
+    monkeypatch.setattr(word_counts, "_MOST_KEPT", 12)  # and soon forgotten
+    both.shards.refresh()
+    check()
+    monkeypatch.setattr(word_counts, "_MOST_IN_A_STRING", 0)  # one row a place
+    monkeypatch.setattr(word_counts, "_MOST_KEPT", 0)
+    both.shards.refresh()
+    check()
 
 
 def test_a_state_is_kept_while_others_write(both: Both) -> None:

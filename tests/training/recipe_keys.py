@@ -12,7 +12,7 @@ from polyvec.training import recipe
 
 PAGE = Path(__file__).parents[2] / "docs" / "training.md"
 BEGIN, END = "<!-- keys: begin -->\n", "<!-- keys: end -->\n"
-TABLES = ["Recipe", "Data", "Model", "Vocabulary", "Batches", "Optimizer", "Objective", "Checkpoints"]
+TABLES = ["Recipe", "Data", "Model", "Vocabulary", "Batches", "Optimizer", "Objective", "Perturbations", "Checkpoints"]
 
 
 def rendered() -> str:

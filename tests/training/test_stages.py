@@ -12,7 +12,7 @@ import torch
 from polyvec import Encoder
 from polyvec.errors import InputError
 from polyvec.training.distill import Distill
-from polyvec.training.losses import distillation, maxsim_all, symmetric_contrast
+from polyvec.training.losses import contrast_with_negatives, distillation, maxsim_all, symmetric_contrast
 from polyvec.training.mixing import Batch
 from polyvec.training.mlm import MaskedLanguage
 from polyvec.training.pairs import Pairs
@@ -244,3 +244,31 @@ def test_mlm_learns(world: Path) -> None:
 def test_a_model_without_heads_is_refused(world: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no Matryoshka heads|heads"):
         Student(world / "teacher")
+
+
+def test_mined_negatives_are_told_apart_and_a_passage_met_twice_is_no_wrong_answer(world: Path) -> None:
+    rows = batch(world, "pairs").rows
+    texts = [row["document"] for row in rows]
+    mined = [
+        {"query": row["query"], "documents": [row["document"], texts[(i + 1) % 6], "sugar " * (i + 1)][: 3 - i % 2]}
+        for i, row in enumerate(rows)
+    ]
+    one = Batch(1, "mined", mined)
+    stage = Pairs(toy(world))
+    assert [len(side) for side in stage.tokenized(one).pieces] == [6, 15]
+    found = losses(stage, one, 15, rate=1e-3)
+    assert found[-1] < found[0]
+    assert len(Pairs(toy(world, objective={"candidates": 2})).tokenized(one).pieces[1]) == 12
+
+
+def test_contrast_with_negatives_by_hand() -> None:
+    scores = torch.tensor([[0.9, 0.5, 0.1, 0.9], [0.2, 0.3, 0.8, 0.2]])
+    first = torch.tensor([0, 2])
+    same = torch.tensor([[True, False, False, True], [False, False, True, False]])
+    there = [
+        -np.log(np.exp(0.9) / np.exp([0.9, 0.5, 0.1]).sum()),
+        -np.log(np.exp(0.8) / np.exp([0.2, 0.3, 0.8, 0.2]).sum()),
+    ]
+    back = [-np.log(np.exp(0.9) / np.exp([0.9, 0.2]).sum()), -np.log(np.exp(0.8) / np.exp([0.1, 0.8]).sum())]
+    wanted = (np.mean(there) + np.mean(back)) / 2
+    assert float(contrast_with_negatives(scores, first, same, 1.0)) == pytest.approx(wanted, rel=1e-5)

@@ -11,7 +11,7 @@ import torch
 from polyvec.training.mixing import Batch
 from polyvec.training.recipe import Recipe, as_recipe
 
-KINDS = {"mlm": "parallel", "shrink": "parallel", "transfer": "parallel", "pairs": "pairs"}
+KINDS = {"mlm": "parallel", "shrink": "parallel", "robust": "parallel", "transfer": "parallel", "pairs": "pairs"}
 
 
 def values(world: Path, output: Path, stage: str = "pairs", **tables: dict[str, Any]) -> dict[str, Any]:
@@ -29,7 +29,7 @@ def values(world: Path, output: Path, stage: str = "pairs", **tables: dict[str, 
         "data": [{"path": str(world / f"{kind}.jsonl"), "kind": kind}],
     }
     for name, table in tables.items():
-        made[name] = {**made[name], **table}
+        made[name] = {**made.get(name, {}), **table}
     return made
 
 

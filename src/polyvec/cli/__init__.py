@@ -51,6 +51,9 @@ _GROUPS = {
         "serve": "polyvec.cli.serve:serve",
         "mcp": "polyvec.cli.mcp:mcp",
     },
+    "Many machines": {
+        "cluster": "polyvec.cli.cluster:cluster",
+    },
     "Judge": {
         "evaluate": "polyvec.cli.evaluate:evaluate",
         "ablate": "polyvec.cli.ablate:ablate",
@@ -61,6 +64,7 @@ _GROUPS = {
         "encode": "polyvec.cli.encode:encode",
         "convert": "polyvec.cli.convert:convert",
         "doctor": "polyvec.cli.doctor:doctor",
+        "tune": "polyvec.cli.tune:tune",
         "train": "polyvec.cli.train:train",
         "mine": "polyvec.cli.mine:mine",
         "teach": "polyvec.cli.teach:teach",

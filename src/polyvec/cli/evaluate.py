@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from polyvec.evaluation.dataset import Dataset
     from polyvec.evaluation.evaluation import EvaluationResult
     from polyvec.evaluation.job import Job
+    from polyvec.evaluation.robustness import Perturbed
     from polyvec.evaluation.significance import Comparison
 
 
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
     examples=[
         "polyvec evaluate my-beir-folder",
         "polyvec evaluate my-beir-folder --nbits 2 --against bm25 --report report",
+        "polyvec evaluate my-beir-folder --perturb upper,noaccents,typos,documents:upper",
         'polyvec evaluate my-beir-folder --index wiki.polyvec --measures "nDCG@10 R@100" --json',
     ]
 )
@@ -78,6 +81,13 @@ if TYPE_CHECKING:
     metavar="SYSTEM",
     help="Judge this too, in the same table: bm25, keyword, dense:MODEL, late:MODEL. Repeatable.",
 )
+@click.option(
+    "--perturb",
+    type=TEXT,
+    metavar="KINDS",
+    help="Judge queries as people type them, too: upper, lower, noaccents, typos, keywords, latin, or all; documents:KIND "
+    "changes the documents.",
+)
 @click.option("--report", type=PATH, help="Write a page with charts to this folder.")
 @threads_option
 @json_option
@@ -85,6 +95,7 @@ def evaluate(
     run_out: Path | None,
     compare: Path | None,
     against: tuple[str, ...],
+    perturb: str | None,
     report: Path | None,
     as_json: bool,
     **asked: Any,
@@ -97,14 +108,17 @@ def evaluate(
     """
     from polyvec.data import write_run
     from polyvec.evaluation.dataset import load_dataset
+    from polyvec.evaluation.robustness import perturbations
     from polyvec.evaluation.significance import compare_measures
 
-    job = _job(**asked)
+    job, kinds = _job(**asked), perturbations(perturb) if perturb is not None else ()
+    if kinds and job.index is not None:
+        _refuse_documents(kinds)
     data = load_dataset(job.dataset, split=job.split)
     _check_outputs(run_out, report, data, [job.dataset, job.index, compare, job.model])
     theirs = None if compare is None else _read_values(data, compare, job.measures)
     with counting(data.name) as progress:
-        result, others = _judged(job, data, against, progress)
+        result, others, typed = _judged(job, data, against, kinds, progress)
     if run_out is not None:
         with utf8_stdout():
             write_run(run_out, result.run, tag="polyvec")
@@ -116,28 +130,45 @@ def evaluate(
     if report is not None:
         from polyvec.evaluation.report import write_report
 
-        page = write_report(report, data, result, comparisons)
+        page = write_report(report, data, result, comparisons, typed)
         messages.print(line(("i", "cyan"), " report: ", page), soft_wrap=True)
     if as_json:
         shown = {name: {m: one.to_dict() for m, one in found.items()} for name, _, found in comparisons}
         if compare is not None:
             shown = {**shown, "comparison": shown.pop(compare.name)}
-        print_json({**result.to_dict(), **({"against": shown} if shown else {})})
+        as_typed = {one.kind: one.to_dict() for one in typed}
+        more = {**({"against": shown} if shown else {}), **({"perturbed": as_typed} if typed else {})}
+        print_json({**result.to_dict(), **more})
     elif run_out is None or str(run_out) != "-":
         _print_result(result, comparisons)
+        if typed:
+            _print_perturbed(result, typed)
 
 
 def _judged(
-    job: Job, data: Dataset, against: Sequence[str], progress: Callable[[str, int], None]
-) -> tuple[EvaluationResult, dict[str, PerQuery]]:
-    """The result, and the other systems' values by query and measure."""
+    job: Job, data: Dataset, against: Sequence[str], kinds: Sequence[str], progress: Callable[[str, int], None]
+) -> tuple[EvaluationResult, dict[str, PerQuery], list[Perturbed]]:
+    """The result, the other systems' values by query and measure, and the results of what people type."""
     from polyvec.evaluation.job import Workshop, comparison_run, do
+    from polyvec.evaluation.robustness import Perturbed, count_changed, perturbed_dataset
 
-    if not against:
-        return do(job, data, progress), {}
+    if not against and not kinds:
+        return do(job, data, progress), {}, []
     comparisons = {system: comparison_run(job, system) for system in against}
     with Workshop(progress=progress) as workshop:
-        return workshop.do(job), {system: workshop.do(one).per_query for system, one in comparisons.items()}
+        result, typed = workshop.do(job), []
+        for kind in sorted(kinds, key=lambda kind: ":" in kind):  # those of queries share the index that is there
+            changed = count_changed(data, perturbed_dataset(data, kind))
+            typed.append(Perturbed(kind, changed, workshop.do(replace(job, perturb=kind))))
+        return result, {system: workshop.do(one).per_query for system, one in comparisons.items()}, typed
+
+
+def _refuse_documents(kinds: Sequence[str]) -> None:
+    for kind in kinds:
+        if ":" in kind:
+            raise InputError(
+                f"--perturb {kind}: the documents of an index that is there stay as they are. Leave --index out."
+            )
 
 
 def _read_values(data: Dataset, run: Path, measures: Sequence[str]) -> PerQuery:
@@ -184,7 +215,7 @@ def job_of(words: Sequence[str]) -> Job:
         UsageError: The command does not take these words.
     """
     asked = dict(evaluate.make_context("evaluate", list(words)).params)
-    for name in ("run_out", "compare", "against", "report", "as_json"):
+    for name in ("run_out", "compare", "against", "perturb", "report", "as_json"):
         del asked[name]
     return _job(**asked)
 
@@ -269,9 +300,35 @@ def _print_result(result: EvaluationResult, comparisons: Sequence[tuple[str, Per
         style="dim",
         soft_wrap=True,
     )
+    if result.own_language:
+        own = result.own_language["all"]
+        console.print(
+            f"  in the query's own language: {own['found']:.1%} of the first ten hits, {own['judged']:.1%} of what is judged right",
+            style="dim",
+            soft_wrap=True,
+        )
     for system, _, found in comparisons:
         console.print(
             line(f"  less {system}: mean difference, its 95 % interval, and p of a paired randomization test")
         )
         for name, one in found.items():
             console.print(f"    {name}: {one.difference:+.4f} [{one.low:+.4f}, {one.high:+.4f}], p = {one.p:.4f}")
+
+
+def _print_perturbed(result: EvaluationResult, typed: Sequence[Perturbed]) -> None:
+    """The first measure by language and by what was done to the texts."""
+    from rich.table import Table
+
+    measure = next(iter(result.measures))
+    table = Table(title=printable(f"{measure} as people type"), title_justify="left", box=None, padding=(0, 1))
+    table.add_column("queries in", style="magenta")
+    table.add_column("as written", justify="right")
+    for one in typed:
+        table.add_column(printable(one.kind), justify="right")
+    for lang, row in result.by_lang.items():
+        values = (f"{one.result.by_lang[lang][measure]:.4f}" for one in typed)
+        table.add_row(printable(lang), f"{row[measure]:.4f}", *values)
+    values = (f"{one.result.measures[measure]:.4f}" for one in typed)
+    table.add_row("all queries", f"{result.measures[measure]:.4f}", *values, style="bold")
+    table.add_row("texts changed", "", *(f"{one.changed:,}" for one in typed), style="dim")
+    console.print(table)

@@ -26,7 +26,7 @@ from polyvec.cli.reports import counting
 def train(recipe: Path, resume: bool, threads: int | None, as_json: bool) -> None:
     """Run one training stage as RECIPE.toml says.
 
-    The stages: start, mlm, shrink, transfer, pairs, distill. Interrupt it when you like: --resume goes on with the
+    The stages: start, mlm, shrink, transfer, pairs, distill, robust. Interrupt it when you like: --resume goes on with the
     same batches. Several GPUs or processes: torchrun -m polyvec train RECIPE.toml.
     """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")

@@ -95,6 +95,7 @@ def vector_settings(
         "long_documents": [layout.long_documents, layout.window_overlap] if layout.long_documents != "cut" else "cut",
         "pooling": list(pooling),
         **({} if bigrams is None else {"bigrams": bigrams}),
+        **({"fold_capitals": True} if layout.fold_capitals else {}),
     }
 
 

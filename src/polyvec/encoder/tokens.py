@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from polyvec.encoder.capitals import without_capitals
 from polyvec.encoder.options import Augmentation, LongDocuments
 from polyvec.errors import ModelError
 
@@ -63,6 +64,7 @@ class Layout:
     query_skip: frozenset[int]
     long_documents: LongDocuments
     window_overlap: int
+    fold_capitals: bool = False  # stretches in capitals are read as small letters
 
 
 class TextTokenizer:
@@ -137,6 +139,8 @@ class TextTokenizer:
         return Piece(raw.ids, raw.offsets, np.ones(len(raw.ids), dtype=bool), len(raw.ids), False)
 
     def _encode(self, texts: Sequence[str], prompt: str) -> list[_Raw]:
+        if self.layout.fold_capitals:
+            texts = [without_capitals(text) for text in texts]
         whole = [prompt + text for text in texts]
         encodings = [self._backend.encode(whole[0])] if len(whole) == 1 else self._backend.encode_batch(whole)
         result = []

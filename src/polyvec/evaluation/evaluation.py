@@ -24,6 +24,7 @@ from polyvec.data import Qrels, Query, Run
 from polyvec.errors import InputError
 from polyvec.evaluation.dataset import Dataset
 from polyvec.evaluation.measures import compute_measures
+from polyvec.evaluation.own_language import own_language
 from polyvec.index.engine.options import SearchOptions
 from polyvec.scoring import default_threads
 from polyvec.search.hits import Hit
@@ -44,6 +45,8 @@ class EvaluationResult:
     """What `evaluate` found, ready to print as JSON.
 
     Attributes:
+        own_language: By language of the query and for all: the share of that language among the first ten hits (found), and
+            among the documents judged right (judged). Empty where all documents are in one language.
         seconds: Encode (documents and queries), index, search.
         index_bytes: The whole folder, texts and keywords too.
         bytes_per_token: Of the stored token vectors alone.
@@ -56,6 +59,7 @@ class EvaluationResult:
     macro: Values
     by_lang: dict[str, Values]
     by_pair: dict[str, Values]
+    own_language: dict[str, Values]
     queries: int
     documents: int
     seconds: dict[str, float]
@@ -309,6 +313,7 @@ def tabulate(
         "measures": _mean(list(per_query.values()), measures),
         "macro": _mean(list(by_lang.values()), measures) if by_lang else {},
         "by_lang": by_lang,
+        "own_language": own_language(qrels, run, language, document_languages),
         "by_pair": _by_pair(qrels, run, language, document_languages, measures),
         "queries": len(per_query),
         "per_query": per_query,

@@ -28,6 +28,7 @@ from polyvec.evaluation.evaluation import (
     evaluate,
     evaluate_index,
 )
+from polyvec.evaluation.robustness import OF_DOCUMENTS, perturbations, perturbed_dataset
 from polyvec.index.engine.options import SearchOptions
 from polyvec.scoring import default_threads
 from polyvec.shards.opening import open_collection
@@ -54,8 +55,11 @@ class Job:
     options: SearchOptions = DEFAULT_OPTIONS
     measures: tuple[str, ...] = DEFAULT_MEASURES
     threads: int | None = None
+    perturb: str | None = None  # what is done to queries or documents, such as upper or documents:upper
 
     def __post_init__(self) -> None:
+        if self.perturb is not None and len(perturbations(self.perturb)) != 1:
+            raise InputError(f"perturb={shown(self.perturb)}: expected one kind, such as upper.")
         if not isinstance(self.dataset, str):
             raise InputError(f"dataset={shown(self.dataset)}: expected a folder or irds:ID, as a string.")
         for name in ("split", "model", "baseline"):
@@ -100,6 +104,8 @@ def comparison_run(job: Job, system: str) -> Job:
 
 def do(job: Job, data: Dataset, progress: Progress | None = None) -> EvaluationResult:
     """Do one job; memory does not grow with the collection."""
+    if job.perturb is not None:
+        data = perturbed_dataset(data, job.perturb)
     if job.baseline is not None:
         return judge_baseline(data, job.baseline, measures=job.measures, k=job.options.k)
     if job.index is not None:
@@ -148,6 +154,8 @@ class Workshop:
         data = self._datasets[key]
         if job.index is not None or job.baseline is not None:
             return do(job, data, self._progress)
+        if job.perturb is not None:
+            data = perturbed_dataset(data, job.perturb)
         index, seconds = self._index(job, data)
         return evaluate_index(
             data,
@@ -161,8 +169,9 @@ class Workshop:
         )
 
     def _index(self, job: Job, data: Dataset) -> tuple[Index, dict[str, float]]:
-        key = (job.dataset, job.model, job.dim, job.bits, job.pool_factor)
-        if self._made is not None and job.options.mode == "keyword" and self._made[0][:1] == key[:1]:
+        written = job.perturb if job.perturb is not None and job.perturb.startswith(OF_DOCUMENTS) else None
+        key = (job.dataset, written, job.model, job.dim, job.bits, job.pool_factor)
+        if self._made is not None and job.options.mode == "keyword" and self._made[0][:2] == key[:2]:
             return self._made[1], self._made[2]  # any index of these documents has their words
         if self._made is None or self._made[0] != key:
             self._put_away()

@@ -19,6 +19,7 @@ from polyvec.data import Document
 from polyvec.errors import MissingExtraError
 from polyvec.evaluation.dataset import Dataset
 from polyvec.evaluation.evaluation import EvaluationResult
+from polyvec.evaluation.robustness import Perturbed
 from polyvec.evaluation.significance import Comparison
 
 _WORST = 15  # queries shown
@@ -31,10 +32,16 @@ _COLORS = ("#2f6fb0", "#d08a4a", "#7aa874", "#9a7bb5", "#b0a04a")
 Rival = tuple[str, dict[str, dict[str, float]], dict[str, Comparison]]
 
 
-def write_report(folder: Path, dataset: Dataset, result: EvaluationResult, comparisons: Sequence[Rival] = ()) -> Path:
+def write_report(
+    folder: Path,
+    dataset: Dataset,
+    result: EvaluationResult,
+    comparisons: Sequence[Rival] = (),
+    typed: Sequence[Perturbed] = (),
+) -> Path:
     """Write index.html and its charts to a folder and return the page's path.
 
-    rivals: other systems' names, values by query and measure, and how ours compare.
+    rivals: other systems' names, values by query and measure, and how ours compare. typed: results of texts as people type them.
 
     Raises:
         MissingExtraError: Without matplotlib.
@@ -55,6 +62,7 @@ def write_report(folder: Path, dataset: Dataset, result: EvaluationResult, compa
         f"{result.documents:,} documents</p>",
         _measures(result),
         _compared(comparisons),
+        _as_typed(result, typed),
         *(f"<h2>{_text(title)}</h2><img alt='{_text(title)}' src='{_inline(path)}'>" for title, path in pictures),
         f"<h2>The worst queries by {_text(measure)}</h2>",
         _worst(dataset, result, documents, measure),
@@ -195,6 +203,22 @@ def _compared(comparisons: Sequence[Rival]) -> str:
     head = ["against", "measure", "this run", "the other", "difference", "95 % interval", "p"]
     note = "<p class=sub>Paired over queries: interval by bootstrap, p of a randomization test.</p>"
     return "<h2>Against other systems</h2>" + _table(head, rows) + note
+
+
+def _as_typed(result: EvaluationResult, typed: Sequence[Perturbed]) -> str:
+    if not typed:
+        return ""
+    measure = next(iter(result.measures))
+    rows = [
+        [lang, f"{row[measure]:.4f}", *(f"{one.result.by_lang[lang][measure]:.4f}" for one in typed)]
+        for lang, row in result.by_lang.items()
+    ]
+    rows.append(
+        ["all queries", f"{result.measures[measure]:.4f}", *(f"{one.result.measures[measure]:.4f}" for one in typed)]
+    )
+    rows.append(["texts changed", "", *(f"{one.changed:,}" for one in typed)])
+    head = ["queries in", "as written", *(one.kind for one in typed)]
+    return f"<h2>As people type: {_text(measure)}</h2>" + _table(head, rows)
 
 
 def _worst(dataset: Dataset, result: EvaluationResult, documents: dict[str, Document], measure: str) -> str:

@@ -8,8 +8,10 @@ pipeline.search("why is the sky blue?")
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from polyvec.arguments import whole_number
 from polyvec.data import Document
@@ -27,6 +29,7 @@ except ImportError as error:
 
 if TYPE_CHECKING:
     from polyvec.encoder import TokenEncoder
+    from polyvec.search.hits import Hit
 
 _FOUND = ("docno", "score", "rank", "text")
 
@@ -56,17 +59,49 @@ class PolyvecRetriever(pt.Transformer):
             One row a document found, best first within each query; ranks begin with 0.
         """
         pt.validate.query_frame(inp, extra_columns=["query"])
-        kept = inp.drop(columns=[name for name in _FOUND if name in inp.columns]).reset_index(drop=True)
-        queries = [str(query) for query in kept["query"]]
-        found = self.index.search(queries, **{**self.search_options, "k": self.num_results}) if queries else []
-        rows = [place for place, hits in enumerate(found) for _ in hits]
-        hits = [hit for one in found for hit in one]
-        result = kept.iloc[rows].reset_index(drop=True)
-        result["docno"] = pd.Series([hit.id for hit in hits], dtype=object)
-        result["score"] = pd.Series([hit.score for hit in hits], dtype=float)
-        result["rank"] = pd.Series([hit.rank - 1 for hit in hits], dtype=int)
-        result["text"] = pd.Series([hit.text for hit in hits], dtype=object)
-        return result
+        queries = [str(query) for query in inp["query"].tolist()]
+        found = self._found(queries) if queries else []
+        rows = np.repeat(np.arange(len(found)), [len(hits) for hits in found])
+        kept = {name: inp[name].array.take(rows) for name in inp.columns if name not in _FOUND}
+        return pd.DataFrame({**kept, **_columns(found)})
+
+    def search(self, query: str, qid: str = "1", sort: bool = True) -> pd.DataFrame:
+        """The best documents for one query: what `transform` returns, without a table that holds nothing but the query.
+
+        Args:
+            query: Its text.
+            qid: Its id in the answer.
+            sort: Given for the protocol: the best document is always first.
+
+        Returns:
+            One row a document found: qid, query, docno, score, rank, text.
+        """
+        found = self._found([str(query)])
+        times = len(found[0])
+        named = {"qid": _objects([qid] * times), "query": _objects([query] * times)}
+        return pd.DataFrame({**named, **_columns(found)}, copy=False)
+
+    def _found(self, queries: list[str]) -> list[list[Hit]]:
+        found: list[list[Hit]] = self.index.search(queries, **{**self.search_options, "k": self.num_results})
+        return found
+
+
+def _columns(found: Sequence[Sequence[Hit]]) -> dict[str, Any]:
+    """What was found, a column each, in the order of the queries."""
+    hits = [hit for one in found for hit in one]
+    return {
+        "docno": _objects([hit.id for hit in hits]),
+        "score": np.array([hit.score for hit in hits], dtype=np.float64),
+        "rank": np.array([hit.rank - 1 for hit in hits], dtype=np.int64),
+        "text": _objects([hit.text for hit in hits]),
+    }
+
+
+def _objects(values: Sequence[Any]) -> Any:
+    """A column as it is: pandas would read every string of a list once more."""
+    column = np.empty(len(values), dtype=object)
+    column[:] = values
+    return pd.Index(column, dtype=object, copy=False)
 
 
 class PolyvecReranker(pt.Transformer):

@@ -89,9 +89,7 @@ class SharedCatalog:
 
         Statistics are those of all shards, so a score is the one that an index of all documents gives.
         """
-        count = len(self.catalogs)
-        parts = None if subset is None else [subset[subset % count == number] for number in range(count)]
-        return self._keywords.search(query, k, subset=parts, scored=scored)
+        return self._keywords.search(query, k, subset=subset, scored=scored)
 
     def keyword_bound(self, query: str) -> float:
         """An upper bound of BM25 for a query."""

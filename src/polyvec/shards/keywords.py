@@ -7,7 +7,7 @@ equal scores, to the bit.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,7 @@ import numpy.typing as npt
 from polyvec.index.catalog.catalog import Catalog
 from polyvec.index.catalog.documents_table import K1, highest_bm25, idf
 from polyvec.index.catalog.keywords import Term, query_terms
-from polyvec.index.catalog.word_counts import KeywordTotals
+from polyvec.index.catalog.word_counts import Counted, KeywordTotals
 
 _B = 0.75  # of FTS5's bm25()
 
@@ -33,39 +33,46 @@ class SharedKeywords:
     def __init__(self, catalogs: Sequence[Catalog]) -> None:
         self._catalogs = catalogs
         self._known_totals: KeywordTotals | None = None
+        self._last: dict[Term, int] = {}  # documents that have each word of the last query
 
     def search(
-        self, query: str, k: int, *, subset: Sequence[Int64] | None = None, scored: Collection[int] = ()
+        self, query: str, k: int, *, subset: Int64 | None = None, scored: Collection[int] = ()
     ) -> tuple[Int64, Float64]:
         """The k best rows by BM25 and their scores, best first, ties by row; then those of `scored` that have a word of the query.
 
         Args:
             query: As it was typed.
             k: Rows to find.
-            subset: Rows of each shard to choose from, ascending; None for all.
+            subset: Rows to choose from, ascending; None for all.
             scored: Rows of the subset whose scores are wanted in any case.
         """
-        terms = query_terms(query)
-        places = [[catalog.word_counts(term) for term in terms] for catalog in self._catalogs]
-        totals = self._totals()
-        having = [sum(len(found[i][0]) for found in places) for i in range(len(terms))]
-        weights = [idf(totals.documents, count) for count in having]
-        parts = []
-        for number, (catalog, found) in enumerate(zip(self._catalogs, places, strict=True)):
-            allowed = None if subset is None else subset[number]
-            parts.append(_scored(catalog, found, weights, totals, allowed))
-        rows = np.concatenate([rows for rows, _ in parts])
-        scores = np.concatenate([scores for _, scores in parts])
-        best = np.lexsort((rows, -scores))
-        kept = best[:k]
-        if scored:
-            rest = best[k:]
-            kept = np.concatenate([kept, rest[np.isin(rows[rest], np.array(list(scored), np.int64))]])
-        return rows[kept], scores[kept]
+        return best_first(*self._scored(query_terms(query), subset), k, scored)
 
     def bound(self, query: str) -> float:
         """An upper bound of BM25 for a query, as one catalog with all documents has it."""
-        return highest_bm25(self._totals().documents, [self._documents_with(term) for term in query_terms(query)])
+        last = self._last
+        having = (last[term] if term in last else self._documents_with(term) for term in query_terms(query))
+        return highest_bm25(self._totals().documents, having)
+
+    def _scored(self, terms: Sequence[Term], subset: Int64 | None) -> tuple[Int64, Float64]:
+        """The rows of all shards that have one of the words, ascending, and their scores."""
+        found = [catalog.word_counts(terms) for catalog in self._catalogs]
+        having = np.sum([one.having for one in found], axis=0).tolist()
+        self._last = dict(zip(terms, having, strict=True))
+        if not any(having):
+            return np.empty(0, np.int64), np.empty(0, np.float64)
+        totals = self._totals()
+        weights = [idf(totals.documents, count) for count in having]
+        return keyword_scores(found, weights, totals, self._lengths, subset)
+
+    def _lengths(self, rows: Int64) -> Float64:
+        """(n,) float64: tokens of each of these documents."""
+        lengths, shard = np.empty(len(rows), np.float64), rows % len(self._catalogs)
+        for number, catalog in enumerate(self._catalogs):
+            own = np.flatnonzero(shard == number)
+            if len(own):
+                lengths[own] = catalog.keyword_lengths(rows[own])
+        return lengths
 
     def _documents_with(self, term: Term) -> int:
         return sum(catalog.documents_with(term) for catalog in self._catalogs)
@@ -77,28 +84,57 @@ class SharedKeywords:
         return self._known_totals
 
 
-def _scored(
-    catalog: Catalog,
-    found: Sequence[tuple[Int64, Int64]],
+def keyword_scores(
+    found: Sequence[Counted],
     weights: Sequence[float],
     totals: KeywordTotals,
-    allowed: Int64 | None,
+    lengths: Callable[[Int64], Int64 | Float64],
+    subset: Int64 | None,
 ) -> tuple[Int64, Float64]:
-    """The rows of one shard that have a word of the query, ascending, and their scores.
+    """The documents of one shard, or of several, that have a word of a query.
 
-    found: rows and counts of each word · weights: its idf.
+    Args:
+        found: Of each shard, the documents that have each word.
+        weights: The idf of each word, of all documents.
+        totals: Of all documents.
+        lengths: The tokens of each of these rows, which are ascending.
+        subset: Rows to choose from, ascending; None for all.
+
+    Returns:
+        (n,) int64 rows, ascending, and (n,) float64 scores.
     """
-    rows = np.unique(np.concatenate([rows for rows, _ in found])) if found else np.empty(0, np.int64)
-    if allowed is not None:
-        rows = np.intersect1d(rows, allowed, assume_unique=True)
-    if not len(rows):
-        return rows, np.empty(0, np.float64)
+    at, counts = np.concatenate([one.rows for one in found]), np.concatenate([one.counts for one in found])
+    weight = np.concatenate([np.repeat(np.array(weights), one.having) for one in found])
+    if subset is not None:
+        inside = np.isin(at, subset)
+        at, counts, weight = at[inside], counts[inside], weight[inside]
+    if not len(at):
+        return np.empty(0, np.int64), np.empty(0, np.float64)
+    rows = np.sort(at, kind="stable")
+    rows = rows[np.concatenate(([True], rows[1:] != rows[:-1]))]
+    place, frequency = np.searchsorted(rows, at), counts.astype(np.float64)
     mean = totals.tokens / totals.documents
-    length_part = K1 * (1.0 - _B + _B * catalog.keyword_lengths(rows).astype(np.float64) / mean)
-    scores = np.zeros(len(rows), np.float64)
-    for (having, counts), weight in zip(found, weights, strict=True):
-        place = np.searchsorted(rows, having)
-        inside = np.flatnonzero(rows[np.minimum(place, len(rows) - 1)] == having)
-        at, frequency = place[inside], counts[inside].astype(np.float64)
-        scores[at] += weight * ((frequency * (K1 + 1.0)) / (frequency + length_part[at]))
-    return rows, scores
+    length_part = K1 * (1.0 - _B + _B * lengths(rows).astype(np.float64) / mean)
+    parts = weight * ((frequency * (K1 + 1.0)) / (frequency + length_part[place]))
+    # bincount adds one after another: the words of a document in the order of the query, as FTS5 does.
+    return rows, np.bincount(place, parts, len(rows)).astype(np.float64, copy=False)
+
+
+def best_first(rows: Int64, scores: Float64, k: int, scored: Collection[int]) -> tuple[Int64, Float64]:
+    """The k best documents, best first, ties by row; then those of `scored`.
+
+    Args:
+        rows: (n,) int64, ascending.
+        scores: (n,) float64.
+        k: Documents to keep.
+        scored: Rows that are kept in any case.
+    """
+    wanted = np.fromiter(scored, np.int64, len(scored))
+    if k < len(rows):  # the others need not be put in order
+        lowest = np.partition(scores, len(rows) - k)[len(rows) - k]
+        some = np.flatnonzero((scores >= lowest) | np.isin(rows, wanted))
+        rows, scores = rows[some], scores[some]
+    order = np.argsort(-scores, kind="stable")
+    rest = order[k:]
+    kept = np.concatenate([order[:k], rest[np.isin(rows[rest], wanted)]])
+    return rows[kept], scores[kept]

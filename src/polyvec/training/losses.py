@@ -122,6 +122,23 @@ def symmetric_contrast(scores: Tensor, temperature: float) -> Tensor:
     return (f.cross_entropy(scores / temperature, target) + f.cross_entropy(scores.T / temperature, target)) / 2
 
 
+def contrast_with_negatives(scores: Tensor, first: Tensor, same: Tensor, temperature: float) -> Tensor:
+    """Cross-entropy of finding each query's own document among all, and of finding the query for it among the queries.
+
+    Args:
+        scores: (n, documents) of every query with every document.
+        first: (n,) place of each query's own document.
+        same: (n, documents) bool: documents that are the query's own, met again; they count as neither right nor wrong.
+        temperature: Scores are divided by it.
+    """
+    n = len(scores)
+    logits = scores / temperature
+    own = torch.zeros_like(same).scatter_(1, first[:, None], True)
+    there = f.cross_entropy(logits.masked_fill(same & ~own, float("-inf")), first)
+    back = f.cross_entropy(logits[:, first].T, torch.arange(n, device=scores.device))
+    return (there + back) / 2
+
+
 def distillation(scores: Tensor, teacher: Tensor, temperature: float, teacher_temperature: float) -> Tensor:
     """KL divergence of the student's distribution over candidates from the teacher's; both (n, candidates) logits."""
     wanted = f.log_softmax(teacher / teacher_temperature, dim=1)

@@ -23,11 +23,13 @@ from polyvec.errors import InputError, PolyvecError
 from polyvec.training.passages import as_joined, as_passages
 from polyvec.training.recipe import TURNS, Batches, Data
 from polyvec.training.rows import (
+    MinedRow,
     PairRow,
     ParallelRow,
     ScoredRow,
     TextRow,
     language,
+    mined_row,
     pair_row,
     parallel_row,
     placed,
@@ -47,6 +49,7 @@ _FIELDS = {
     "joined": ("en", "text"),
     "passages": ("query", "document"),
     "versions": ("query", "document"),
+    "mined": ("query", "documents"),
     "scored": ("query", "documents", "scores"),
 }
 _CHECKED = 2  # changes with what is asked of rows, so that none is taken from a cache that asked less
@@ -256,7 +259,7 @@ def _normalized(data: dict[str, Any], state: str) -> Iterator[dict[str, Any]]:
         for row, place in placed(rows, where, group):
             kept = _checked(row, kind, place, data["text_field"], group)
             code = short_language(kept["lang"], place)
-            if len(kept.get("documents", "ab")) < 2 or (wanted and code not in wanted):
+            if (kind == "scored" and len(kept["documents"]) < 2) or (wanted and code not in wanted):
                 continue  # of one document: nothing to rank, all that mining found was dropped
             given += 1
             yield kept | {"lang": code}
@@ -270,13 +273,15 @@ def _normalized(data: dict[str, Any], state: str) -> Iterator[dict[str, Any]]:
 
 def _checked(row: Mapping[str, Any], kind: str, where: str, text_field: str, group: str) -> dict[str, Any]:
     """The fields of a row, its longest text's estimated tokens, and a number that is equal for equal documents."""
-    checked: TextRow | ParallelRow | PairRow | ScoredRow
+    checked: TextRow | ParallelRow | PairRow | MinedRow | ScoredRow
     if kind == "text":
         checked = text_row(row, where, text_field=text_field, group_field=group)
     elif kind == "parallel":
         checked = parallel_row(row, where, group_field=group)
     elif kind == "pairs":
         checked = pair_row(row, where, group_field=group)
+    elif kind == "mined":
+        checked = mined_row(row, where, group_field=group)
     else:
         checked = scored_row(row, where, group_field=group)
     names = ("text",) if kind == "text" else _FIELDS[kind]

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from polyvec.training.losses import maxsim_all, over_heads, symmetric_contrast
+from polyvec.training.losses import contrast_with_negatives, maxsim_all, over_heads, symmetric_contrast
 from polyvec.training.mixing import Batch
 from polyvec.training.recipe import Recipe
 from polyvec.training.student import Student
@@ -56,6 +57,8 @@ class Pairs(Stage):
         So a question of either language has negatives of both, and its own language is no sign of an answer.
         """
         queries, documents = self.tokenized(batch).pieces
+        if "documents" in batch.rows[0]:
+            return self._against_negatives(batch, self.encoded(queries), self.encoded(documents))
         small = self._recipe.batches.micro_rows
         if small and len(batch.rows) > small:
             return self._cached(queries, documents, small)
@@ -65,6 +68,8 @@ class Pairs(Stage):
         """With the tokens of what asks, and of what is to be found."""
         if batch.pieces:
             return batch
+        if "documents" in batch.rows[0]:
+            return self._with_negatives(batch)
         names = ("query", "document") if "query" in batch.rows[0] else ("text", "en")
         sides = [(row[names[0]], row[names[1]]) for row in batch.rows]
         if names[0] == "text":
@@ -73,6 +78,33 @@ class Pairs(Stage):
         queries = self.student.pieces([side[0] for side in sides], "query", settings.query_tokens)
         documents = self.student.pieces([side[1] for side in sides], "document", settings.document_tokens)
         return replace(batch, pieces=(queries, documents))
+
+    def _with_negatives(self, batch: Batch) -> Batch:
+        settings = self._recipe.batches
+        texts = [text for row in batch.rows for text in self._found(row)]
+        queries = self.student.pieces([row["query"] for row in batch.rows], "query", settings.query_tokens)
+        return replace(batch, pieces=(queries, self.student.pieces(texts, "document", settings.document_tokens)))
+
+    def _found(self, row: dict[str, Any]) -> list[str]:
+        found: list[str] = row["documents"][: self._recipe.objective.candidates]
+        return found
+
+    def _against_negatives(self, batch: Batch, queries: Encoded, documents: Encoded) -> Tensor:
+        """Contrast with the documents of all rows, those that look like answers among them."""
+        candidates = [self._found(row) for row in batch.rows]
+        texts = [text for found in candidates for text in found]
+        ends = list(accumulate(map(len, candidates)))
+        first = torch.tensor([0, *ends[:-1]], device=self.student.backbone.device)
+        same = torch.tensor([[text == found[0] for text in texts] for found in candidates], device=first.device)
+        objective = self._recipe.objective
+
+        def one(size: int) -> Tensor:
+            scores = maxsim_all(
+                queries[0][size], queries[1], documents[0][size], documents[1], normalize=objective.normalize
+            )
+            return contrast_with_negatives(scores, first, same, objective.temperature)
+
+        return over_heads(self.student.heads.sizes, self._weights, one)
 
     def encoded(self, pieces: Sequence[Piece]) -> Encoded:
         """Vectors of every head."""

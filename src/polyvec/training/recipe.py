@@ -19,8 +19,8 @@ from polyvec.errors import InputError
 if typing.TYPE_CHECKING:
     from collections.abc import Mapping
 
-Stage = Literal["start", "mlm", "shrink", "transfer", "pairs", "distill"]
-Kind = Literal["text", "parallel", "joined", "passages", "versions", "pairs", "scored"]
+Stage = Literal["start", "mlm", "shrink", "transfer", "pairs", "distill", "robust"]
+Kind = Literal["text", "parallel", "joined", "passages", "versions", "pairs", "mined", "scored"]
 Turn = Literal["to_english", "from_english", "within", "between", "keywords"]
 TURNS: dict[str, tuple[Turn, ...]] = {  # by kind; the ones it knows, each as often as it comes by default
     "passages": ("to_english", "from_english", "to_english", "from_english", "within"),
@@ -31,8 +31,9 @@ _TAKES = {
     "mlm": {"text", "parallel", "joined", "pairs"},
     "shrink": {"text", "parallel", "joined", "pairs"},
     "transfer": {"parallel", "joined"},
-    "pairs": {"parallel", "joined", "passages", "versions", "pairs"},
+    "pairs": {"parallel", "joined", "passages", "versions", "pairs", "mined"},
     "distill": {"scored"},
+    "robust": {"text", "parallel", "joined", "pairs"},
 }
 
 
@@ -48,11 +49,12 @@ class Data:
     - passages: as parallel; a sentence of a passage asks for it.
     - versions: as parallel; a document in all its languages at once.
     - pairs: query and document.
+    - mined: query and documents, the true one first.
     - scored: query, documents and scores.
     """
 
     path: str  # .jsonl, .jsonl.gz, .jsonl.zst or .parquet
-    kind: Kind  # text, parallel, joined, passages, versions, pairs or scored
+    kind: Kind  # text, parallel, joined, passages, versions, pairs, mined or scored
     weight: float = 1.0  # share of batches
     name: str = ""  # the file's own, by default
     text_field: str = "text"  # of kind text
@@ -71,7 +73,7 @@ class Model:
 
     start: str = ""  # folder of a model, or of a BERT or XLM-R checkpoint (stage start)
     teacher: str = (
-        ""  # stages start and transfer: an English encoder; empty for MiniLM · shrink: the encoder to be like
+        ""  # start, transfer: an English encoder, or MiniLM · shrink: the encoder to be like · robust: or model.start
     )
     layers: tuple[int, ...] = ()  # stage start: of model.start, those kept · shrink: of model.teacher; empty: all
     prefixes: tuple[str, ...] = ()  # shrink: what the teacher reads before queries and before documents
@@ -86,6 +88,7 @@ class Model:
     query_instruction: str = ""  # put before every query
     bigrams: float = 0.0  # pairs and distill: weight of hashed bigrams in the vectors; 0: as model.start has it
     dropout: float = 0.0  # of the layers, not of attention
+    fold_capitals: bool = False  # robust: the model reads stretches in capitals as small letters, in training and after
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,9 +146,24 @@ class Objective:
     replaced: float = 0.0  # shrink: share of the pieces replaced by any others, so that words the data lack are met
     masked: float = 0.3  # mlm: share of words
     lengths: tuple[int, ...] = (128,)  # mlm: tokens a sequence, one after the other over equal shares of the steps
-    candidates: int = 8  # distill: documents a query
+    candidates: int = 8  # distill, and pairs of kind mined: documents a query
     teacher_temperature: float = 1.0  # distill: the teacher's scores are divided by it
     in_batch: float = 0.0  # distill: weight of the contrastive loss beside
+
+
+@dataclass(frozen=True, kw_only=True)
+class Perturbations:
+    """Stage robust: what is done to texts, and how often."""
+
+    upper: float = 1.0  # weight of all capitals
+    lower: float = 0.5  # weight of no capitals
+    noaccents: float = 2.0  # weight of no marks on letters
+    typos: float = 2.0  # weight of slips of the finger
+    keywords: float = 0.5  # weight of words left out
+    latin: float = 0.5  # weight of Cyrillic and Greek in Latin letters
+    proper: float = 0.25  # share of texts left as they are, which hold the model where it was
+    twice: float = 0.25  # share of the others to which two things are done
+    documents: float = 0.4  # share of batches that are read as documents, the others as queries
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,7 +180,7 @@ class Checkpoints:
 class Recipe:
     """One stage."""
 
-    stage: Stage  # start, mlm, shrink, transfer, pairs or distill
+    stage: Stage  # start, mlm, shrink, transfer, pairs, distill or robust
     output: str  # folder of the trained model
     seed: int = 0  # of batches, dropout and everything else that is drawn
     data: tuple[Data, ...] = ()
@@ -171,6 +189,7 @@ class Recipe:
     batches: Batches = field(default_factory=Batches)
     optimizer: Optimizer = field(default_factory=Optimizer)
     objective: Objective = field(default_factory=Objective)
+    perturbations: Perturbations = field(default_factory=Perturbations)
     checkpoints: Checkpoints = field(default_factory=Checkpoints)
 
 
@@ -241,6 +260,9 @@ def _sensible(recipe: Recipe, where: str) -> None:
         "optimizer.warmup": recipe.optimizer.warmup,
         "objective.masked": recipe.objective.masked,
         "objective.replaced": recipe.objective.replaced,
+        "perturbations.proper": recipe.perturbations.proper,
+        "perturbations.twice": recipe.perturbations.twice,
+        "perturbations.documents": recipe.perturbations.documents,
     }
     for name, share in shares.items():
         if share > 1:

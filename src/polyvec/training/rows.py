@@ -76,6 +76,16 @@ class CandidatesRow:
 
 
 @dataclass(frozen=True, slots=True)
+class MinedRow:
+    """A question and documents: the one that answers it, then those that only look so."""
+
+    query: str
+    documents: tuple[str, ...]
+    lang: str
+    group: str
+
+
+@dataclass(frozen=True, slots=True)
 class ScoredRow:
     """A question, candidates, and a teacher's score for each."""
 
@@ -162,6 +172,16 @@ def candidates_row(row: Mapping[str, Any], where: str) -> CandidatesRow:
     if len(read) != len(documents):
         raise InputError(f"{where}: {len(documents)} documents and {len(read)} documents_en, which are not as many.")
     return CandidatesRow(query, documents, query_read, read)
+
+
+def mined_row(row: Mapping[str, Any], where: str, *, group_field: str = "") -> MinedRow:
+    """A row of kind mined, as `mine` writes it.
+
+    Raises:
+        InputError: The row lacks a field, or one holds something else; the message names the place.
+    """
+    query, documents = _text(row, "query", where, "query, documents"), _texts(row, "documents", where)
+    return MinedRow(query, documents, _lang(row, where), _group(row, group_field, where))
 
 
 def scored_row(row: Mapping[str, Any], where: str, *, group_field: str = "") -> ScoredRow:

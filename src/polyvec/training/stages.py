@@ -29,17 +29,14 @@ def train(path: Path, *, resume: bool = False, progress: Progress | None = None)
     """
     flag("resume", resume)
     function("progress", progress)
-    recipe = read_recipe(path)
+    return run(read_recipe(path), resume=resume, progress=progress)
+
+
+def run(recipe: Recipe, *, resume: bool = False, progress: Progress | None = None) -> dict[str, Any]:
+    """As `train`, for a recipe that is read already."""
     if Path(recipe.output).exists():
         raise StorageError(f"{recipe.output} exists already. Delete it, or change `output` in the recipe.")
-    try:
-        import datasets  # noqa: F401
-        import langcodes  # noqa: F401
-        import tensorboard  # noqa: F401
-    except ImportError as error:
-        raise MissingExtraError(
-            f"Training needs packages that are not installed ({error.name}): pip install 'polyvec[train]'."
-        ) from error
+    need_packages()
     if recipe.stage == "start":
         from polyvec.training.starting import start
 
@@ -47,6 +44,23 @@ def train(path: Path, *, resume: bool = False, progress: Progress | None = None)
             raise InputError("Stage start has no checkpoints to resume. Run it again without --resume.")
         return start(recipe)
     return _trained(recipe, resume=resume, progress=progress)
+
+
+def need_packages() -> None:
+    """Check that what training needs is installed.
+
+    Raises:
+        MissingExtraError: It is not.
+    """
+    try:
+        import datasets  # noqa: F401
+        import langcodes  # noqa: F401
+        import tensorboard  # noqa: F401
+        import torch  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError(
+            f"Training needs packages that are not installed ({error.name}): pip install 'polyvec[train]'."
+        ) from error
 
 
 def _trained(recipe: Recipe, *, resume: bool, progress: Progress | None) -> dict[str, Any]:
@@ -88,6 +102,10 @@ def _stage(recipe: Recipe) -> Any:
         from polyvec.training.shrink import Shrink
 
         return Shrink(recipe)
+    if recipe.stage == "robust":
+        from polyvec.training.robust import Robust
+
+        return Robust(recipe)
     if recipe.stage == "distill":
         from polyvec.training.distill import Distill
 

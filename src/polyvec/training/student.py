@@ -6,6 +6,7 @@ Wraps `polyvec.Encoder`, so that what is trained is exactly what is used later. 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ class Student(nn.Module):
         query_length: int = 0,
         attend_to_mask: bool | None = None,
         bigrams: float = 0.0,
+        fold_capitals: bool = False,
     ) -> None:
         super().__init__()
         padded: dict[str, Any] = {}
@@ -48,6 +50,9 @@ class Student(nn.Module):
             padded["bigrams"] = bigrams
         self.encoder = Encoder(Path(folder), device="cpu", backend="torch", **padded)
         model = self.encoder.model
+        if fold_capitals:
+            model.tokenizer.init_kwargs["fold_capitals"] = True  # what its folder will say
+            self.encoder._tokens.layout = replace(self.encoder._tokens.layout, fold_capitals=True)
         heads = next((module for module in model if isinstance(module, MatryoshkaHeads)), None)
         if heads is None:
             raise InputError(f"{folder} has no Matryoshka heads to train. Begin with a recipe of stage start.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -29,17 +30,34 @@ class Bigrams:
     def signs(self, ids: npt.NDArray[np.integer], dim: int) -> npt.NDArray[np.float32]:
         """(t,) ids -> (t, dim) unit vectors of pseudo-random signs; zeros for special tokens."""
         words = ids.astype(np.uint64)
-        special = np.isin(ids, np.array(self.special_ids, dtype=np.int64))
+        known = _membership(self.special_ids)
+        special = known[np.minimum(ids, len(known) - 1)]
         before = np.full(len(ids), _NONE_BEFORE)
-        before[1:] = np.where(special[:-1], _NONE_BEFORE, words[:-1])
+        before[1:] = words[:-1]
+        before[1:][special[:-1]] = _NONE_BEFORE
         mixed = (before << np.uint64(32)) ^ words
         numbers = np.arange(-(-dim // _BITS), dtype=np.uint64)
         parts = _mixed(mixed[:, None] + numbers)
-        bits = np.unpackbits(parts.astype("<u8").view(np.uint8), axis=1, count=dim, bitorder="little")
-        size = np.float32(1 / dim**0.5)
-        found: npt.NDArray[np.float32] = np.where(bits, size, -size).astype(np.float32, copy=False)
+        found = _eights(dim)[parts.astype("<u8", copy=False).view(np.uint8)].reshape(len(ids), -1)[:, :dim]
         found[special] = 0.0
         return found
+
+
+@lru_cache(maxsize=8)
+def _membership(ids: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+    """Whether an id is among some, by id; the last entry stands for every id beyond."""
+    table = np.zeros(max(ids, default=-1) + 2, dtype=bool)
+    table[list(ids)] = True
+    return table
+
+
+@lru_cache(maxsize=8)
+def _eights(dim: int) -> npt.NDArray[np.float32]:
+    """(256, 8): the signs that the bits of a byte stand for, lowest first, in a unit vector of so many dimensions."""
+    bits = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little")
+    size = np.float32(1 / dim**0.5)
+    table: npt.NDArray[np.float32] = np.where(bits, size, -size).astype(np.float32, copy=False)
+    return table
 
 
 def _mixed(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:

@@ -108,7 +108,7 @@ def native_forward(spec: Spec, options: EncoderOptions, *, int8: bool, kernel: s
         given = f"kernel={kernel!r}" if kernel else f"POLYVEC_KERNEL={os.environ.get('POLYVEC_KERNEL')!r}"
         there = ", ".join(_native.encoder_kernels())
         raise InputError(f"{given}: not a kernel of this processor, which has {there}.") from error
-    highest = max(spec.tokenizer.get_vocab().values(), default=0)
+    highest = spec.tokenizer.highest_id
     if highest >= vocabulary:
         raise ModelError(f"{name}: its tokenizer has tokens up to {highest}, but the model has rows for {vocabulary}.")
     projections = [head.sizes[head.active] for head in spec.heads]

@@ -35,7 +35,7 @@ class FolderTokenizer:
 
     def __init__(self, folder: Path, name: str) -> None:
         self.backend_tokenizer = _backend(folder, name)
-        config = read_object(folder / "tokenizer_config.json")
+        config = self.init_kwargs = read_object(folder / "tokenizer_config.json")
         given = {**read_object(folder / "special_tokens_map.json"), **config}
         self._names = {key: _content(given[key]) for key in _NAMED if given.get(key)}
         self._more = [token for key in _MORE for token in _contents(given.get(key))]
@@ -53,6 +53,16 @@ class FolderTokenizer:
     def get_vocab(self) -> dict[str, int]:
         """Every piece and its id."""
         return self.backend_tokenizer.get_vocab(with_added_tokens=True)
+
+    @property
+    def highest_id(self) -> int:
+        """The highest id of a piece, -1 where there is none."""
+        from tokenizers.models import Unigram
+
+        if isinstance(self.backend_tokenizer.model, Unigram):  # its pieces are numbered in their order
+            known = self.backend_tokenizer.get_vocab_size(with_added_tokens=False)
+            return max([known - 1, *self.backend_tokenizer.get_added_tokens_decoder()])
+        return max(self.get_vocab().values(), default=-1)
 
     @property
     def unk_token(self) -> str | None:
