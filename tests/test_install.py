@@ -32,7 +32,7 @@ FOR_USERS = {
     "torch", "train", "eval", "parquet", "serve", "client", "mcp", "publish", "ray", "langchain", "llama-index", "haystack",
     "mteb", "pyterrier", "dspy",
 }  # fmt: skip
-FOR_DEVELOPERS = {"docs", "dev", "heavy"}
+FOR_DEVELOPERS = {"docs", "dev", "release", "heavy"}
 # Only builds of torch for CUDA need these.
 OF_CUDA = re.compile(r"(nvidia|cuda|triton)\b")
 
@@ -88,7 +88,7 @@ def test_all_brings_every_extra_for_users_and_heavy_brings_everything() -> None:
 
 def test_an_extra_brings_no_torch_unless_it_is_about_torch() -> None:
     with_torch = {extra for extra in EXTRAS if any(requirement.name == "torch" for requirement in _needed(extra))}
-    assert with_torch == {"torch", "train", "mteb", "all", "dev", "heavy"}
+    assert with_torch == {"torch", "train", "mteb", "all", "dev", "release", "heavy"}
 
 
 @pytest.mark.parametrize("extra", sorted(EXTRAS))

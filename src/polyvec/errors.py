@@ -9,8 +9,10 @@
     │   ├── IndexCorruptError     a file is damaged; the message names it
     │   ├── IndexIncompleteError  building was interrupted; the same command resumes it
     │   ├── IndexLockedError      another process is writing
+    │   ├── IndexReadOnlyError    it was pulled from where it is published, and is only read
     │   ├── ModelMismatchError    made by another model than the one given
     │   ├── PublishConflictError  somebody else published meanwhile; the same call publishes on top
+    │   ├── ShardsMissingError    no machine answers for some shards of a collection on a cluster
     │   └── ServerError           a server that cannot be reached, refuses, or fails
     └── MissingExtraError  an optional package is not installed; the message has the pip command
 
@@ -27,6 +29,7 @@ __all__ = [
     "IndexIncompleteError",
     "IndexLockedError",
     "IndexMissingError",
+    "IndexReadOnlyError",
     "InputError",
     "MissingExtraError",
     "ModelError",
@@ -34,6 +37,7 @@ __all__ = [
     "PolyvecError",
     "PublishConflictError",
     "ServerError",
+    "ShardsMissingError",
     "StorageError",
 ]
 
@@ -94,12 +98,24 @@ class IndexLockedError(StorageError):
     """Another process is writing to this index."""
 
 
+class IndexReadOnlyError(StorageError):
+    """The index was pulled from where it is published, and is only read."""
+
+
 class ModelMismatchError(StorageError):
     """The index was made by another model than the one given."""
 
 
 class PublishConflictError(StorageError):
     """Somebody else published at this place meanwhile."""
+
+
+class ShardsMissingError(StorageError):
+    """No machine answers for some shards of a collection on a cluster. shards: their names."""
+
+    def __init__(self, message: str, shards: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.shards = shards
 
 
 class ServerError(StorageError):

@@ -5,6 +5,7 @@ python -m tests.cli.reference
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -36,12 +37,25 @@ def page() -> str:
     """The page as it should be."""
     context = click.Context(cli, info_name="polyvec", **{**cli.context_settings, "terminal_width": WIDTH})
     parts = [ABOUT, _block(cli.get_help(context))]
-    for name in cli.list_commands(context):
-        command = cli.get_command(context, name)
-        assert command is not None
+    for name, command in commands():
         inner = click.Context(command, info_name=name, parent=context, terminal_width=WIDTH)
         parts.append(f"## polyvec {name}\n\n{_block(command.get_help(inner))}")
     return "\n".join(parts)
+
+
+def commands() -> Iterator[tuple[str, click.Command]]:
+    """Every command under its whole name, those of a family in place of the family."""
+    context = click.Context(cli, info_name="polyvec")
+    for name in cli.list_commands(context):
+        command = cli.get_command(context, name)
+        assert command is not None
+        if not isinstance(command, click.Group):
+            yield name, command
+            continue
+        for inner_name in command.list_commands(context):
+            inner = command.get_command(context, inner_name)
+            assert inner is not None
+            yield f"{name} {inner_name}", inner
 
 
 def _block(text: str) -> str:

@@ -49,6 +49,18 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(out)["folder"].endswith("copy.polyvec")
 
 
+def test_info_says_where_a_folder_was_pulled_from(capsys: pytest.CaptureFixture[str]) -> None:
+    ran(capsys, "publish", "wiki.polyvec", "there")
+    ran(capsys, "pull", "there", "copy.polyvec")
+    _, out, _ = ran(capsys, "info", "copy.polyvec", "--json")
+    assert json.loads(out)["pulled"] == {"url": str(Path("there").resolve()), "version": 1}
+    _, out, _ = ran(capsys, "info", "copy.polyvec")
+    (line,) = (line for line in " ".join(out.split()).split("codec")[1:] if "pulled" in line)
+    assert "version 1" in line
+    _, out, _ = ran(capsys, "info", "wiki.polyvec", "--json")
+    assert "pulled" not in json.loads(out)
+
+
 def test_old_versions_are_pruned(capsys: pytest.CaptureFixture[str]) -> None:
     ran(capsys, "publish", "wiki.polyvec", "there")
     ran(capsys, "delete", "wiki.polyvec", "3")

@@ -1,7 +1,7 @@
 """Follow docs/start as a reader does: copy each block into an empty folder, in an empty environment, without a compiler.
 
-python -m tests.docs.start [--wheel FILE] builds a wheel, or takes one, and prints what each block took. The page's `pip install` is run
-as it stands; pip finds the wheel in a folder, and what else it needs where it looks otherwise.
+python -m tests.docs.start [--wheel FILE] builds a wheel, or takes one, and prints what each block took. The page's `pip install` is
+run as it stands; pip finds the wheel in a folder, and what else it needs where it looks otherwise.
 """
 
 from __future__ import annotations

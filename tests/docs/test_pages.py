@@ -23,6 +23,7 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 
 pytestmark = [
+    pytest.mark.timeout(1800),  # a busy machine is slow, not wrong
     pytest.mark.skipif(
         not (ROOT / "mkdocs.yml").is_file(), reason="the tests of an installed package come without docs/"
     ),

@@ -169,6 +169,9 @@ int main(int argc, char** argv) {
 #if defined(POLYVEC_X86)
   if (cpu_has_avx2()) kernels.push_back(&codes_avx2());
 #endif
+#if defined(POLYVEC_NEON)
+  kernels.push_back(&codes_neon());
+#endif
   if (!loops_take_everything(10 * rounds)) {
     std::printf("a loop took a number twice or never\n");
     return 1;

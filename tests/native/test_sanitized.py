@@ -121,6 +121,9 @@ def test_threads(tmp_path: Path) -> None:
     if X86:
         flags = ["-DPOLYVEC_X86=1"]
         sources += [(kernels / "x86.cpp", []), (kernels / "codes_avx2.cpp", AVX2)]
+    elif platform.machine() in ("aarch64", "arm64"):
+        flags = ["-DPOLYVEC_NEON=1"]
+        sources.append((kernels / "codes_neon.cpp", []))
     program = build(tmp_path, "threads", sources, flags, SANITIZE_THREADS)
     started = subprocess.run([str(program), "0"], capture_output=True, text=True, check=False)
     if "unexpected memory mapping" in started.stderr:

@@ -11,7 +11,14 @@ from pathlib import Path
 import pytest
 
 from polyvec import Index
-from polyvec.errors import IndexCorruptError, IndexLockedError, InputError, ModelMismatchError, StorageError
+from polyvec.errors import (
+    IndexCorruptError,
+    IndexLockedError,
+    IndexReadOnlyError,
+    InputError,
+    ModelMismatchError,
+    StorageError,
+)
 from polyvec.index.lock import WriterLock
 from polyvec.publish import publish, pull
 from tests.conftest import WordEncoder
@@ -110,7 +117,7 @@ def test_a_pulled_folder_is_read_only_and_a_copy_of_it_is_not(tmp_path: Path, ur
     pull(url, tmp_path / "b")
     with Index.open(tmp_path / "b", encoder=encoder) as index:
         for call in (lambda: index.delete(["d1"]), lambda: index.add(documents(1, first=900)), index.compact):
-            with pytest.raises(StorageError, match=r"was pulled from .* `polyvec copy` makes"):
+            with pytest.raises(IndexReadOnlyError, match=r"was pulled from .* `polyvec copy` makes"):
                 call()
         index.copy(tmp_path / "c")
     with Index.open(tmp_path / "c", encoder=encoder) as own:

@@ -111,7 +111,7 @@ _SHIM = 'polyvec() { "$PYTHON" -m polyvec "$@"; }\npython() { "$PYTHON" "$@"; }\
 def _shell(text: str, folder: Path) -> str:
     command = ["bash", "-euo", "pipefail", "-c", _SHIM + text]
     ran = subprocess.run(
-        command, cwd=folder, env=_environment(), capture_output=True, text=True, timeout=120, check=False
+        command, cwd=folder, env=_environment(), capture_output=True, text=True, timeout=900, check=False
     )
     assert ran.returncode == 0, f"{text}\n{ran.stdout}\n{ran.stderr}"
     return ran.stdout

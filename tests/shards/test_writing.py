@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 
 from polyvec import Shards
-from polyvec.errors import StorageError
+from polyvec.encoder import batches
+from polyvec.errors import InputError, ModelError, StorageError
 from polyvec.index.catalog.catalog import Catalog
 from polyvec.shards import writing
 from tests.conftest import WordEncoder
+from tests.encoder.test_in_processes import Moody
 from tests.shards.conftest import Both
 from tests.shards.corpus import document, documents
 from tests.shards.same import assert_same
@@ -45,8 +47,7 @@ shards.update(documents(80, first=60, seed=8))
 
 def _completed(both: Both, shards: Shards) -> int:
     """Hold every document against the old and the new one, then complete the call. Returns how many were new already."""
-    shards.verify()
-    assert shards.verify() == []
+    assert all("writing calls that changed it. Where the last call was cut off" in line for line in shards.verify())
     old = {d.id: d for d in both.index.documents()}
     new = {f"d{n}": document(n, seed=8)["text"] for n in range(60, 140)}
     there = list(shards.documents())
@@ -122,3 +123,33 @@ def test_a_process_that_is_killed_between_two_commits(both: Both, at: int) -> No
     assert ended.returncode == -signal.SIGKILL
     with Shards.open(both.shards.path, encoder=WordEncoder()) as shards:
         _completed(both, shards)
+
+
+def test_several_processes_store_the_same(both: Both, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batches, "_WINDOW_TEXTS", 8)
+    wanted = both.index.add(documents(90, first=300))
+    seen: list[int] = []
+    assert both.shards.add(documents(90, first=300), processes=3, progress=seen.append) == wanted
+    assert sum(seen) == 90
+    assert both.shards.update(documents(5, first=300, seed=4), processes=2) == both.index.update(
+        documents(5, first=300, seed=4), processes=2
+    )
+    assert_same(*both, questions=["green tea", "京"])
+    assert both.shards.verify() == []
+    for wrong in (0, 257, True, 1.5, "2"):
+        with pytest.raises(InputError, match="processes="):
+            both.shards.add(documents(1, first=900), processes=wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="processes are killed otherwise there")
+def test_a_killed_process_leaves_everything_as_it_was(both: Both, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batches, "_WINDOW_TEXTS", 8)
+    before = sorted(path.name for path in both.shards.path.rglob("*.seg"))
+    both.shards.close()
+    with Shards.open(both.shards.path, encoder=Moody()) as shards:
+        with pytest.raises(ModelError, match="ended early"):
+            shards.update([*documents(60, seed=8), {"id": "last", "text": "die"}], processes=2)
+        assert sorted(path.name for path in shards.path.rglob("*.seg")) == before
+        assert_same(shards, both.index, ["green tea"])
+        assert shards.verify() == []
+        assert shards.add(documents(1, first=900)).added == 1

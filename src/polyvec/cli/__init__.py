@@ -51,6 +51,9 @@ _GROUPS = {
         "serve": "polyvec.cli.serve:serve",
         "mcp": "polyvec.cli.mcp:mcp",
     },
+    "Many machines": {
+        "cluster": "polyvec.cli.cluster:cluster",
+    },
     "Judge": {
         "evaluate": "polyvec.cli.evaluate:evaluate",
         "ablate": "polyvec.cli.ablate:ablate",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from polyvec.cli.command import command
-from polyvec.cli.options import docs_argument, index_argument, json_option, strings_option
+from polyvec.cli.options import docs_argument, index_argument, json_option, processes_option, strings_option
 from polyvec.cli.render import print_done, print_json
 from polyvec.cli.reports import counting_documents, print_report, report_counts
 
@@ -20,13 +20,14 @@ if TYPE_CHECKING:
 @index_argument
 @docs_argument
 @strings_option
+@processes_option
 @json_option
-def add(index_path: Path, docs: Path, strings: bool, as_json: bool) -> None:
+def add(index_path: Path, docs: Path, strings: bool, processes: int, as_json: bool) -> None:
     """Add the documents of DOCS to INDEX.
 
     DOCS is any kind that `polyvec index` takes. An id that is there already is an error, and nothing is added then.
     """
-    _store(index_path, docs, "error", strings, as_json)
+    _store(index_path, docs, "error", strings, processes, as_json)
 
 
 @command(
@@ -36,8 +37,9 @@ def add(index_path: Path, docs: Path, strings: bool, as_json: bool) -> None:
 @docs_argument
 @click.option("--metadata-only", is_flag=True, help="Change only the fields that DOCS has; encode nothing again.")
 @strings_option
+@processes_option
 @json_option
-def update(index_path: Path, docs: Path, metadata_only: bool, strings: bool, as_json: bool) -> None:
+def update(index_path: Path, docs: Path, metadata_only: bool, strings: bool, processes: int, as_json: bool) -> None:
     """Replace documents of INDEX by id, and add new ones, from DOCS.
 
     With --metadata-only, rows of DOCS need an id and no text: the other fields are set in the document of that id, JSON's
@@ -47,16 +49,16 @@ def update(index_path: Path, docs: Path, metadata_only: bool, strings: bool, as_
     if metadata_only:
         _set_metadata(index_path, docs, strings, as_json)
     else:
-        _store(index_path, docs, "replace", strings, as_json)
+        _store(index_path, docs, "replace", strings, processes, as_json)
 
 
-def _store(index_path: Path, docs: Path, existing: Existing, strings: bool, as_json: bool) -> None:
+def _store(index_path: Path, docs: Path, existing: Existing, strings: bool, processes: int, as_json: bool) -> None:
     from polyvec.data import read_documents
     from polyvec.shards.opening import open_collection
 
     with open_collection(index_path) as opened, counting_documents("encoding", docs) as (progress, on_bytes):
         documents = read_documents(docs, progress=on_bytes, typed=not strings)
-        report = opened.add(documents, existing=existing, progress=progress)
+        report = opened.add(documents, existing=existing, progress=progress, processes=processes)
         limit = opened.encoder.document_length
     if as_json:
         print_json(report_counts(report))

@@ -13,6 +13,7 @@ from polyvec.cli.options import (
     json_option,
     model_option,
     nbits_option,
+    processes_option,
     strings_option,
 )
 from polyvec.cli.render import human_bytes, print_done, print_json
@@ -32,9 +33,17 @@ from polyvec.cli.reports import counting_documents, print_report, report_counts
 @dim_option
 @nbits_option
 @strings_option
+@processes_option
 @json_option
 def index(
-    docs: Path, index_path: Path, model: str | None, dim: int | None, nbits: int | None, strings: bool, as_json: bool
+    docs: Path,
+    index_path: Path,
+    model: str | None,
+    dim: int | None,
+    nbits: int | None,
+    strings: bool,
+    processes: int,
+    as_json: bool,
 ) -> None:
     """Index documents: DOCS to a new INDEX.
 
@@ -58,6 +67,7 @@ def index(
             nbits=DEFAULT_NBITS if nbits is None else nbits,
             source=str(docs if str(docs) == "-" else docs.resolve()),
             progress=progress,
+            processes=processes,
         )
     seconds = time.perf_counter() - started
     info = built.info()

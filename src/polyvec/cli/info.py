@@ -26,11 +26,15 @@ if TYPE_CHECKING:
 @json_option
 def info(index_path: Path, with_fields: bool, as_json: bool) -> None:
     """Show what INDEX holds: counts, sizes, languages, model."""
+    from polyvec.publish.pulled_folder import origin_at
+    from polyvec.shards.manifest import has_manifest
     from polyvec.shards.opening import open_collection
 
     with open_collection(index_path) as opened:
         facts = opened.info()
         fields = opened.fields() if with_fields else {}
+    if not has_manifest(index_path) and (origin := origin_at(index_path)) is not None:
+        facts["pulled"] = {"url": origin.url, "version": origin.version}
     if as_json:
         shown = {"fields": {name: one.to_dict() for name, one in fields.items()}} if with_fields else {}
         print_json({**facts, **shown})

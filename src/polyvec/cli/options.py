@@ -145,6 +145,14 @@ pool_factor_option = click.option(
     help="Keep about 1/F of a document's vectors.",
 )
 strings_option = click.option("--strings", is_flag=True, help="Keep numbers and true/false in CSV and TSV as text.")
+processes_option = click.option(
+    "--processes",
+    type=COUNT,
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Encode in N processes, each with a model of its own; for large machines.",
+)
 filter_option = click.option(
     "--filter",
     "condition",

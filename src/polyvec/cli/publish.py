@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from polyvec.publish import Pulled
+    from polyvec.publish.whole import Whole
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
 _MOST_S = 30 * 86_400.0
@@ -97,11 +98,16 @@ def pull(url: str, folder: Path, version: int | None, as_json: bool) -> None:
     """Bring what is published at URL into FOLDER, to search it there.
 
     Only what FOLDER lacks travels. A new folder appears whole or not at all; one that was pulled before moves on at once, also
-    beneath those who search it. It is not written: `polyvec copy` makes an index of its own.
+    beneath those who search it. It is not written: `polyvec copy` makes an index of its own. Published shards are pulled into a
+    new folder.
     """
     from polyvec import publish as publishing
+    from polyvec.publish.whole import is_whole, pull_whole
 
     with _progress("pulling") as progress:
+        if is_whole(url):
+            _print_pulled_shards(pull_whole(url, folder, version=version, progress=progress), folder, as_json)
+            return
         done = publishing.pull(url, folder, version=version, progress=progress)
     _print_pulled(done, as_json)
 
@@ -157,6 +163,16 @@ def _print_pulled(done: Pulled, as_json: bool) -> None:
     what = "pulled to" if done.new else "is there already in"
     print_done(
         f"version {done.version} {what} {done.folder}: {human_bytes(done.received_bytes)} received, {_counted(done)}"
+    )
+
+
+def _print_pulled_shards(whole: Whole, folder: Path, as_json: bool) -> None:
+    if as_json:
+        counts = {"shards": len(whole.shards), "documents": whole.documents, "tokens": whole.tokens}
+        print_json({"folder": str(folder), "version": whole.version, **counts})
+        return
+    print_done(
+        f"version {whole.version} pulled to {folder}: {len(whole.shards):,} shards, {whole.documents:,} documents"
     )
 
 

@@ -12,9 +12,11 @@ from polyvec.errors import (
     IndexCorruptError,
     IndexLockedError,
     IndexMissingError,
+    IndexReadOnlyError,
     InputError,
     PolyvecError,
     ServerError,
+    ShardsMissingError,
 )
 
 T = TypeVar("T")
@@ -28,7 +30,9 @@ _KINDS: dict[str, type[PolyvecError]] = {
     "too-large": InputError,
     "no-collection": IndexMissingError,
     "locked": IndexLockedError,
+    "pulled": IndexReadOnlyError,
     "damaged": IndexCorruptError,
+    "shards-missing": ShardsMissingError,
 }
 _REFUSED = ("queue-full", "stopping", "not-ready")  # nothing was begun, so anything may be sent again
 

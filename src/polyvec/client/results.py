@@ -12,10 +12,13 @@ from polyvec.index.writing.report import AddReport
 from polyvec.search.explain import Explanation
 from polyvec.search.hits import Hit
 from polyvec.search.matches import TokenMatch
+from polyvec.search.missing import note_missing
 
 
 def results_of(answer: Any) -> list[list[Hit]]:
-    """The hits of each query, in the order of the queries."""
+    """The hits of each query, in the order of the queries. Shards that were not searched are noted."""
+    if missing := answer.get("missing_shards"):
+        note_missing(missing)
     return [[hit_of(row) for row in found["hits"]] for found in answer["results"]]
 
 

@@ -26,13 +26,13 @@ from polyvec.index.writing.vectors import all_checked, checked_vectors
 from polyvec.search.retrieve import PreparedQuery
 
 if TYPE_CHECKING:
-    from polyvec.encoder import TokenEncoder
+    from polyvec.encoder.in_processes import EncodesDocuments
 
 _TOGETHER, _TOGETHER_TOKENS = 64, 1 << 14  # arrivals, and their vectors, that are checked at once
 
 
 def encoded_documents(
-    encoder: TokenEncoder, documents: Iterable[Document], *, progress: Callable[[int], None] | None, dim: int
+    encoder: EncodesDocuments, documents: Iterable[Document], *, progress: Callable[[int], None] | None, dim: int
 ) -> Iterator[Arrival]:
     """Pair the stream of documents with the stream of their encodings, whatever the encoder reads ahead.
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from polyvec.arguments import function, local_path, number, token_encoder
 from polyvec.collection.index import Index
+from polyvec.collection.writing import process_count
 from polyvec.data import Document, as_documents
 from polyvec.data.text import checked_text
 from polyvec.errors import InputError
@@ -36,6 +37,7 @@ def build_index(
     source: str,
     progress: Callable[[int], None] | None = None,
     commit_seconds: float = COMMIT_SECONDS,
+    processes: int = 1,
 ) -> tuple[Index, AddReport]:
     """Index every document of a stream, committing as it goes; run again with the same source to resume.
 
@@ -51,31 +53,37 @@ def build_index(
         source: What the documents are read from, in words that are the same when the build is resumed.
         progress: Called with the number of documents just encoded.
         commit_seconds: About how much work an interruption can cost, at most.
+        processes: Processes that encode, as `Index.add` has it.
 
     Returns:
         The open index, and what this run did: documents that an earlier run stored count as skipped.
 
     Raises:
         InputError: The stream is empty, an id comes twice, or a document cannot be stored.
+        ModelError: One of several processes ended early.
         StorageError: The path is taken, or cannot be written.
     """
     function("progress", progress)
     checked_text(source, "source")
     token_encoder("encoder", encoder)
     most_seconds = number("commit_seconds", commit_seconds, "seconds, at least 0", lambda seconds: seconds >= 0)
+    process_count(processes)
     given = as_documents(documents)
+    from polyvec.encoder.in_processes import encoding_in
+
     index = Index.create_resumable(local_path("path", path), encoder=encoder, nbits=nbits, source=source)
     report = AddReport()
     seen: set[str] = set()
     try:
         resumed = len(index) > 0
         waiting = _changed(index, given, seen, report) if resumed else _distinct(given, seen)
-        for part in _parts(waiting, most_seconds):
-            done = index.add(part, existing="replace", progress=progress)
-            report.added += done.added
-            report.replaced += done.replaced
-            report.tokens += done.tokens
-            report.truncated += done.truncated
+        with encoding_in(encoder, processes) as several:
+            for part in _parts(waiting, most_seconds):
+                done = index._add(part, several, "replace", progress)
+                report.added += done.added
+                report.replaced += done.replaced
+                report.tokens += done.tokens
+                report.truncated += done.truncated
         if not seen:
             raise InputError(f"{source}: no documents. Expected at least one with an id and a text.")
         if resumed:

@@ -87,10 +87,8 @@ class Searching(Opened):
         texts, single = query_texts(query)
         threads = thread_count(threads, default_threads)
         with self._current() as view:
-            allowed, plain = _restricted(view, chosen)
-            texts_of = prepared_queries(texts, plain, lambda: self.encoder, self._explain_found)
-            asked = encoded_queries(texts_of, dim=self.dim)
-            results = search_each(view.snapshot, view.catalog, asked, plain, allowed=allowed, threads=threads)
+            texts_of = prepared_queries(texts, chosen, lambda: self.encoder, self._explain_found)
+            results = self._search_each(view, encoded_queries(texts_of, dim=self.dim), chosen, threads)
         return results[0] if single else results
 
     @overload
@@ -148,9 +146,15 @@ class Searching(Opened):
         ]
         threads = thread_count(threads, default_threads)
         with self._current() as view:
-            allowed, plain = _restricted(view, chosen)
-            results = search_each(view.snapshot, view.catalog, asked, plain, allowed=allowed, threads=threads)
+            results = self._search_each(view, asked, chosen, threads)
         return results[0] if single else results
+
+    def _search_each(
+        self, view: ReadableView, queries: Iterable[PreparedQuery], options: SearchOptions, threads: int
+    ) -> list[list[Hit]]:
+        """The hits of each query in one committed state."""
+        allowed, plain = _restricted(view, options)
+        return search_each(view.snapshot, view.catalog, queries, plain, allowed=allowed, threads=threads)
 
     def explain(self, query: str, hit: Hit) -> Explanation:
         """Which token of the query met which token of the hit's document, and how well; as `hit.explain()` says it.

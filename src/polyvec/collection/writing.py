@@ -9,11 +9,11 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import Any, Protocol, get_args
+from typing import TYPE_CHECKING, Any, Protocol, get_args
 
 import numpy.typing as npt
 
-from polyvec.arguments import flag, function, one_of, shown
+from polyvec.arguments import flag, function, one_of, shown, whole_number
 from polyvec.collection.arrivals import encoded_documents, given_vectors, paired_vectors
 from polyvec.collection.metadata_changes import changed_documents, checked_changes, titled_documents
 from polyvec.collection.opened import Opened
@@ -24,6 +24,11 @@ from polyvec.index.catalog.filters import compile_filter
 from polyvec.index.catalog.protocol import ReadableCatalog
 from polyvec.index.writing.arrivals import Arrival, D, Encode
 from polyvec.index.writing.report import AddReport, Existing
+
+if TYPE_CHECKING:
+    from polyvec.encoder.in_processes import EncodesDocuments
+
+_MOST_PROCESSES = 256
 
 
 class Changes(Protocol):
@@ -69,6 +74,7 @@ class Writing(Opened):
         *,
         existing: Existing = "error",
         progress: Callable[[int], None] | None = None,
+        processes: int = 1,
     ) -> AddReport:
         """Encode and store documents; durable on return, all of them or none.
 
@@ -76,40 +82,64 @@ class Writing(Opened):
             documents: Any iterable of documents, or of dicts with id, text and any other fields; it is streamed.
             existing: What to do with an id that is stored already: "error", "replace" or "skip".
             progress: Called with the number of documents just encoded.
+            processes: Processes that encode, each with a model of its own; what is stored is the same. 1 is this process, which
+                uses all processors already: more are for large machines, and take seconds to start.
 
         Returns:
             What was done: documents added, replaced and skipped, tokens stored, documents cut at the model's limit.
 
         Raises:
             InputError: A document cannot be stored, an id comes twice or is stored already, or the index has no model.
+            ModelError: One of several processes ended early.
             IndexLockedError: Another process writes.
         """
         one_of("existing", existing, get_args(Existing))
         function("progress", progress)
         given = as_documents(documents)
+        if process_count(processes) == 1:
+            return self._add(given, self.encoder, existing, progress)
+        from polyvec.encoder.in_processes import encoding_in
+
+        with encoding_in(self.encoder, processes) as encoder:
+            return self._add(given, encoder, existing, progress)
+
+    def _add(
+        self,
+        documents: Iterator[Document],
+        encoder: EncodesDocuments,
+        existing: Existing,
+        progress: Callable[[int], None] | None,
+    ) -> AddReport:
+        """`add`, with an encoder that makes the vectors of this index."""
         with self._changing() as changes:
-            encode = partial(encoded_documents, self.encoder, progress=progress, dim=self.dim)
-            report = changes.add(given, encode, existing)
+            encode = partial(encoded_documents, encoder, progress=progress, dim=self.dim)
+            report = changes.add(documents, encode, existing)
             changes.keep_up()
         return report
 
     def update(
-        self, documents: Iterable[Document | Mapping[str, Any]], *, progress: Callable[[int], None] | None = None
+        self,
+        documents: Iterable[Document | Mapping[str, Any]],
+        *,
+        progress: Callable[[int], None] | None = None,
+        processes: int = 1,
     ) -> AddReport:
         """Replace documents by id, and add the ones that are new; durable on return, all of them or none.
 
         Args:
             documents: As `add` takes them. Nothing of the document before is kept: `update_metadata` changes single fields.
             progress: Called with the number of documents just encoded.
+            processes: Processes that encode, as `add` has it.
 
         Returns:
             What was done.
 
         Raises:
             InputError: A document cannot be stored, an id comes twice, or the index has no model.
+            ModelError: One of several processes ended early.
             IndexLockedError: Another process writes.
         """
-        return self.add(documents, existing="replace", progress=progress)
+        return self.add(documents, existing="replace", progress=progress, processes=processes)
 
     def update_metadata(self, changes: Mapping[str, Mapping[str, Any]]) -> int:
         """Change metadata of stored documents; durable on return, all of it or nothing.
@@ -222,3 +252,18 @@ class Writing(Opened):
         flag("retrain", retrain)
         with self._changing() as changes:
             changes.compact(retrain=retrain)
+
+
+def process_count(value: Any) -> int:
+    """How many processes are to encode.
+
+    Args:
+        value: What a caller gives.
+
+    Returns:
+        The number.
+
+    Raises:
+        InputError: It is no whole number from 1 to 256.
+    """
+    return whole_number("processes", value, most=_MOST_PROCESSES, of="processes")

@@ -78,7 +78,7 @@ def read_documents(
 def _distinct(path: Path, progress: Progress, typed: bool, warn: bool) -> Iterator[Document]:
     seen: set[str] = set()
     empty = _Empty()
-    for document, where in _read(path, progress, typed):
+    for document, where in placed_documents(path, progress, typed=typed):
         if document.id in seen:
             raise InputError(
                 f"{where}: document id {document.id!r} comes twice. Ids name one document each: make them unique."
@@ -99,8 +99,20 @@ def _distinct(path: Path, progress: Progress, typed: bool, warn: bool) -> Iterat
         )  # fmt: skip
 
 
-def _read(path: Path, progress: Progress, typed: bool) -> Iterator[tuple[Document, str]]:
-    """Documents and their places; those to be left out have an empty text."""
+def placed_documents(path: Path, progress: Progress, *, typed: bool = True) -> Iterator[tuple[Document, str]]:
+    """Stream documents with their places, for readers of several files at once, who see themselves to ids that come twice.
+
+    Args:
+        path: As `read_documents` takes it.
+        progress: Called with the number of bytes just read.
+        typed: As `read_documents` has it.
+
+    Returns:
+        Documents and where each stands; those to be left out have an empty text. There may be none.
+
+    Raises:
+        InputError: An unknown kind, a broken file, a missing id or text; the message names file and line.
+    """
     if str(path) != STDIN and path.is_dir():
         corpus = beir_file(path, "corpus")
         if corpus is None:

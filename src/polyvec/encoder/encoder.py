@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
 
     from polyvec.encoder.native.encoder import NativeEncoder
+    from polyvec.encoder.parallel import Processes
     from polyvec.encoder.torch.loaded import Loaded
     from polyvec.encoder.torch.model import TorchModel
     from polyvec.encoder.torch.precision import Choice
@@ -199,14 +200,11 @@ class Encoder(StreamingEncoder):
     def _in_processes(
         self, texts: Iterator[str], devices: Sequence[str], progress: Callable[[int], None] | None
     ) -> Iterator[Encoded]:
-        from polyvec.encoder.parallel import encode_in_processes
-
-        arithmetic = {name: value for name, value in self.options.given().items() if name in _SHARED}
-        settings = {**self.settings(), **arithmetic}
-        for encoded in encode_in_processes(Encoder, settings, texts, "document", devices):
-            if progress is not None:
-                progress(1)
-            yield encoded
+        with processes_like(self, devices) as several:
+            for encoded in several.encode(texts, "document"):
+                if progress is not None:
+                    progress(1)
+                yield encoded
 
     def _pools(self, task: str) -> bool:
         return any(pooling.applies_to(task) for pooling in self._made.poolings)
@@ -238,6 +236,32 @@ class Encoder(StreamingEncoder):
         from polyvec.encoder.checkpoints.convert import save_native
 
         save_native(self.loaded, local_path("folder", folder))
+
+
+def processes_like(encoder: Encoder, devices: Sequence[str | None]) -> Processes:
+    """Processes that encode as an encoder does; end them with `close`.
+
+    Args:
+        encoder: The encoder.
+        devices: One process for each; None for the encoder's own.
+
+    Returns:
+        The processes, of which none is started yet.
+
+    Raises:
+        InputError: The model is in memory only: save it first.
+    """
+    from polyvec.encoder.parallel import Processes
+
+    options = encoder.options
+    arithmetic = {name: value for name, value in options.given().items() if name in _SHARED}
+    return Processes(
+        Encoder,
+        {**encoder.settings(), **arithmetic},
+        fingerprint=encoder.fingerprint,
+        devices=[options.device if device is None else device for device in devices],
+        batch_tokens=options.batch_tokens,
+    )
 
 
 def _for_torch(options: EncoderOptions) -> bool:

@@ -162,21 +162,7 @@ class StreamingEncoder:
         return _kept_tokens(pieces)
 
     def _counted(self, stream: Iterator[Encoded]) -> Iterator[Encoded]:
-        cut = total = 0
-        try:
-            for encoded in stream:
-                total += 1
-                cut += encoded.truncated
-                yield encoded
-        finally:
-            if cut:
-                logger.warning(
-                    "%d of %d documents are longer than document_length=%d tokens; their ends were not encoded. Raise "
-                    "document_length, or encode them whole with long_documents='window'.",
-                    cut,
-                    total,
-                    self.document_length,
-                )
+        return warned_of_cuts(stream, self.document_length)
 
     def _documents(self, texts: Iterator[str], progress: Progress | None) -> Iterator[Encoded]:
         for window in windows(texts, self.options.batch_tokens):
@@ -222,6 +208,30 @@ class StreamingEncoder:
             The encoding with fewer vectors, or the same where nothing is merged.
         """
         return encoded
+
+
+def warned_of_cuts(stream: Iterator[Encoded], document_length: int) -> Iterator[Encoded]:
+    """The encodings of documents as they come; at the end a warning counts those that were cut.
+
+    Args:
+        stream: One encoding a document.
+        document_length: Tokens of a document that are encoded.
+    """
+    cut = total = 0
+    try:
+        for encoded in stream:
+            total += 1
+            cut += encoded.truncated
+            yield encoded
+    finally:
+        if cut:
+            logger.warning(
+                "%d of %d documents are longer than document_length=%d tokens; their ends were not encoded. Raise "
+                "document_length, or encode them whole with long_documents='window'.",
+                cut,
+                total,
+                document_length,
+            )
 
 
 def _kept_tokens(pieces: Sequence[Piece]) -> TextTokens:

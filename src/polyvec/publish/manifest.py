@@ -16,6 +16,7 @@ from polyvec.publish.store import ObjectMissingError, Store
 
 LAYOUT = 1
 FILES, VERSIONS = "files/", "versions/"
+SHARDS = "shards"  # at the top, where shards are published instead of one index
 OWN_NAMES = ("files", "versions", "clock")  # at the top
 _NAME = re.compile(r"versions/([0-9]{12})\.json")
 _FILE = re.compile(r"[0-9]{8,30}\.(seg|codec)")
@@ -147,6 +148,10 @@ def newest_at(store: Store) -> Manifest | None:
     if versions:
         return read_manifest(store, versions[-1])
     if others := [name for name in store.names() if name not in OWN_NAMES]:
+        if SHARDS in others:
+            raise StorageError(
+                f"Shards are published at {store.url}, not one index. `polyvec pull` brings them into a folder, for all commands."
+            )
         raise StorageError(
             f"No index is published at {store.url}, and other things are there ({others[0]!r}). Name a place of its own."
         )

@@ -62,6 +62,7 @@ class Store:
     Args:
         url: Of a bucket and a name in it, or a folder of this machine.
         make: Whether a folder is made where it is missing.
+        bucket: Whether a bucket alone will do, without a name in it: to read what others put there.
 
     Raises:
         InputError: The URL is none of those that are known.
@@ -69,8 +70,8 @@ class Store:
         StorageError: The folder is missing, or settings in the environment do not fit.
     """
 
-    def __init__(self, url: str | os.PathLike[str], *, make: bool = False) -> None:
-        self.url, self._folder = parsed_url(url)
+    def __init__(self, url: str | os.PathLike[str], *, make: bool = False, bucket: bool = False) -> None:
+        self.url, self._folder = parsed_url(url, bucket=bucket)
         self._store: ObjectStore = self._opened(make)
 
     def listed(self, prefix: str) -> list[Stored]:
@@ -92,6 +93,15 @@ class Store:
 
         found = self._request("list", lambda: obstore.list_with_delimiter(self._store))
         return sorted([*found["common_prefixes"], *(one["path"] for one in found["objects"])])
+
+    def found(self, name: str) -> Stored | None:
+        """One object as a listing shows it; None where there is none."""
+        import obstore
+
+        with contextlib.suppress(ObjectMissingError):
+            one = self._request(f"read {name}", lambda: obstore.head(self._store, name))
+            return Stored(one["path"], one["size"], one["last_modified"])
+        return None
 
     def read(self, name: str) -> bytes:
         """A whole object. Raises ObjectMissingError."""
@@ -193,8 +203,12 @@ class Store:
                 raise StorageError(f"Cannot write {path}: {error.strerror}.") from error
 
 
-def parsed_url(url: str | os.PathLike[str]) -> tuple[str, Path | None]:
+def parsed_url(url: str | os.PathLike[str], *, bucket: bool = False) -> tuple[str, Path | None]:
     """A URL in one spelling, and the folder that it names where it is one of this machine.
+
+    Args:
+        url: As a caller gave it.
+        bucket: Whether a bucket alone will do, without a name in it.
 
     Raises:
         InputError: It is none of those that are known, or holds credentials, which would be stored with the index.
@@ -218,11 +232,11 @@ def parsed_url(url: str | os.PathLike[str]) -> tuple[str, Path | None]:
         folder = Path(os.path.abspath(local_path("url", place.lstrip("/") if sys.platform == "win32" else place)))
         return str(folder), folder
     path = re.sub("/+", "/", parts.path).strip("/")
-    if parts.scheme not in _BUCKETS or not parts.netloc or not path or not url.isprintable():
+    if parts.scheme not in _BUCKETS or not parts.netloc or not (path or bucket) or not url.isprintable():
         raise InputError(f"url={shown(url)}: {_EXPECTED}.")
     if any(part in (".", "..") for part in path.split("/")):
         raise InputError(f"url={shown(url)}: a name in a bucket has no '.' or '..' in its path.")
-    return f"{parts.scheme}://{parts.netloc}/{path}", None
+    return f"{parts.scheme}://{parts.netloc}/{path}".rstrip("/"), None
 
 
 def _reason(error: Exception) -> str:

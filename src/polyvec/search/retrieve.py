@@ -91,7 +91,7 @@ def search_snapshot(
         raise InputError(f"mode={options.mode!r} needs token vectors of the query.")
     if options.mode != "late" and query.text is None:
         raise InputError(f"mode={options.mode!r} needs the query's text: ask with Index.search.")
-    depth = options if options.mode != "hybrid" else replace(options, k=_fusion_depth(options))
+    depth = of_each_list(options)
     lists: dict[str, dict[int, float]] = {}
     if query.vectors is not None and options.mode != "keyword":
         lists["late"] = _scores(*snapshot.search(query.vectors, depth, subset=allowed, threads=threads))
@@ -193,8 +193,18 @@ def _scores(rows: npt.NDArray[np.int64], scores: npt.NDArray[Any]) -> dict[int, 
     return dict(zip(rows.tolist(), scores.tolist(), strict=True))
 
 
-def _fusion_depth(options: SearchOptions) -> int:
-    return fusion.RANK_DEPTH if options.fusion == "rank" else max(options.k, _FUSION_DEPTH)
+def of_each_list(options: SearchOptions) -> SearchOptions:
+    """The options with which each list is made that goes into the answer.
+
+    Args:
+        options: Of the search.
+
+    Returns:
+        The same; for hybrid with a larger k, as fusion looks deeper than at the hits wanted.
+    """
+    if options.mode != "hybrid":
+        return options
+    return replace(options, k=fusion.RANK_DEPTH if options.fusion == "rank" else max(options.k, _FUSION_DEPTH))
 
 
 def _fused(

@@ -95,8 +95,8 @@ def json_bytes(value: Any) -> bytes:
 
 
 READ = ("malformed-json", "no-token", "not-allowed", "no-collection", "slow-body", "too-large", "media-type", "invalid",
-        "queue-full", "fault", "unusable", "stopping", "timed-out")  # fmt: skip
-WRITE = (*READ, "read-only", "locked")
+        "queue-full", "fault", "unusable", "shards-missing", "stopping", "timed-out")  # fmt: skip
+WRITE = (*READ, "read-only", "pulled", "locked")
 
 COLLECTION_PARAMETER = {
     "name": "collection",

@@ -13,11 +13,13 @@ from polyvec.errors import (
     FilterError,
     IndexCorruptError,
     IndexLockedError,
+    IndexReadOnlyError,
     InputError,
     MissingExtraError,
     ModelError,
     ModelMismatchError,
     PolyvecError,
+    ShardsMissingError,
 )
 
 MEDIA_TYPE = "application/problem+json"
@@ -41,6 +43,7 @@ KINDS = {
     "read-only": Kind(
         403, "This server is read-only", "Write through another server, or start this one without --read-only."
     ),
+    "pulled": Kind(403, "This collection is only read", "Change it where it is published from, or a copy of it."),
     "wrong-host": Kind(
         403, "This host name is not served", "Ask by the address that was printed, or start with --allowed-host."
     ),
@@ -61,6 +64,7 @@ KINDS = {
         500, "The collection is damaged", "Run `polyvec verify` and `polyvec repair` where the index lies."
     ),
     "unusable": Kind(503, "The collection cannot be used now", "Look at the server's log; ask again later."),
+    "shards-missing": Kind(503, "A part of the collection does not answer", "Ask again later."),
     "stopping": Kind(503, "The server is stopping", "Ask again when it is back, or ask another one."),
     "not-ready": Kind(503, "The server is not ready yet", "Ask again in a moment."),
     "timed-out": Kind(504, "It took too long", "Ask for less, or start the server with a longer --timeout."),
@@ -115,6 +119,10 @@ def problem_of(error: Exception, hidden: Iterable[tuple[str, str]] = ()) -> Prob
         return Problem("invalid", detail)
     if isinstance(error, IndexLockedError):
         return Problem("locked", detail)
+    if isinstance(error, IndexReadOnlyError):
+        return Problem("pulled", "This collection was pulled from where it is published, and is only read.")
     if isinstance(error, IndexCorruptError):
         return Problem("damaged", "A file of this collection is damaged. The server's log names it.")
+    if isinstance(error, ShardsMissingError):
+        return Problem("shards-missing", detail)
     return Problem("unusable", "This collection cannot be read or written now. The server's log says why.")

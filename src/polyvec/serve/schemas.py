@@ -126,6 +126,9 @@ class SearchAnswer(BaseModel):
     encode_ms: Annotated[float, Field(description="Waiting for and running the model.")]
     search_ms: Annotated[float, Field(description="Searching, explanations included.")]
     partial: Annotated[bool, Field(description="Whether a part of the collection did not answer.")]
+    missing_shards: Annotated[
+        list[str] | None, Field(description="Of a partial answer: the shards that were not searched.")
+    ] = None
 
 
 class TextObject(Body):

@@ -124,13 +124,23 @@ def read_manifest(folder: Path) -> Manifest:
             f"{path} has version {shown(version)}, and this polyvec reads {MANIFEST_VERSION}. Use the polyvec that wrote it."
         )
     try:
-        return _manifest(values)
+        return checked_manifest(values)
     except (ValueError, TypeError) as error:
         raise IndexCorruptError(f"{path}: {error}. Restore it from a copy.") from error
 
 
-def _manifest(values: Mapping[str, Any]) -> Manifest:
-    """Raises ValueError, with a message, for what no manifest holds."""
+def checked_manifest(values: Mapping[str, Any]) -> Manifest:
+    """The manifest that a JSON object is.
+
+    Args:
+        values: As `Manifest.write` writes them.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        ValueError: It holds what none can; the message says what.
+    """
     if missing := [key for key in _KEYS if key not in values]:
         raise ValueError(f"{', '.join(missing)} missing")
     names = values["shards"]

@@ -5,6 +5,7 @@ Every read passes `current`, every change passes `writing`. Knows nothing about 
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -21,10 +22,13 @@ from polyvec.index.reader import LiveSegment
 from polyvec.index.session import Session
 from polyvec.index.views import View
 from polyvec.index.writing.writer import Writer
+from polyvec.shards.calls import changed_alone, missed_calls, note_call
 from polyvec.shards.commit_lock import COMMIT_LOCK_FILE, CommitLock
 from polyvec.shards.manifest import MANIFEST_FILE, read_manifest
 from polyvec.shards.routing import shard_of
 from polyvec.shards.view import SharedView
+
+log = logging.getLogger(__name__)
 
 _SUMS = (
     "documents", "tokens", "truncated_documents", "deleted_rows", "segments", "coded_segments", "text_bytes", "vector_bytes",
@@ -61,7 +65,9 @@ class ShardsSession:
                 opened.callback(session.close)
                 self.sessions.append(session)
             with ExitStack() as held:
-                self._shared([held.enter_context(session.current()) for session in self.sessions])
+                view = self._shared([held.enter_context(session.current()) for session in self.sessions])
+                for problem in missed_calls([str(session.path) for session in self.sessions], view.catalog.catalogs):
+                    log.warning("%s", problem)
             opened.pop_all()
 
     # -- reading -----------------------------------------------------------------------------------------------------------
@@ -108,22 +114,17 @@ class ShardsSession:
     def facts(self) -> dict[str, Any]:
         """Counts and sizes of all shards together, as plain JSON values."""
         parts = [session.facts() for session in self.sessions]
-        facts = {**parts[0], "path": str(self.path)}
-        facts.update({name: sum(part[name] for part in parts) for name in _SUMS})
+        facts = {**joined_facts(parts), "path": str(self.path)}
         own = sum((self.path / name).stat().st_size for name in (MANIFEST_FILE,) if (self.path / name).is_file())
         facts["size_bytes"] += own
-        languages: Counter[str] = Counter()
-        for part in parts:
-            languages.update(part["languages"])
-        facts["languages"] = dict(sorted(languages.items(), key=lambda item: (-item[1], item[0])))
-        facts["bytes_per_token"] = round(facts["vector_bytes"] / facts["tokens"], 2) if facts["tokens"] else None
-        facts["codec"] = _codec_of(parts)
-        return {**facts, "shards": len(parts)}
+        return facts
 
     def problems(self) -> list[str]:
         """Read everything, and hold every id against its shard. Returns the problems found; empty if there are none."""
         problems = [problem for session in self.sessions for problem in session.problems()]
         with self.current() as view:
+            names = [str(session.path) for session in self.sessions]
+            problems += missed_calls(names, view.catalog.catalogs) + changed_alone(names, view.catalog.catalogs)
             for number, catalog in enumerate(view.catalog.catalogs):
                 for document in catalog.all_documents():
                     if (right := shard_of(document.id, len(self.sessions))) != number:
@@ -182,12 +183,17 @@ class ShardsSession:
             yield writers
 
     @contextmanager
-    def together(self, writers: Sequence[Writer]) -> Iterator[None]:
-        """One transaction in each shard; they commit one right after the other, while nobody opens a state."""
+    def together(self, writers: Sequence[Writer]) -> Iterator[dict[int, int]]:
+        """One transaction in each shard; they commit one right after the other, while nobody opens a state.
+
+        Yields a dict to be filled with how many documents each shard that is changed has more, by its number.
+        """
+        changed: dict[int, int] = {}
         with ExitStack() as committing, ExitStack() as transactions:
             for writer in writers:
                 transactions.enter_context(writer.together())
-            yield
+            yield changed
+            note_call([writer.catalog for writer in writers], changed)
             committing.enter_context(self.lock.committing())
 
     def set_codecs(self, *checksums: str) -> None:
@@ -259,6 +265,25 @@ class ShardsSession:
                     f"{folder} holds documents that were added to this shard alone. Restore the shard from a copy, and add to "
                     f"{self.path} instead."
                 )
+
+
+def joined_facts(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The facts of all shards as those of one index.
+
+    Args:
+        parts: Of each shard, as `index_facts` has them.
+
+    Returns:
+        The facts; the path is that of the first shard.
+    """
+    facts = {**parts[0], **{name: sum(part[name] for part in parts) for name in _SUMS}}
+    languages: Counter[str] = Counter()
+    for part in parts:
+        languages.update(part["languages"])
+    facts["languages"] = dict(sorted(languages.items(), key=lambda item: (-item[1], item[0])))
+    facts["bytes_per_token"] = round(facts["vector_bytes"] / facts["tokens"], 2) if facts["tokens"] else None
+    facts["codec"] = _codec_of(parts)
+    return {**facts, "shards": len(parts)}
 
 
 def _codec_of(parts: Sequence[dict[str, Any]]) -> dict[str, Any] | None:

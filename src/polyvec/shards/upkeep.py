@@ -62,7 +62,7 @@ def compact(session: ShardsSession, writers: Sequence[Writer], *, retrain: bool)
         coded = writer.catalog.settings().codec is not None
         writer.compact(dim=dim, nbits=nbits if coded else 16, measure=False)
     if _files(writers) != before:
-        _measure(writers, dim)
+        measure(writers, dim)
 
 
 def train(session: ShardsSession, writers: Sequence[Writer], *, growing: bool = False) -> None:
@@ -85,7 +85,7 @@ def train(session: ShardsSession, writers: Sequence[Writer], *, growing: bool = 
     for writer in writers:
         writer.adopt(trained, dim=dim)
     session.set_codecs(checksum)
-    _measure(writers, dim)
+    measure(writers, dim)
 
 
 def complete_change(session: ShardsSession, writers: Sequence[Writer]) -> None:
@@ -114,7 +114,7 @@ def complete_change(session: ShardsSession, writers: Sequence[Writer]) -> None:
         if other is None or other.checksum != newest:
             writer.adopt(trained, dim=session.settings.dim)
     session.set_codecs(newest)
-    _measure(writers, session.settings.dim)
+    measure(writers, session.settings.dim)
 
 
 def _checksum(session: ShardsSession, codec: Codec) -> str:
@@ -156,8 +156,13 @@ def _expected_tokens(writers: Sequence[Writer], tokens: int) -> int:
     return expected_tokens(largest, tokens)
 
 
-def _measure(writers: Sequence[Writer], dim: int) -> None:
-    """Measure what each search setting finds in all shards together, and store it in each."""
+def measure(writers: Sequence[Writer], dim: int) -> None:
+    """Measure what each search setting finds in all shards together, and store it in each.
+
+    Args:
+        writers: Of all shards, in order.
+        dim: Of the token vectors.
+    """
     snapshots = [writer.opened(dim=dim) for writer in writers]
     if any(snapshot.codec is not None for snapshot in snapshots):
         curve = measured_curve(SharedSnapshot.of(writers[0].folder.parent, snapshots))

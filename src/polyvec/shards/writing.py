@@ -5,7 +5,7 @@ A call is one transaction in each shard. Everything is checked, encoded and writ
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain, islice
 from typing import Any
@@ -66,12 +66,14 @@ class _ShardsChanges:
         session, writers = self._session, self._writers
         count = len(writers)
         report = AddReport()
-        with session.together(writers):
-            changed: list[list[tuple[int, Mapping[str, Any]]]] = [[] for _ in writers]
+        with session.together(writers) as changed:
+            described: list[list[tuple[int, Mapping[str, Any]]]] = [[] for _ in writers]
             for row, fields in metadata:
-                changed[row % count].append((row, fields))
-            for writer, some in zip(writers, changed, strict=True):
-                writer.set_metadata(some)
+                described[row % count].append((row, fields))
+            for shard, some in enumerate(described):
+                if some:
+                    writers[shard].set_metadata(some)
+                    changed[shard] = 0
             number = max(-(-writer.catalog.next_row() // count) for writer in writers)
             ids = ArrivingIds(SharedCatalog([w.catalog for w in writers]).rows_of, number * count, existing, report)
             batches = in_batches(encode(ids.checked(documents)))
@@ -84,12 +86,12 @@ class _ShardsChanges:
                     parts[shard].append(arrival)
                     rows[shard].append(number * count + shard)
                     number += 1
-                for writer, part, given in zip(writers, parts, rows, strict=True):
+                for shard, part in enumerate(parts):
                     if part:
-                        _add(
-                            report,
-                            writer.add(map(_Arrived, part), _arrivals, "replace", rows=np.array(given, np.int64)),
-                        )
+                        given = np.array(rows[shard], np.int64)
+                        done = writers[shard].add(map(_Arrived, part), _arrivals, "replace", rows=given)
+                        changed[shard] = changed.get(shard, 0) + done.added
+                        _add(report, done)
                 ids.in_flight.difference_update(arrival.document.id for arrival in arrivals)
         return report
 
@@ -97,13 +99,18 @@ class _ShardsChanges:
         keep_up(self._session, self._writers)
 
     def delete(self, ids: list[str]) -> int:
-        with self._session.together(self._writers):
-            routed = by_shard(ids, len(self._writers))
-            return sum(writer.delete(some) for writer, some in zip(self._writers, routed, strict=True) if some)
+        routed = by_shard(ids, len(self._writers))
+        return self._deleted(lambda number, writer: writer.delete(routed[number]) if routed[number] else 0)
 
     def delete_where(self, condition: Mapping[str, Any]) -> int:
-        with self._session.together(self._writers):
-            return sum(writer.delete_where(condition) for writer in self._writers)
+        return self._deleted(lambda _, writer: writer.delete_where(condition))
+
+    def _deleted(self, delete: Callable[[int, Writer], int]) -> int:
+        """Delete from each shard; how many documents there were in all."""
+        with self._session.together(self._writers) as changed:
+            counts = {number: delete(number, writer) for number, writer in enumerate(self._writers)}
+            changed.update({number: -count for number, count in counts.items() if count})
+        return sum(counts.values())
 
     def compact(self, *, retrain: bool) -> None:
         compact(self._session, self._writers, retrain=retrain)

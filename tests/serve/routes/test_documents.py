@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -11,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import polyvec
+from polyvec.index.catalog.catalog import Catalog
 from tests.conftest import WordEncoder
 from tests.serve.conftest import DOCUMENTS, Start
 from tests.serve.running import Running
@@ -145,6 +148,18 @@ def test_read_only_refuses_every_write(start: Start) -> None:
     for answer in (server.put([{"id": "a", "text": "x"}]), server.delete({"ids": ["bread"]})):
         assert (answer.status_code, answer.json()["type"]) == (403, "/docs#read-only")
     assert server.search("bread")[0]["hits"]
+
+
+def test_a_pulled_collection_is_only_read(start: Start, tmp_path: Path) -> None:
+    polyvec.Index.create(tmp_path / "wiki.polyvec", encoder=WordEncoder()).close()
+    with contextlib.closing(Catalog.open(tmp_path / "wiki.polyvec", write=True)) as catalog, catalog.transaction():
+        catalog.set_pulled({"url": "s3://secret/wiki", "version": 3, "publication": "p"})
+    server = start()
+    for answer in (server.put([{"id": "a", "text": "x"}]), server.delete({"ids": ["bread"]})):
+        assert (answer.status_code, answer.json()["type"]) == (403, "/docs#pulled")
+        assert "was pulled from where it is published, and is only read" in answer.json()["detail"]
+        assert "secret" not in answer.text
+    assert server.search("bread")[0]["hits"] == []
 
 
 def test_a_writer_elsewhere_is_named(running: Running) -> None:

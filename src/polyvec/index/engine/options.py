@@ -15,6 +15,7 @@ from polyvec.index.catalog.settings import MeasuredRecall
 
 Mode = Literal["late", "keyword", "hybrid"]
 Fusion = Literal["rank", "weight"]
+OnMissing = Literal["partial", "error"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,11 +55,15 @@ class SearchOptions:
     subset: Sequence[str] | None = field(default=None, hash=False)
     # Whether an answer in JSON says why each hit was found. In Python, `hit.explain()` does.
     explain: bool = False
+    # Of a collection on a cluster, while no machine answers for one of its shards. partial: what the others find, and the answer
+    # says so. error: ShardsMissingError.
+    on_missing: OnMissing = "partial"
 
     def __post_init__(self) -> None:
         keep = partial(object.__setattr__, self)
         keep("mode", one_of("mode", self.mode, get_args(Mode)))
         keep("fusion", one_of("fusion", self.fusion, get_args(Fusion)))
+        keep("on_missing", one_of("on_missing", self.on_missing, get_args(OnMissing)))
         for name in ("exact", "explain"):
             keep(name, flag(name, getattr(self, name)))
         for name in ("weight", "min_score"):

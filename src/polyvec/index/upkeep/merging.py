@@ -5,7 +5,7 @@ Streams: memory does not grow with the collection, but for a sample to train on.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,12 +59,7 @@ class Source:
             The codec, and what coding loses, measured on documents that it was not trained on, so that what is added later
             compares with it.
         """
-        sample = self._sample()
-        unseen = _last(sample, min(_UNSEEN_TOKENS, sum(map(len, sample)) // 16))
-        seen = np.concatenate(sample[: len(sample) - len(unseen)])
-        del sample  # its memory is wanted for training
-        codec, error = train_codec(seen, nbits=nbits, total_tokens=expected_tokens, threads=default_threads())
-        return codec, coding_error(codec, np.concatenate(unseen), default_threads()) if unseen else error
+        return trained_on(self._sample(), nbits, expected_tokens)
 
     def _sample(self) -> list[Float]:
         """Whole documents drawn at random, at most SAMPLE_TOKENS tokens."""
@@ -72,19 +67,8 @@ class Source:
         places = [
             found[i] for i in np.argsort(self.rows, kind="stable")
         ]  # several indexes as one: in the order of adding
-        order = np.random.default_rng(_SAMPLE_SEED).permutation(len(places))
-        vectors: list[Float] = []
-        room = SAMPLE_TOKENS
-        for place in order.tolist():
-            number, position = places[place]
-            rows = self._live[number][0].decode(position)
-            if len(rows) > room:
-                if not vectors:
-                    vectors.append(rows[:room])
-                break
-            vectors.append(rows)
-            room -= len(rows)
-        return vectors
+        drawn = (places[place] for place in sample_order(len(places)).tolist())
+        return sampled(self._live[number][0].decode(position) for number, position in drawn)
 
     def copy_into(self, writer: SegmentWriter) -> None:
         """Write every document: codes as they are, where the writer's codec has made them."""
@@ -113,6 +97,38 @@ class TrainedCodec:
         """Train a codec on a sample; expected_tokens as `Source.train` has it, None for those that are there."""
         codec, error = source.train(nbits, source.tokens if expected_tokens is None else expected_tokens)
         return cls(codec, error, source.tokens)
+
+
+def sample_order(documents: int) -> Int64:
+    """(documents,) int64: the order in which documents are drawn into the sample that a codec is trained on."""
+    return np.random.default_rng(_SAMPLE_SEED).permutation(documents).astype(np.int64, copy=False)
+
+
+def sampled(drawn: Iterable[Float], room: int = SAMPLE_TOKENS) -> list[Float]:
+    """Whole documents, as long as there is room for so many tokens.
+
+    Args:
+        drawn: Vectors of one document after another, in the order of `sample_order`; no more are taken than needed.
+        room: Tokens, at most.
+    """
+    vectors: list[Float] = []
+    for rows in drawn:
+        if len(rows) > room:
+            if not vectors:
+                vectors.append(rows[:room])
+            break
+        vectors.append(rows)
+        room -= len(rows)
+    return vectors
+
+
+def trained_on(sample: list[Float], nbits: int, expected_tokens: int) -> tuple[Codec, float]:
+    """Train a codec on documents of a sample, which is emptied; as `Source.train` has it."""
+    unseen = _last(sample, min(_UNSEEN_TOKENS, sum(map(len, sample)) // 16))
+    seen = np.concatenate(sample[: len(sample) - len(unseen)])
+    sample.clear()  # its memory is wanted for training
+    codec, error = train_codec(seen, nbits=nbits, total_tokens=expected_tokens, threads=default_threads())
+    return codec, coding_error(codec, np.concatenate(unseen), default_threads()) if unseen else error
 
 
 def _last(documents: list[Float], tokens: int) -> list[Float]:

@@ -17,7 +17,7 @@ from polyvec.errors import StorageError
 from polyvec.index.catalog.catalog import Catalog, SegmentRecord
 from polyvec.index.catalog.settings import CodecRecord
 from polyvec.index.codec.codec import Codec
-from polyvec.index.engine.protocol import SegmentInfo, SegmentWriter
+from polyvec.index.engine.protocol import SegmentInfo, SegmentWriter, StoredDocuments
 from polyvec.index.format import CODES, VECTORS
 from polyvec.index.reader import SEGMENT_FOLDER
 from polyvec.index.upkeep.merging import Source, segment_writer
@@ -57,6 +57,11 @@ class NewSegment:
     ) -> None:
         """Add documents under these rows, ascending and above those before; arrays as SegmentWriter.append has them."""
         self._opened().append(vectors, doclens)
+        self._rows.append(rows)
+
+    def copy(self, source: StoredDocuments, doclens: npt.NDArray[np.int64], rows: npt.NDArray[np.int64]) -> None:
+        """Add stored documents under these rows, ascending and above those before: codes as they are where this codec made them."""
+        self._opened().copy(source, np.arange(len(doclens), dtype=np.int64), doclens)
         self._rows.append(rows)
 
     def list(self) -> None:

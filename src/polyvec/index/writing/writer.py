@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from polyvec.errors import PolyvecError, StorageError
+from polyvec.errors import IndexReadOnlyError, PolyvecError, StorageError
 from polyvec.index.catalog.catalog import Catalog, SegmentRecord
 from polyvec.index.catalog.connection import Place
 from polyvec.index.catalog.settings import CodecRecord, IndexSettings, MeasuredRecall, State
@@ -66,7 +66,7 @@ class Writer:
             self.catalog = Catalog.open(folder, write=True)
             held.callback(self.catalog.close)
             if (origin := self.catalog.pulled()) is not None:
-                raise StorageError(
+                raise IndexReadOnlyError(
                     f"{folder} was pulled from {origin.get('url')}, and the next pull replaces it: it is only read. Change it "
                     "where it is published from, or change a copy of it, which `polyvec copy` makes."
                 )

@@ -18,10 +18,12 @@ from polyvec.deadlines import stopping
 from polyvec.errors import InputError
 from polyvec.index.engine.options import SearchOptions
 from polyvec.index.writing.report import Existing
+from polyvec.search.missing import noting_missing
 from polyvec.serve.bodies import check_media_type, parse_json, read_request, spool_body
 from polyvec.serve.calls import COLLECTION_PARAMETER, READ, WRITE, bytes_answer, call, json_bytes
 from polyvec.serve.pool import Task, Work
 from polyvec.serve.routes.documents import check_may_write, numbered_lines, report_json
+from polyvec.serve.routes.search import partial_fields
 from polyvec.serve.schemas import Body, SearchAnswer, Stored
 from polyvec.serve.serving import search_work, serving_of, since_ms, write_work
 
@@ -93,17 +95,25 @@ async def search_vectors(request: Request) -> Response:
 
     def work(task: Task) -> Work:
         results = []
+        missing: set[str] = set()
         threads = serving.pool.threads if len(queries) == 1 and serving.pool.alone else 1
         began = time.perf_counter()
         for query in queries:
-            with stopping(task.check):
+            with stopping(task.check), noting_missing() as names:
                 hits = collection.index.search_vectors(query, options=options, threads=threads)
+            missing |= names
             results.append({"query": "", "hits": [hit.to_dict() for hit in hits]})
             yield None
         search_ms = since_ms(began)
         took_ms = since_ms(task.started)
         return json_bytes(
-            {"results": results, "took_ms": took_ms, "encode_ms": 0.0, "search_ms": search_ms, "partial": False}
+            {
+                "results": results,
+                "took_ms": took_ms,
+                "encode_ms": 0.0,
+                "search_ms": search_ms,
+                **partial_fields(missing),
+            }
         )
 
     return bytes_answer(await search_work(request, work))

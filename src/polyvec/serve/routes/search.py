@@ -17,6 +17,7 @@ from polyvec.search.explain import Explanation
 from polyvec.search.highlight import WordMatch, word_matches
 from polyvec.search.highlight import highlights as found_highlights
 from polyvec.search.hits import Hit
+from polyvec.search.missing import noting_missing
 from polyvec.serve.bodies import read_request
 from polyvec.serve.calls import READ, bytes_answer, call, json_bytes
 from polyvec.serve.collections import Collection
@@ -78,6 +79,7 @@ def _work(
 ) -> Work:
     """Search one question after another; gives way between them, and stops when nobody waits any more."""
     results = []
+    missing: set[str] = set()
     encode_s = search_s = 0.0
     alone = len(texts) == 1
     for place, text in enumerate(texts):
@@ -90,8 +92,9 @@ def _work(
         encoded_at = time.perf_counter()
         encode_s += encoded_at - began
         threads = _threads(serving.pool) if alone else 1
-        with stopping(task.check), holding(encoded):
+        with stopping(task.check), holding(encoded), noting_missing() as names:
             hits = collection.index.search(text, options=options, threads=threads)
+        missing |= names
         results.append({"query": text, "hits": _shown(task, hits, options.explain, highlights)})
         search_s += time.perf_counter() - encoded_at
     serving.metrics.step("search", search_s)
@@ -102,9 +105,14 @@ def _work(
             "took_ms": since_ms(task.started),
             "encode_ms": round(1000 * encode_s, 3),
             "search_ms": round(1000 * search_s, 3),
-            "partial": False,
+            **partial_fields(missing),
         }
     )
+
+
+def partial_fields(missing: set[str]) -> dict[str, Any]:
+    """Whether an answer is partial, and without which shards."""
+    return {"partial": True, "missing_shards": sorted(missing)} if missing else {"partial": False}
 
 
 def _threads(pool: Pool) -> int:
