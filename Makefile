@@ -70,7 +70,8 @@ chaos: $(VENV)/.installed-dev
 cluster-build: $(VENV)/.installed-all
 	$(PY) -m tests.cluster.build_long
 
-# Four shards on three hosts (network namespaces: needs root), asked while replicas die, a host is cut off and a version rolls in: ten minutes.
+# Four shards on three hosts (network namespaces: needs root), asked while replicas die, a host is cut off and a version rolls in:
+# ten minutes.
 cluster-chaos: $(VENV)/.installed-all
 	$(PY) -m tests.cluster.serve_long --minutes 5
 
