@@ -24,6 +24,7 @@ OF_NO_FILE = {
     "cli/test_reference.py": "docs/cli.md and the examples of every command",
     "cluster/test_build_on_ray.py": "builds on a Ray cluster of several hosts",
     "cluster/test_build_s3.py": "builds from and into a pretended S3",
+    "cluster/test_docs.py": "docs/scale-out.md, with Ray",
     "collection/test_random_calls.py": "an index against a dictionary",
     "collection/test_repair_damage.py": "any damage to any file",
     "collection/test_states.py": "every call in every state",
