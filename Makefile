@@ -115,7 +115,7 @@ other-platforms: $(VENV)/.installed-release
 # Makes a wheel for Linux on aarch64, and tries it in Debian's Python for that processor, emulated (Debian: qemu-user, debootstrap; root).
 try-aarch64: $(VENV)/.installed-release
 	$(PY) scripts/wheels.py --target linux-aarch64 --python $(PY) --out build/aarch64
-	$(PY) scripts/try_aarch64.py build/aarch64/polyvec-*-cp311-cp311-manylinux_2_28_aarch64.whl
+	$(PY) scripts/try_aarch64.py build/aarch64/polyvec-*-cp311-*_aarch64.whl
 
 # Writes the lists of names, options and calls that users write against; a test compares them with the program.
 surface: $(VENV)/.installed-dev
