@@ -25,6 +25,8 @@ def without_capitals(text: str) -> str:
     Returns:
         As many characters as were given; the same text where there is nothing to change.
     """
+    if not any(map(str.isupper, text.split())):  # most texts, and quickly
+        return text
     stretches = [stretch for stretch in _stretches(text) if _is_written_in_capitals(*stretch, text)]
     if not stretches:
         return text
@@ -43,8 +45,6 @@ def _is_written_in_capitals(start: int, end: int, words: int, letters: int, text
 
 def _stretches(text: str) -> Iterator[tuple[int, int, int, int]]:
     """Start, end, number of words in capitals and of their letters, of each stretch."""
-    if text.islower():
-        return
     start, end, words, letters = 0, 0, 0, 0
     for match in _WORD.finditer(text):
         word = match.group()
