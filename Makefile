@@ -70,7 +70,8 @@ chaos: $(VENV)/.installed-dev
 cluster-build: $(VENV)/.installed-all
 	$(PY) -m tests.cluster.build_long
 
-# Four shards on three hosts (network namespaces: needs root), asked while replicas die, a host is cut off and a version rolls in: ten minutes.
+# Four shards on three hosts (network namespaces: needs root), asked while replicas die, a host is cut off and a version rolls in:
+# ten minutes.
 cluster-chaos: $(VENV)/.installed-all
 	$(PY) -m tests.cluster.serve_long --minutes 5
 
@@ -114,7 +115,7 @@ other-platforms: $(VENV)/.installed-release
 # Makes a wheel for Linux on aarch64, and tries it in Debian's Python for that processor, emulated (Debian: qemu-user, debootstrap; root).
 try-aarch64: $(VENV)/.installed-release
 	$(PY) scripts/wheels.py --target linux-aarch64 --python $(PY) --out build/aarch64
-	$(PY) scripts/try_aarch64.py build/aarch64/polyvec-*-cp311-cp311-manylinux_2_28_aarch64.whl
+	$(PY) scripts/try_aarch64.py build/aarch64/polyvec-*-cp311-*_aarch64.whl
 
 # Writes the lists of names, options and calls that users write against; a test compares them with the program.
 surface: $(VENV)/.installed-dev

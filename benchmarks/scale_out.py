@@ -13,6 +13,7 @@ against the third. Prints one JSON line a result, with the machine's load.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import math
 import os
@@ -220,7 +221,7 @@ def deployed(place: Path) -> Iterator[Any]:
         lambda: whole_at_address(str(place)),
         lambda name: RayLine(serve.get_deployment_handle(name, app_name=APP)),
     )
-    with ClusterCollection(session) as collection:
+    with contextlib.closing(ClusterCollection(session)) as collection:
         yield collection
     serve.delete(APP)
 

@@ -31,6 +31,7 @@ OF_NO_FILE = {
     "crash/test_crash.py": "processes that end while they write",
     "data/test_documents_generated.py": "generated files of every kind",
     "deploy/test_deploy.py": "deploy/, beside src/",
+    "docs/test_manuals.py": "docs/: blocks of the manuals",
     "docs/test_pages.py": "docs/ and the README: every block runs",
     "docs/test_prose.py": "docs/: spelling and sentences",
     "docs/test_reference.py": "docs/reference: generated pages, every public name",

@@ -120,7 +120,7 @@ def main() -> int:
                 one, _ = build_index(
                     read_documents(docs), folder / "one", encoder=Encoder(dim=DIM), nbits=4, source="long"
                 )
-            lost = list(running.worker_nodes)[-1]
+            lost = next(node for node in running.worker_nodes if node.node_ip_address == "127.0.0.4")
 
             def progress(what: str, done: int, total: int | None) -> None:
                 if what != "encoding":
