@@ -7,7 +7,7 @@ NATIVE := $(wildcard native/*.cpp native/*.hpp native/*.h native/kernels/*) CMak
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test test-all check native docs examples pictures reproduce crash attack chaos fuzz tsan stubs results bench wheels other-platforms surface workflows sbom release-ready clean
+.PHONY: demo test test-all check native docs examples pictures reproduce crash attack chaos cluster-build cluster-chaos fuzz tsan publish-rounds stubs results bench wheels other-platforms surface workflows sbom release-ready clean
 
 demo: $(VENV)/.installed
 	$(VENV)/bin/polyvec demo
@@ -65,6 +65,16 @@ attack: $(VENV)/.installed-all
 chaos: $(VENV)/.installed-dev
 	$(PY) -m tests.serve.chaos --minutes 10
 
+# 20,000 documents on three hosts of a Ray cluster, a process and then a host killed, held against one machine's index: a quarter of
+# an hour on two cores.
+cluster-build: $(VENV)/.installed-all
+	$(PY) -m tests.cluster.build_long
+
+# Four shards on three hosts (network namespaces: needs root), asked while replicas die, a host is cut off and a version rolls in:
+# ten minutes.
+cluster-chaos: $(VENV)/.installed-all
+	$(PY) -m tests.cluster.serve_long --minutes 5
+
 # 100,000 damaged index files, read by an extension built with the address and undefined sanitizers: some minutes.
 SANITIZED := build/sanitized-site
 fuzz: $(VENV)/.installed-dev
@@ -77,6 +87,10 @@ fuzz: $(VENV)/.installed-dev
 # Eight callers of the thread pool and of the candidate search, under the thread sanitizer.
 tsan: $(VENV)/.installed-dev
 	$(PY) -m pytest -q tests/native/test_sanitized.py -k threads
+
+# Two publishers against each other in 200 rounds, in a folder and in pretended object stores: a quarter of an hour.
+publish-rounds: $(VENV)/.installed-all
+	POLYVEC_ROUNDS=200 $(PY) -m pytest -q -rP -m "heavy or not heavy" --timeout=7200 tests/publish -k two_publishers
 
 # The type stub of the extension, from its bindings.
 stubs: native
@@ -97,6 +111,11 @@ wheels: $(VENV)/.installed-release
 # Compiles the native core for Linux on aarch64, macOS and Windows, and runs the kernels for aarch64 in an emulator where there is one.
 other-platforms: $(VENV)/.installed-release
 	$(PY) scripts/other_platforms.py
+
+# Makes a wheel for Linux on aarch64, and tries it in Debian's Python for that processor, emulated (Debian: qemu-user, debootstrap; root).
+try-aarch64: $(VENV)/.installed-release
+	$(PY) scripts/wheels.py --target linux-aarch64 --python $(PY) --out build/aarch64
+	$(PY) scripts/try_aarch64.py build/aarch64/polyvec-*-cp311-*_aarch64.whl
 
 # Writes the lists of names, options and calls that users write against; a test compares them with the program.
 surface: $(VENV)/.installed-dev

@@ -1,4 +1,4 @@
-"""Teach the default model the words of your company, and see whether it helped. Needs polyvec[train]; about a minute.
+"""Teach the default model the words of your company, and see whether it helped. Needs polyvec[train], and a minute or two.
 
 The texts are made up: twelve names that no model has read. Every name comes with four questions to learn from; two others
 are kept for judging. With real data, have a thousand questions or more, and judge on questions that were not trained on.
@@ -23,7 +23,7 @@ JUDGE = ("where do I find the {}?", "somebody asked me about a {}")
 RECIPE = """
 stage = "pairs"
 output = "tuned"
-model = {start = "start"}
+model = {start = "polyvec-mini"}
 batches = {rows = 12}
 optimizer = {steps = 16, rate = 3e-4, frozen_table = true}
 data = [{path = "pairs.jsonl", kind = "pairs"}]
@@ -40,7 +40,6 @@ def found(encoder: polyvec.Encoder) -> float:
 
 def main() -> None:
     before = polyvec.Encoder()
-    before.save("start")
     rows = [{"query": question.format(name), "document": text} for name, text in PASSAGES.items() for question in LEARN]
     Path("pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     Path("tuned.toml").write_text(RECIPE, encoding="utf-8")

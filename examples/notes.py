@@ -26,15 +26,6 @@ def write_notes(folder: Path) -> Path:
     return folder
 
 
-def marked(hit: polyvec.Hit) -> str:
-    """The note with the words between asterisks that the question met."""
-    explanation = hit.explain()
-    text = explanation.text
-    for stretch in reversed(explanation.highlights()):
-        text = f"{text[: stretch.start]}*{text[stretch.start : stretch.end]}*{text[stretch.end :]}"
-    return " ".join(text.split())
-
-
 def main(place: Path) -> None:
     notes = Path(sys.argv[1]) if len(sys.argv) > 1 else write_notes(place / "notes")
     with polyvec.Index.open_or_create(place / "notes.polyvec", encoder=polyvec.Encoder()) as index:
@@ -42,7 +33,7 @@ def main(place: Path) -> None:
         for question in sys.argv[2:] or QUESTIONS:
             (best,) = index.search(question, k=1)
             print(question)
-            print(f"  {best.id}: {marked(best)}")
+            print(f"  {best.id}: {' '.join((best.text or '').split())}")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
     python scripts/smoke.py                       test the polyvec of this Python
     python scripts/smoke.py WHEEL [--python PY]   install WHEEL in an empty environment that has no compiler, and test it there
 
-Needs nothing but Python and the wheel. Prints one line a step, and ends with exit code 1 at the first step that fails.
+Needs nothing but Python and the wheel. Prints one line a step, and ends with exit code 1 at the first step that fails. With
+--launcher, commands are started by another program: an emulator of another processor.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import argparse
 import json
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import sys
@@ -27,6 +29,8 @@ DOCUMENTS = [
 ]
 QUESTION = "how do plants make sugar from light?"
 
+START = [sys.executable, "-I"]  # how `python -m polyvec` is started
+
 
 class FailedError(Exception):
     """A step did not do what it should."""
@@ -36,7 +40,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("wheel", nargs="?", type=Path, help="a wheel; without one, the installed polyvec is tested")
     parser.add_argument("--python", default=sys.executable, help="the Python for the empty environment")
+    parser.add_argument("--launcher", default="", help="how this Python is started, where it cannot start itself")
     arguments = parser.parse_args()
+    if arguments.launcher:
+        START[:] = shlex.split(arguments.launcher)
     try:
         if arguments.wheel is None:
             test_installed()
@@ -151,7 +158,7 @@ def check_shards(folder: Path) -> None:
 
 
 def _polyvec(*arguments: str) -> str:
-    return _run([sys.executable, "-I", "-m", "polyvec", *arguments], dict(os.environ))
+    return _run([*START, "-m", "polyvec", *arguments], dict(os.environ))
 
 
 def _run(command: list[str], variables: dict[str, str], cwd: str | None = None) -> str:

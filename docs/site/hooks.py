@@ -25,10 +25,13 @@ OUTSIDE = {
     "RELEASING.md": "inside/releasing.md",
     "SECURITY.md": "security.md",
     "CODE_OF_CONDUCT.md": "conduct.md",
+    "examples/README.md": "do/examples.md",
     "native/README.md": "inside/kernels.md",
     "recipes/README.md": "inside/recipes.md",
     "src/polyvec/models/polyvec-mini/README.md": "inside/polyvec-mini.md",
 }
+# Pages of docs/ that the menu leaves out where they are not there.
+OPTIONAL = {"compatibility.md", "tuning.md"}
 LANGUAGES = {
     ".py": "python",
     ".json": "json",
@@ -48,7 +51,8 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Pages that may come and go without a change of mkdocs.yml: decisions by their folder, and those beside docs/."""
     decisions = sorted(path.name for path in (ROOT / "docs" / "decisions").glob("*.md"))
     _fill(config.nav, "Decisions", [f"decisions/{name}" for name in decisions])
-    _drop(config.nav, {place for source, place in OUTSIDE.items() if not (ROOT / source).is_file()})
+    missing = {place for source, place in OUTSIDE.items() if not (ROOT / source).is_file()}
+    _drop(config.nav, missing | {page for page in OPTIONAL if not (ROOT / "docs" / page).is_file()})
     return config
 
 
@@ -89,9 +93,19 @@ def _relinked(text: str, source: str, place: str) -> str:
         if target not in OUTSIDE and (ROOT / target).is_dir():  # a folder has no page: its name stays
             return link[1].removesuffix("](").lstrip("![") or target
         there = posixpath.relpath(_place_of(target), posixpath.dirname(place) or ".")
-        return f"{link[1]}{there}{link[3] or ''}{link[4]}"
+        return f"{_named(link[1], target)}{there}{link[3] or ''}{link[4]}"
 
     return _LINK.sub(replace, text)
+
+
+def _named(opening: str, target: str) -> str:
+    """The text of a link, where it only repeats the name of a page's file, as the page's title."""
+    text = opening.removeprefix("[").removesuffix("](").strip("`")
+    page = ROOT / target
+    if page.suffix != ".md" or not target.endswith(text) or not page.is_file():
+        return opening
+    title = re.search(r"^# (.+)$", page.read_text(encoding="utf-8"), re.M)
+    return f"[{title[1]}](" if title else opening
 
 
 def _linked_sources(files: Files) -> set[str]:

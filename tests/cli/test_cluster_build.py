@@ -39,6 +39,19 @@ def test_errors_are_one_line(here: Here, tmp_path: Path, capsys: pytest.CaptureF
         assert len(capsys.readouterr().err.splitlines()) == 1
 
 
+def test_notes_of_ray_are_no_results(here: Here, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    docs = write_lines(tmp_path / "docs.jsonl", rows(30))
+
+    def note(what: str) -> None:
+        print("(raylet) a machine is gone")
+
+    here.cut = note
+    assert main(["-v", "cluster", "build", str(docs), str(tmp_path / "shards"), "--json"]) == 0
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["documents"] == 30
+    assert "Ray: (raylet) a machine is gone" in shown.err
+
+
 def test_the_family_names_its_commands(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["cluster", "--help"]) == 0
     assert "build" in capsys.readouterr().out

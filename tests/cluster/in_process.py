@@ -42,8 +42,8 @@ class InProcessLine:
 
     async def send(self, call: Call, route: Route) -> Reply:
         self._next += 1
-        there = self.replicas[self._next % len(self.replicas) :] + self.replicas[: self._next % len(self.replicas)]
-        there = [one for one in there if one.alive]
+        first = self._next % max(len(self.replicas), 1)
+        there = [one for one in self.replicas[first:] + self.replicas[:first] if one.alive]
         if not there:
             await asyncio.sleep(3600)
         there.sort(key=lambda one: (one.name in route.tried, one.name in route.slow))

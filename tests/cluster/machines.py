@@ -11,12 +11,12 @@ from typing import Any
 
 from tests.conftest import WordEncoder
 
-_MEMORY = 100_000_000  # bytes of each host's object store
+MEMORY = 100_000_000  # bytes of each host's object store
 _HEALTH = {
     "health_check_initial_delay_ms": 1000,
     "health_check_period_ms": 500,
     "health_check_timeout_ms": 500,
-    "health_check_failure_threshold": 3,
+    "health_check_failure_threshold": 10,  # a busy machine answers late
 }
 
 
@@ -30,7 +30,12 @@ def machines(*processors: int) -> Iterator[Any]:
     Yields:
         Ray's `Cluster`.
     """
-    os.environ.update(RAY_USAGE_STATS_ENABLED="0", RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0", OMP_NUM_THREADS="1")
+    os.environ.update(
+        RAY_USAGE_STATS_ENABLED="0",
+        RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0",
+        RAY_raylet_start_wait_time_s="180",
+        OMP_NUM_THREADS="1",
+    )
     import ray
     from ray.cluster_utils import Cluster
 
@@ -38,7 +43,7 @@ def machines(*processors: int) -> Iterator[Any]:
         initialize_head=True,
         head_node_args={
             "num_cpus": processors[0],
-            "object_store_memory": _MEMORY,
+            "object_store_memory": MEMORY,
             "node_ip_address": "127.0.0.2",  # 127.0.0.1 is rewritten
             "include_dashboard": False,
             "_system_config": _HEALTH,
@@ -46,7 +51,7 @@ def machines(*processors: int) -> Iterator[Any]:
     )
     try:
         for number, count in enumerate(processors[1:], start=3):
-            cluster.add_node(num_cpus=count, object_store_memory=_MEMORY, node_ip_address=f"127.0.0.{number}")
+            cluster.add_node(num_cpus=count, object_store_memory=MEMORY, node_ip_address=f"127.0.0.{number}")
         ray.init(cluster.address, log_to_driver=False, logging_level="ERROR", namespace="polyvec")
         try:
             yield cluster

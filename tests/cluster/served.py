@@ -68,23 +68,11 @@ class Served:
 
     def replicas(self, shard: str) -> list[str]:
         """Names of the actors that hold a shard."""
-        import ray
-
-        actors = ray.util.list_named_actors(all_namespaces=True)
-        return [one["name"] for one in actors if one["name"].startswith(f"SERVE_REPLICA::{APP}#{shard}#")]
+        return replicas(shard)
 
     def kill_replicas(self, shard: str, most: int = 1) -> int:
         """As a crash of their processes. Returns how many there were."""
-        import ray
-
-        killed = 0
-        for name in self.replicas(shard)[:most]:
-            try:
-                ray.kill(ray.get_actor(name, namespace="serve"), no_restart=True)
-                killed += 1
-            except ValueError:  # it is gone already
-                continue
-        return killed
+        return kill_replicas(shard, most)
 
     def kill_node(self) -> None:
         """As a machine that loses its power."""
@@ -95,6 +83,28 @@ class Served:
 
     def ask(self, **body: Any) -> httpx.Response:
         return httpx.post(f"{self.url}/v1/search", json=body, timeout=30, trust_env=False)
+
+
+def replicas(shard: str) -> list[str]:
+    """Names of the actors that hold a shard."""
+    import ray
+
+    actors = ray.util.list_named_actors(all_namespaces=True)
+    return [one["name"] for one in actors if one["name"].startswith(f"SERVE_REPLICA::{APP}#{shard}#")]
+
+
+def kill_replicas(shard: str, most: int = 1) -> int:
+    """As a crash of their processes. Returns how many there were."""
+    import ray
+
+    killed = 0
+    for name in replicas(shard)[:most]:
+        try:
+            ray.kill(ray.get_actor(name, namespace="serve"), no_restart=True)
+            killed += 1
+        except ValueError:  # it is gone already
+            continue
+    return killed
 
 
 @contextmanager

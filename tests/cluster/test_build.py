@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import os
@@ -27,6 +28,7 @@ from tests.cluster.builds import (
     write_lines,
 )
 from tests.conftest import WordEncoder
+from tests.publish.indexes import cut_at
 
 
 def built(docs: Path, target: Path | str, **options: Any) -> Built:
@@ -143,6 +145,31 @@ def test_a_build_that_is_cut_anywhere_goes_on(here: Here, tmp_path: Path, addres
     check_same_as_one_machine(tmp_path / "shards", docs, tmp_path)
 
 
+@pytest.mark.parametrize("answered", [False, True], ids=["refused", "answer lost"])
+def test_the_connection_is_cut_at_any_request(
+    here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answered: bool
+) -> None:
+    """Each run gets a little further than the one before; what is published is whole in every moment."""
+    docs = write_lines(tmp_path / "docs.jsonl", rows(40))
+    url = (tmp_path / "bucket").as_uri()
+    said: list[str] = []
+    for number in range(1, 400):
+        try:
+            with cut_at(monkeypatch, number, answered=answered):
+                built(docs, url, shards=2)
+            break
+        except StorageError as error:
+            said.append(str(error))
+        with contextlib.suppress(StorageError):
+            assert newest_whole(url).documents == 40
+    assert len(said) > 20
+    assert {len(message.splitlines()) for message in said} == {1}
+    assert newest_whole(url).version == 1
+    assert built(docs, url, shards=2).documents == 40
+    pull_whole(url, tmp_path / "pulled")
+    check_same_as_one_machine(tmp_path / "pulled", docs, tmp_path)
+
+
 def test_what_is_encoded_is_not_encoded_again(here: Here, tmp_path: Path) -> None:
     docs = write_lines(tmp_path / "docs.jsonl", rows(120))
     made: list[WordEncoder] = []
@@ -238,9 +265,13 @@ def test_the_target_is_taken(here: Here, tmp_path: Path) -> None:
         built(docs, (tmp_path / "other").as_uri())
     (tmp_path / ".shards.building").mkdir()
     write_lines(tmp_path / ".shards.building" / "mine", [])
-    with pytest.raises(StorageError, match="in the way"):
-        built(docs, tmp_path / "shards")
+    for restart in (False, True):
+        with pytest.raises(StorageError, match="in the way"):
+            built(docs, tmp_path / "shards", restart=restart)
     assert (tmp_path / ".shards.building" / "mine").exists()
+    write_lines(tmp_path / "bucket" / "build" / "mine", [])
+    with pytest.raises(StorageError, match="in the way"):
+        built(docs, (tmp_path / "bucket").as_uri(), restart=True)
     assert here.done == []
 
 

@@ -66,7 +66,11 @@ def library() -> Any:
     defines: list[str] = []
     if platform.machine() in ("x86_64", "AMD64"):
         defines = ["-DPOLYVEC_X86=1"]
-        sources += [(kernels / "x86.cpp", []), (kernels / "codes_avx2.cpp", AVX2), (kernels / "codes_avx512.cpp", AVX512)]
+        sources += [
+            (kernels / "x86.cpp", []),
+            (kernels / "codes_avx2.cpp", AVX2),
+            (kernels / "codes_avx512.cpp", AVX512),
+        ]
     elif platform.machine() in ("aarch64", "arm64"):
         defines = ["-DPOLYVEC_NEON=1"]
         sources.append((kernels / "codes_neon.cpp", []))

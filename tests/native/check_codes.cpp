@@ -18,6 +18,9 @@
 #include "kernels/quantize.hpp"
 #include "memory.hpp"
 #include "prepared_query.hpp"
+#if defined(POLYVEC_X86) && !defined(POLYVEC_SIMDE)
+#include "kernels/x86.hpp"
+#endif
 
 using namespace polyvec;
 

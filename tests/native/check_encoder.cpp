@@ -11,6 +11,9 @@
 
 #include "forward.hpp"
 #include "memory.hpp"
+#if defined(POLYVEC_X86) && !defined(POLYVEC_SIMDE)
+#include "kernels/x86.hpp"
+#endif
 
 using namespace polyvec;
 

@@ -9,6 +9,9 @@
 #include <vector>
 
 #include "kernels/maxsim.hpp"
+#if defined(POLYVEC_X86) && !defined(POLYVEC_SIMDE)
+#include "kernels/x86.hpp"
+#endif
 
 using namespace polyvec;
 

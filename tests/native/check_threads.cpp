@@ -13,6 +13,9 @@
 #include "candidates.hpp"
 #include "kernels/codes.hpp"
 #include "parallel.hpp"
+#if defined(POLYVEC_X86)
+#include "kernels/x86.hpp"
+#endif
 
 using namespace polyvec;
 

@@ -112,6 +112,28 @@ def test_a_version_that_lost_objects_is_made_whole(tmp_path: Path, encoder: Word
         shutil.rmtree(tmp_path / "b")
 
 
+def test_half_of_a_version_is_no_version(tmp_path: Path, encoder: WordEncoder) -> None:
+    source, url = make_index(tmp_path / "a", documents(50), encoder), str(tmp_path / "store")
+    publish(source, url)
+    pull(url, tmp_path / "b")
+    before = answers_at(source, encoder)
+    old = {path.name for path in (tmp_path / "store" / "files").iterdir()}
+    with Index.open(source, encoder=encoder) as index:
+        index.update(documents(20, seed=4))
+    publish(source, url)
+    for path in (tmp_path / "store" / "files").iterdir():
+        if path.name not in old:
+            path.unlink()
+    with pytest.raises(StorageError, match="is not whole any more") as caught:
+        pull(url, tmp_path / "b")
+    assert "\n" not in str(caught.value)
+    assert answers_at(tmp_path / "b", encoder) == before
+    with Index.open(tmp_path / "b", encoder=encoder) as index:
+        assert index.verify() == []
+    assert not pull(url, tmp_path / "b", version=1).new  # the one before is still whole
+    assert not (tmp_path / "c").exists()
+
+
 def test_of_two_publishers_one_is_refused(
     tmp_path: Path, encoder: WordEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:

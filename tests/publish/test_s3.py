@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
+import threading
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,10 +36,27 @@ def asked(url: str, method: str, content: bytes = b"") -> None:
 def server() -> Iterator[str]:
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     running = moto_server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    running.start()
-    host, port = running.get_host_and_port()
-    yield f"http://{host}:{port}"
-    running.stop()
+    with one_put_at_a_time():
+        running.start()
+        host, port = running.get_host_and_port()
+        yield f"http://{host}:{port}"
+        running.stop()
+
+
+@contextlib.contextmanager
+def one_put_at_a_time() -> Iterator[None]:
+    """S3 decides on a conditional put and does it at once; moto looks first and puts then, so that two may both be let through."""
+    from moto.s3.responses import S3Response
+
+    put, lock = S3Response.put_object, threading.Lock()
+
+    def locked(self: S3Response) -> Any:
+        with lock:
+            return put(self)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(S3Response, "put_object", locked)
+        yield
 
 
 @pytest.fixture
@@ -104,6 +124,24 @@ def test_pulling_cut_at_every_request(
     tmp_path: Path, url: str, encoder: WordEncoder, monkeypatch: pytest.MonkeyPatch, answered: bool
 ) -> None:
     check_pulling_cut(tmp_path, url, encoder, monkeypatch, answered=answered)
+
+
+def test_of_many_that_create_one_object_one_succeeds(url: str) -> None:
+    for number in range(ROUNDS):
+        store, start, made = Store(url), threading.Barrier(4), list[int]()
+
+        def create(which: int, store: Store = store, start: threading.Barrier = start, made: list[int] = made) -> None:
+            start.wait()
+            with contextlib.suppress(ObjectExistsError):
+                store.create(f"versions/{number}.json", str(which).encode())  # noqa: B023 - joined below
+                made.append(which)
+
+        threads = [threading.Thread(target=create, args=(which,)) for which in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert [str(which).encode() for which in made] == [store.read(f"versions/{number}.json")]
 
 
 def test_two_publishers_at_once(tmp_path: Path, url: str, encoder: WordEncoder) -> None:

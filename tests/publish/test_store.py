@@ -75,6 +75,23 @@ def test_a_refusal_names_the_credentials(store: Store, answer: str) -> None:
         store._request("write x", refuse)
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "Server returned non-2xx status code: 403 Forbidden: <Code>RequestTimeTooSkewed</Code>",
+        "403 Forbidden: AuthenticationFailed: Request date header too old: 'Sat, 28 Nov 2026 01:00:00 GMT'",
+    ],
+)
+def test_a_refusal_on_account_of_the_clock_says_so(store: Store, answer: str) -> None:
+    from obstore.exceptions import GenericError
+
+    def refuse() -> None:
+        raise GenericError(answer)
+
+    with pytest.raises(StorageError, match="this machine's clock is off"):
+        store._request("write x", refuse)
+
+
 def test_a_reason_is_one_short_line(store: Store) -> None:
     from obstore.exceptions import GenericError
 

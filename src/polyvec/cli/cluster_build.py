@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +16,8 @@ from polyvec.cli.cluster import address_option
 from polyvec.cli.command import command
 from polyvec.cli.options import COUNT, NAME, dim_option, json_option, model_option, nbits_option
 from polyvec.cli.render import human_bytes, line, messages, print_done, print_json, progress_bar
+
+log = logging.getLogger(__name__)
 
 
 @command(
@@ -53,7 +58,7 @@ def build(
     from polyvec.collection.index import DEFAULT_NBITS
 
     started = time.perf_counter()
-    with _shown() as progress:
+    with _shown() as progress, contextlib.redirect_stdout(_RayNotes()):
         built = build_shards(
             docs,
             target,
@@ -95,3 +100,13 @@ def _shown() -> Iterator[Callable[[str, int, int | None], None]]:
             bar.update(tasks[what], completed=done, total=total, done=f"{done:,}")
 
         yield show
+
+
+class _RayNotes(io.TextIOBase):
+    """What Ray prints to stdout, where results belong: to the log, which -v shows."""
+
+    def write(self, text: str) -> int:
+        for line_of_text in text.splitlines():
+            if line_of_text.strip():
+                log.info("Ray: %s", line_of_text.strip())
+        return len(text)

@@ -143,7 +143,8 @@ def build_shards(
             built = job.run(ray, files)
     except InputError:
         if not resumed:
-            place.cleared(work)  # what is read anew is another build
+            with contextlib.suppress(StorageError):
+                place.cleared(work)  # what is read anew is another build
         raise
     return place.finished(work, built)
 
@@ -177,18 +178,18 @@ class _Target:
             if not self.folder.parent.is_dir():
                 self.folder.parent.mkdir(parents=True)
         work = Work(self.work, make=True)
-        if restart:
+        begun = work.store.found(PLAN) is not None
+        if not begun and work.store.listed(""):
+            raise StorageError(f"{self.work} is in the way, and no build has left it. Move it elsewhere.")
+        if begun and restart:
             self.cleared(work)
             work = Work(self.work, make=True)
-        if self.folder is not None and work.store.found(PLAN) is None and any(Path(work.url).iterdir()):
-            raise StorageError(f"{work.url} is in the way, and no build has left it. Move it elsewhere.")
         return work
 
     def cleared(self, work: Work) -> None:
         """Remove what the build keeps."""
-        if self.folder is None and "://" in work.url:
-            work.clear()
-        else:
+        work.clear()
+        if "://" not in work.url:
             shutil.rmtree(work.url, ignore_errors=True)
 
     def finished(self, work: Work, made: _Made) -> Built:
@@ -215,7 +216,10 @@ class _Target:
                 self.folder.rmdir()
             os.rename(result, self.folder)
             sync_folder(self.folder.parent)
-        self.cleared(work)
+        try:
+            self.cleared(work)
+        except StorageError as error:
+            log.warning("the shards are there, but %s could not be cleared: %s", work.url, error)
         return replace(made.built, version=version)
 
 

@@ -15,8 +15,9 @@ from typing import Any
 from polyvec.errors import MissingExtraError, ServerError
 
 NAMESPACE = "polyvec"  # of named actors
-_QUIET = {
+_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_raylet_start_wait_time_s": "180",  # a busy machine takes longer than Ray's 30 s
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # what Ray will do by itself, and warns of until then
 }
 
@@ -52,7 +53,7 @@ def ray_session(address: str | None = None, **settings: Any) -> Iterator[Any]:
         ServerError: There is no cluster at the address.
     """
     need_ray()
-    for name, value in _QUIET.items():
+    for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     import ray
 

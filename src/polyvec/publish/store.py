@@ -37,6 +37,8 @@ _PLAIN_HTTP = (
     "AZURE_ALLOW_HTTP",
 )  # which client options would hide from obstore
 _CLOCK, _OPEN = "clock", "open it"
+# How S3, Azure and Google's token server say so.
+_CLOCK_IS_OFF = re.compile("RequestTimeTooSkewed|RequestExpired|date header .{0,40}too old|reasonable timeframe")
 
 
 @dataclass(frozen=True)
@@ -180,6 +182,11 @@ class Store:
             refused = isinstance(
                 error, (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError, PermissionError)
             ) or re.search("403 Forbidden|401 Unauthorized", str(error))  # listings raise one kind of error for all
+            if refused and _CLOCK_IS_OFF.search(str(error)):
+                raise StorageError(
+                    f"Cannot {what} at {self.url}: this machine's clock is off by minutes, and the store refuses what it signs. "
+                    "Set the clock."
+                ) from error
             if refused:
                 raise StorageError(
                     f"Cannot {what} at {self.url}: access is refused. Check the credentials, and what they may do there."
@@ -242,7 +249,7 @@ def parsed_url(url: str | os.PathLike[str], *, bucket: bool = False) -> tuple[st
 def _reason(error: Exception) -> str:
     """What obstore says, without its details for developers."""
     text = " ".join(str(error).split("Debug source:")[0].split())
-    if "NoSuchBucket" in text:
+    if re.search("NoSuchBucket|ContainerNotFound", text):
         return "there is no such bucket."
     text = re.sub(
         r"^Generic \S+ error: |Error performing \w+ request: |<[^<>]*>", " ", text

@@ -217,7 +217,7 @@ def check_place(store: Store) -> None:
 
 
 def publish_whole(store: Store, manifest: Manifest, shards: Sequence[ShardVersion]) -> Whole:
-    """Make a new version of the whole of shards that are published already.
+    """Make a new version of the whole of shards that are published already; the newest one where it is the same.
 
     Args:
         store: The place below which they are.
@@ -232,6 +232,9 @@ def publish_whole(store: Store, manifest: Manifest, shards: Sequence[ShardVersio
         StorageError: The store cannot be written.
     """
     versions = _versions(store)
+    before = _read(store, versions[-1]) if versions else None
+    if before is not None and (before.manifest(), before.shards) == (manifest, tuple(shards)):
+        return before
     made = Whole(
         version=versions[-1] + 1 if versions else 1,
         publication=uuid.uuid4().hex,

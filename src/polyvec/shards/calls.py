@@ -40,11 +40,14 @@ def note_call(catalogs: Sequence[Catalog], changed: Mapping[int, int]) -> None:
 
 
 def missed_calls(names: Sequence[str], catalogs: Sequence[Catalog]) -> list[str]:
-    """A line for each shard that is older than what the others know of it.
+    """Which shards are older than what the others know of them.
 
     Args:
         names: What the shards are called in a message.
         catalogs: Of all shards, in one state.
+
+    Returns:
+        A line for each.
     """
     seen = [_seen(catalog, len(catalogs)) for catalog in catalogs]
     return [
@@ -56,11 +59,14 @@ def missed_calls(names: Sequence[str], catalogs: Sequence[Catalog]) -> list[str]
 
 
 def changed_alone(names: Sequence[str], catalogs: Sequence[Catalog]) -> list[str]:
-    """A line for each shard with another number of documents than the last call left there.
+    """Which shards have another number of documents than the last call left there.
 
     Args:
         names: What the shards are called in a message.
         catalogs: Of all shards, in one state.
+
+    Returns:
+        A line for each.
     """
     problems = []
     for name, catalog in zip(names, catalogs, strict=True):

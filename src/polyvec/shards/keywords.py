@@ -128,6 +128,9 @@ def best_first(rows: Int64, scores: Float64, k: int, scored: Collection[int]) ->
         scores: (n,) float64.
         k: Documents to keep.
         scored: Rows that are kept in any case.
+
+    Returns:
+        Their rows and scores.
     """
     wanted = np.fromiter(scored, np.int64, len(scored))
     if k < len(rows):  # the others need not be put in order

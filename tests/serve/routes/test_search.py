@@ -10,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import polyvec
+from polyvec.errors import ShardsMissingError
+from polyvec.search.missing import note_missing
 from tests.conftest import WordEncoder
 from tests.serve.conftest import Start
 from tests.serve.running import Running
@@ -99,7 +101,7 @@ def test_highlights_lie_in_the_text_though_the_model_reads_the_title_first(share
         ({"query": "a", "options": []}, "options=[]: expected an object such as {'exact': true}."),
         ({"query": "a", "k": 1, "options": {"k": 2}}, "k is given twice: beside `options` and in it. Give it once."),
         ({"query": "a", "options": {"probes": 2}}, "search options: unknown field 'probes'; expected some of k, mode, fusion, "
-         "weight, min_score, exact, nprobe, candidates, recall, filter, subset, explain."),
+         "weight, min_score, exact, nprobe, candidates, recall, filter, subset, explain, on_missing."),
         ({"query": "a", "kk": 1}, "unknown field 'kk'; expected some of query, k, mode, filter, subset, min_score, options, "
          "explain, highlights, collection."),
         ({"k": 1}, "query is missing; the fields are query, k, mode, filter, subset, min_score, options, explain, highlights, "
@@ -171,3 +173,29 @@ def test_any_body_is_answered(shared: Running, body: Any) -> None:
         assert problem["status"] == answer.status_code
         assert problem["detail"]
         assert "\n" not in problem["detail"]
+
+
+def test_an_answer_says_which_shards_it_goes_without(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    running = start()
+    index = running.serving.collections.chosen(None).index
+    search, names = index.search, ["shard-002", "shard-001"]
+
+    def partial(*arguments: Any, **keywords: Any) -> Any:
+        note_missing(names)
+        return search(*arguments, **keywords)
+
+    monkeypatch.setattr(index, "search", partial)
+    answer = running.post("/v1/search", {"query": [QUESTION, "bread"]}).json()
+    assert (answer["partial"], answer["missing_shards"]) == (True, ["shard-001", "shard-002"])
+    names.clear()
+    answer = running.post("/v1/search", {"query": QUESTION}).json()
+    assert (answer["partial"], "missing_shards" in answer) == (False, False)
+
+    def refused(*arguments: Any, **keywords: Any) -> Any:
+        raise ShardsMissingError("No machine answers for shard-001. Ask again later.", ("shard-001",))
+
+    monkeypatch.setattr(index, "search", refused)
+    failed = running.post("/v1/search", {"query": QUESTION, "options": {"on_missing": "error"}})
+    assert (failed.status_code, failed.json()["type"]) == (503, "/docs#shards-missing")
+    assert "shard-001" in failed.json()["detail"]
+    assert running.post("/v1/search", {"query": QUESTION, "options": {"on_missing": "wait"}}).status_code == 422
