@@ -32,7 +32,7 @@ MEASURE = "nDCG@10"
 _ROWS = 16  # questions a batch
 _TIMES = 2  # every question is met
 _MOST_STEPS = 1000
-_SHARES = (1.0, 0.5)  # of what was learned, of which one is kept
+_SHARES = (0.5, 1.0)  # of what was learned, of which one is kept; of equals the first, which forgets less
 _HELD_OUT_BITS = 2  # a dimension, of the indexes that judge
 
 Progress = Callable[[str, int, int], None]  # what is being done, how much of it is done, of how much (0: not known)
