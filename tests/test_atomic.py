@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from pathlib import Path
 
@@ -132,3 +133,23 @@ def test_the_path_to_write_has_the_ending_of_the_destination(tmp_path: Path) -> 
         assert staging.suffix == ".png"
         staging.write_bytes(b"x")
     assert (tmp_path / "picture.png").read_bytes() == b"x"
+
+
+@posix
+@pytest.mark.parametrize("umask", [0o022, 0o027, 0o077])
+def test_files_of_a_new_folder_are_as_readable_as_the_umask_says(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        with staged(tmp_path / "made") as staging:
+            (staging / "inside").mkdir()
+            for name in ("one", "inside/two"):
+                (staging / name).touch(mode=0o600)
+            (staging / "run").touch(mode=0o700)
+        with aside(tmp_path / "file") as staging:
+            staging.unlink()
+            staging.touch(mode=0o600)
+    finally:
+        os.umask(before)
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "made").rglob("*") if path.is_file()}
+    assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o666 & ~umask
+    assert modes == {"one": 0o666 & ~umask, "two": 0o666 & ~umask, "run": 0o700 | (0o666 & ~umask)}

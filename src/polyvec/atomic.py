@@ -86,7 +86,10 @@ def aside(path: str | os.PathLike[str]) -> Iterator[Path]:
     staging = place.with_name(f".writing-{os.getpid()}-{os.urandom(4).hex()}{place.suffix}")
     try:
         with _named_errors(place, staging):
+            staging.touch()
+            readable = stat.S_IMODE(staging.stat().st_mode)
             yield staging
+            staging.chmod(readable)  # some libraries write for the owner alone
             publish(staging, place)
     finally:
         staging.unlink(missing_ok=True)
@@ -150,8 +153,12 @@ class staged:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
             if kind is None:
+                readable = stat.S_IMODE(self._staging.stat().st_mode) & 0o666  # as the umask has it for new files
                 for path in self._staging.rglob("*"):
                     if path.is_file():
+                        path.chmod(
+                            stat.S_IMODE(path.stat().st_mode) | readable
+                        )  # some libraries write for the owner alone
                         _sync(path)
                 os.replace(self._staging, self._folder)
                 _sync(self._folder.parent)
