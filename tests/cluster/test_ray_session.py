@@ -20,13 +20,23 @@ def test_ray_absent(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.heavy
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning")
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_no_cluster_there_and_one_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    ray = pytest.importorskip("ray", reason="a cluster needs Ray: pip install 'polyvec[ray]'")
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    with pytest.raises(ServerError, match=r"127\.0\.0\.1:1 cannot be used") as raised, ray_session("127.0.0.1:1"):
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "127.0.0.1:99999", "nowhere.invalid:6379"])
+def test_no_cluster_is_there(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray", reason="a cluster needs Ray: pip install 'polyvec[ray]'")
+    with pytest.raises(ServerError, match=f"{address} cannot be used") as raised, ray_session(address):
         pass
     assert len(str(raised.value).splitlines()) == 1
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    with pytest.raises(ServerError, match=f"{address} cannot be used"), ray_session():
+        pass
+
+
+@pytest.mark.heavy
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_ray_of_this_machine_ends_with_the_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    ray = pytest.importorskip("ray", reason="a cluster needs Ray: pip install 'polyvec[ray]'")
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
     with ray_session(num_cpus=1, object_store_memory=100_000_000) as started:
         assert started is ray
         assert len(nodes_of(ray)) == 1

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import logging
 import os
+import re
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -63,10 +65,12 @@ def ray_session(address: str | None = None, **settings: Any) -> Iterator[Any]:
     ours: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False, "namespace": NAMESPACE}
     if address is None and not os.environ.get("RAY_ADDRESS"):
         ours["include_dashboard"] = False
+    at = address or os.environ.get("RAY_ADDRESS")
     try:
+        _check_reached(at)
         ray.init(address, **{**ours, **settings})
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError, OSError) as error:
-        where = address or os.environ.get("RAY_ADDRESS") or "this machine"
+    except Exception as error:  # Ray itself raises bare ones, where it does not start in time
+        where = at or "this machine"
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
         raise ServerError(
             f"Ray at {where} cannot be used: {reason.rstrip('.')}. Start it there with `ray start --head`, or leave the address "
@@ -76,6 +80,13 @@ def ray_session(address: str | None = None, **settings: Any) -> Iterator[Any]:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _check_reached(address: str | None) -> None:
+    """Raise OSError where nobody answers at host:port; Ray itself would try for minutes."""
+    place = re.fullmatch(r"(?:ray://)?\[?([^\[\]/]+?)\]?:([0-9]{1,5})", address or "")
+    if place is not None:
+        socket.create_connection((place[1], int(place[2])), timeout=10).close()
 
 
 def nodes_of(ray: Any) -> list[Mapping[str, Any]]:
