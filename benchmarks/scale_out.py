@@ -148,9 +148,9 @@ def timed(work: Any) -> float:
 
 def local_times(place: Path, vectors: list[Any]) -> Floats:
     """Seconds of one query to one shard, as a replica answers it, in this process."""
-    from polyvec.cluster.held import HeldShard
-    from polyvec.cluster.place import whole_at_address
-    from polyvec.cluster.question import Call, Question
+    from polyvec.cluster.serving.held import HeldShard
+    from polyvec.cluster.serving.place import whole_at_address
+    from polyvec.cluster.serving.question import Call, Question
 
     held = HeldShard(str(place), whole_at_address(str(place)).names[0], place)
     held.look()
@@ -209,11 +209,11 @@ def deployed(place: Path) -> Iterator[Any]:
     """The collection that asks the shards, in this process: without HTTP and without encoding."""
     from ray import serve
 
-    from polyvec.cluster.collection import ClusterCollection
-    from polyvec.cluster.place import whole_at_address
-    from polyvec.cluster.serve import RayLine, build
-    from polyvec.cluster.serve_config import APP
-    from polyvec.cluster.session import ClusterSession
+    from polyvec.cluster.serving.collection import ClusterCollection
+    from polyvec.cluster.serving.config import APP
+    from polyvec.cluster.serving.place import whole_at_address
+    from polyvec.cluster.serving.serve import RayLine, build
+    from polyvec.cluster.serving.session import ClusterSession
 
     serve.start(proxy_location="Disabled")
     serve.run(build({"collection": str(place), "ingress_replicas": 1, "cpus": 0.1}), name=APP, route_prefix=None)

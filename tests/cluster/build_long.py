@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from polyvec import Encoder, Shards
-from polyvec.cluster.build import build_shards
+from polyvec.cluster.building.build import build_shards
 from polyvec.collection.build import build_index
 from polyvec.data import read_documents
 from polyvec.demo import load_demo

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from polyvec import Index, Shards
-from polyvec.cluster import build
-from polyvec.cluster.build_encoding import BlockEncoder, MakeEncoder
-from polyvec.cluster.build_tasks import Pool
+from polyvec.cluster.building import build
+from polyvec.cluster.building.encoding import BlockEncoder, MakeEncoder
+from polyvec.cluster.building.tasks import Pool
 from polyvec.collection.build import build_index
 from polyvec.data import read_documents
 from polyvec.index.reader import SEGMENT_FOLDER

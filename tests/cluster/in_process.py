@@ -10,12 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from polyvec.cluster.asking import Patience
-from polyvec.cluster.collection import ClusterCollection
-from polyvec.cluster.held import HeldShard
-from polyvec.cluster.place import whole_at_address
-from polyvec.cluster.question import Call, Reply, Route
-from polyvec.cluster.session import ClusterSession
+from polyvec.cluster.serving.asking import Patience
+from polyvec.cluster.serving.collection import ClusterCollection
+from polyvec.cluster.serving.held import HeldShard
+from polyvec.cluster.serving.place import whole_at_address
+from polyvec.cluster.serving.question import Call, Reply, Route
+from polyvec.cluster.serving.session import ClusterSession
 from polyvec.publish import publish
 from polyvec.publish.manifest import version_at
 from polyvec.publish.store import Store

@@ -186,8 +186,8 @@ def serve_inside() -> int:
     import ray
 
     from polyvec.cluster.ray_session import ray_session
-    from polyvec.cluster.running import deployed
-    from polyvec.cluster.serve_config import ClusterServeConfig
+    from polyvec.cluster.serving.config import ClusterServeConfig
+    from polyvec.cluster.serving.running import deployed
     from tests.cluster.served import kill_replicas
 
     out, sys.stdout = sys.stdout, sys.stderr  # Ray prints too

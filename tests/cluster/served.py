@@ -13,7 +13,7 @@ import httpx
 
 from polyvec import Encoder, SearchOptions, Shards
 from polyvec.cluster.ray_session import ray_session
-from polyvec.cluster.serve_config import APP, ClusterServeConfig
+from polyvec.cluster.serving.config import APP, ClusterServeConfig
 from tests.cluster.load import Hits
 
 # As a client sends them, and as a program asks.
@@ -113,7 +113,7 @@ def served(collection: str | Path, *, nodes: int, port: int, front: int = 1, **s
     from ray import serve
     from ray.cluster_utils import Cluster
 
-    from polyvec.cluster.serve import build
+    from polyvec.cluster.serving.serve import build
 
     os.environ.update(RAY_USAGE_STATS_ENABLED="0", RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0", OMP_NUM_THREADS="1")
     config = ClusterServeConfig(collection=str(collection), ingress_replicas=front, **settings)

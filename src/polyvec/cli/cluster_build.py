@@ -53,8 +53,8 @@ def build(
     DOCS is a file or folder of documents, or an address: s3://, gs://, az://, file://. TARGET is a new folder, which all
     machines have to see, or an address, where the shards are published. An interrupted run is resumed by the same command.
     """
-    from polyvec.cluster.build import build_shards
-    from polyvec.cluster.build_encoding import DefaultEncoder
+    from polyvec.cluster.building.build import build_shards
+    from polyvec.cluster.building.encoding import DefaultEncoder
     from polyvec.collection.index import DEFAULT_NBITS
 
     started = time.perf_counter()

@@ -62,7 +62,7 @@ def serve(
     from polyvec.cli.serve import check_installed
 
     check_installed()
-    from polyvec.cluster.serve_config import ClusterServeConfig
+    from polyvec.cluster.serving.config import ClusterServeConfig
     from polyvec.serve.config import load_config
     from polyvec.serve.lifecycle import check_guarded
 
@@ -109,7 +109,7 @@ def _yaml(values: dict[str, Any]) -> str:
 def _run(config: Any, address: str | None) -> None:
     """Deploy, and stay until told to stop."""
     from polyvec.cluster.ray_session import ray_session
-    from polyvec.cluster.running import deployed, started_here
+    from polyvec.cluster.serving.running import deployed, started_here
 
     own_ray = {} if address or os.environ.get("RAY_ADDRESS") else started_here(config)
     with ray_session(address, **own_ray) as ray, deployed(ray, config) as url:

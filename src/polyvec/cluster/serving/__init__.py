@@ -1,0 +1,1 @@
+"""Shards on many machines -> answers: what a machine with a shard does, and what the machine that clients ask does."""
