@@ -12,7 +12,7 @@ from polyvec.cli import main
 from polyvec.cluster.serving.config import ClusterServeConfig
 from polyvec.errors import InputError
 
-SOURCE = Path(__file__).parents[2]
+SOURCE = Path(__file__).parents[3]
 
 
 def test_defaults_are_left_out_and_come_back() -> None:
