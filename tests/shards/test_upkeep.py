@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from polyvec import Index, Shards
 from polyvec.errors import StorageError
+from polyvec.index.upkeep import policy
+from polyvec.index.writing import arrivals
 from polyvec.index.writing.writer import Writer
 from polyvec.shards.manifest import read_manifest
 from tests.conftest import WordEncoder
@@ -31,13 +36,14 @@ class Failing:
         monkeypatch.setattr(Writer, "adopt", adopt)
 
 
+def codec_of(folder: Path) -> str | None:
+    with Index.open(folder) as index:
+        codec = index._settings.codec
+        return None if codec is None else codec.checksum
+
+
 def codecs(folder: Path) -> list[str | None]:
-    found = []
-    for name in read_manifest(folder).shards:
-        with Index.open(folder / name) as index:
-            codec = index._settings.codec
-            found.append(None if codec is None else codec.checksum)
-    return found
+    return [codec_of(folder / name) for name in read_manifest(folder).shards]
 
 
 @pytest.mark.parametrize("first", [False, True], ids=["another", "first"])
@@ -67,3 +73,26 @@ def test_a_change_that_was_cut_off(both: Both, monkeypatch: pytest.MonkeyPatch, 
         assert len(set(codecs(shards.path))) == 1
         if first and at == 1:  # nothing was in codes before that were decoded again
             assert_same(again, index, ["green tea"])
+
+
+@given(calls=st.lists(st.integers(1, 150), min_size=1, max_size=4), shards=st.sampled_from([2, 3]))
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_the_codec_is_that_of_one_index_however_long_the_calls_are(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory, calls: list[int], shards: int
+) -> None:
+    monkeypatch.setattr(policy, "TRAIN_FROM", 400)
+    monkeypatch.setattr(policy, "BUFFER_TOKENS", 60)
+    monkeypatch.setattr(arrivals, "BUFFER_TOKENS", 60)  # a call of more than 240 tokens writes several files to a shard
+    folder, drawn = tmp_path_factory.mktemp("both"), np.random.default_rng(sum(calls))
+    with (
+        Shards.create(folder / "shards", dim=8, nbits=2, shards=shards) as several,
+        Index.create(folder / "index", dim=8, nbits=2) as index,
+    ):
+        number = 0
+        for count in calls:
+            ids = [str(number + i) for i in range(count)]
+            vectors = [drawn.standard_normal((int(drawn.integers(1, 12)), 8), dtype=np.float32) for _ in ids]
+            number += count
+            several.add_vectors(ids, vectors)
+            index.add_vectors(ids, vectors)
+            assert set(codecs(several.path)) == {codec_of(index.path)}

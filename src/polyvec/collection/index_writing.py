@@ -74,9 +74,9 @@ class _IndexChanges:
     ) -> AddReport:
         return self._writer.add(documents, encode, existing, metadata=metadata)
 
-    def keep_up(self) -> None:
+    def keep_up(self, added: int) -> None:
         settings = self._session.settings
-        self._writer.keep_up(dim=settings.dim, nbits=settings.nbits)
+        self._writer.keep_up(dim=settings.dim, nbits=settings.nbits, added=added)
 
     def delete(self, ids: list[str]) -> int:
         return self._writer.delete(ids)

@@ -48,8 +48,8 @@ class Changes(Protocol):
     ) -> AddReport:
         """Store a stream of documents, and other metadata for documents that stay, by row; commit."""
 
-    def keep_up(self) -> None:
-        """Train a codec and merge segments where it is time."""
+    def keep_up(self, added: int) -> None:
+        """Train a codec and merge segments where it is time. added: token vectors that the last call stored."""
 
     def delete(self, ids: list[str]) -> int:
         """Delete documents by id and commit. Returns how many there were."""
@@ -114,7 +114,7 @@ class Writing(Opened):
         with self._changing() as changes:
             encode = partial(encoded_documents, encoder, progress=progress, dim=self.dim)
             report = changes.add(documents, encode, existing)
-            changes.keep_up()
+            changes.keep_up(report.tokens)
         return report
 
     def update(
@@ -171,9 +171,9 @@ class Writing(Opened):
                 return encoded_documents(self.encoder, documents, progress=None, dim=self.dim)
 
             documents = titled_documents(writing.catalog, changed.titled)
-            writing.add(documents, encode, "replace", metadata=changed.metadata)
+            report = writing.add(documents, encode, "replace", metadata=changed.metadata)
             if changed.titled:
-                writing.keep_up()
+                writing.keep_up(report.tokens)
         return len(changed)
 
     def add_vectors(
@@ -204,7 +204,7 @@ class Writing(Opened):
         given = paired_vectors(ids, vectors, metadata)
         with self._changing() as changes:
             report = changes.add(given, partial(given_vectors, dim=self.dim), existing)
-            changes.keep_up()
+            changes.keep_up(report.tokens)
         return report
 
     def delete(self, ids: Iterable[str] | None = None, *, filter: Mapping[str, Any] | None = None) -> int:

@@ -25,7 +25,7 @@ from polyvec.shards.view import SharedSnapshot
 log = logging.getLogger(__name__)
 
 
-def keep_up(session: ShardsSession, writers: Sequence[Writer]) -> None:
+def keep_up(session: ShardsSession, writers: Sequence[Writer], added: int) -> None:
     """Train a codec where it is time, and merge segments, as `Writer.keep_up` does for one index.
 
     What went before is committed, so a failure is logged, and tried again after the next addition.
@@ -33,16 +33,17 @@ def keep_up(session: ShardsSession, writers: Sequence[Writer]) -> None:
     Args:
         session: Of the shards, which is writing.
         writers: Of all shards.
+        added: Tokens that the last call added to all of them.
     """
     dim, nbits = session.settings.dim, session.settings.nbits
     try:
         complete_change(session, writers)
         if nbits < 16 and _training_due(writers):
-            train(session, writers, growing=True)
+            train(session, writers, added=added)
     except (PolyvecError, OSError, MemoryError) as error:
         log.warning("%s: what was written is stored, but could not be put in order: %s", session.path, error)
     for writer in writers:
-        writer.keep_up(dim=dim, nbits=16)  # 16: without training a codec of its own
+        writer.keep_up(dim=dim, nbits=16, added=added)  # 16: without training a codec of its own
 
 
 def compact(session: ShardsSession, writers: Sequence[Writer], *, retrain: bool) -> None:
@@ -65,19 +66,19 @@ def compact(session: ShardsSession, writers: Sequence[Writer], *, retrain: bool)
         measure(writers, dim)
 
 
-def train(session: ShardsSession, writers: Sequence[Writer], *, growing: bool = False) -> None:
+def train(session: ShardsSession, writers: Sequence[Writer], *, added: int | None = None) -> None:
     """Train one codec on what all shards hold, and put everything into its codes. Does nothing where they hold nothing.
 
     Args:
         session: Of the shards, which is writing.
         writers: Of all shards.
-        growing: Whether the codec is made for more than there is, as `expected_tokens` has it.
+        added: Tokens that the last call added, where the codec is made for more than there is, as `expected_tokens` has it.
     """
     dim = session.settings.dim
     source = Source(_opened(session, writers, dim))
     if not source.tokens:
         return
-    expected = _expected_tokens(writers, source.tokens) if growing else None
+    expected = None if added is None else expected_tokens(source.tokens, added)
     trained = TrainedCodec.of(source, session.settings.nbits, expected)
     before = session.manifest.codecs
     checksum = _checksum(session, trained.codec)
@@ -148,12 +149,6 @@ def _joined(writers: Sequence[Writer]) -> CodecRecord | None:
         file=first.file, checksum=first.checksum, size_bytes=first.size_bytes, error=first.error, tokens=first.tokens,
         added_tokens=added, added_error=lost / added if added else 0.0, curve=first.curve,
     )  # fmt: skip
-
-
-def _expected_tokens(writers: Sequence[Writer], tokens: int) -> int:
-    """`expected_tokens` by the shard that has most."""
-    largest = max((writer.catalog.segments() for writer in writers), key=lambda some: sum(r.n_tokens for r in some))
-    return expected_tokens(largest, tokens)
 
 
 def measure(writers: Sequence[Writer], dim: int) -> None:

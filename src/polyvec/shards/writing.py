@@ -95,8 +95,8 @@ class _ShardsChanges:
                 ids.in_flight.difference_update(arrival.document.id for arrival in arrivals)
         return report
 
-    def keep_up(self) -> None:
-        keep_up(self._session, self._writers)
+    def keep_up(self, added: int) -> None:
+        keep_up(self._session, self._writers, added)
 
     def delete(self, ids: list[str]) -> int:
         routed = by_shard(ids, len(self._writers))

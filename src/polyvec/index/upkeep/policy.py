@@ -65,14 +65,17 @@ def training_due(codec_record: CodecRecord | None, tokens: int) -> bool:
     return codec_record.added_tokens >= max(trained, TRAIN_FROM) and drift_of(codec_record) > DRIFT_THRESHOLD
 
 
-def expected_tokens(records: Sequence[SegmentRecord], tokens: int) -> int:
+def expected_tokens(tokens: int, added: int) -> int:
     """How many tokens a codec that is trained on `tokens` live tokens gets centroids for.
 
     An index most of which was there before the last call is one that grows: its codec is made for the middle, in
     proportion, of what it will see until the next one, so that lists are never much longer than in an index built at once.
+
+    Args:
+        tokens: Live tokens in the index, or in all shards.
+        added: Those that the last call added.
     """
-    grows = bool(records) and 2 * records[-1].n_tokens < sum(record.n_tokens for record in records)
-    return round(tokens * GROWTH**0.5) if grows else tokens
+    return round(tokens * GROWTH**0.5) if 2 * added < tokens else tokens
 
 
 def _unsettled(records: Sequence[SegmentRecord], tokens: int, most: int) -> list[SegmentRecord]:

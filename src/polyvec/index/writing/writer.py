@@ -278,25 +278,30 @@ class Writer:
         self._remove_retired(0)
         self.sweep()
 
-    def keep_up(self, *, dim: int, nbits: int) -> None:
+    def keep_up(self, *, dim: int, nbits: int, added: int) -> None:
         """Train a codec where it is time, and merge segments, as polyvec.index.upkeep.policy says.
 
         What went before is committed, so a failure (a full disk) is logged, and tried again after the next addition.
+
+        Args:
+            dim: Of the token vectors.
+            nbits: Bits a dimension of a codec that is trained; 16 for none.
+            added: Tokens that the last call added.
         """
         try:
-            self._keep_up(dim, nbits)
+            self._keep_up(dim, nbits, added)
             self._remove_retired(_GRACE_SECONDS)
         except (PolyvecError, OSError, MemoryError) as error:
             log.warning("%s: what was written is stored, but could not be put in order: %s", self.folder, error)
 
-    def _keep_up(self, dim: int, nbits: int) -> None:
+    def _keep_up(self, dim: int, nbits: int, added: int) -> None:
         records, settings = self.catalog.segments(), self.catalog.settings()
         if settings.state != "ready":  # a build in parts is put into codes once, from everything, by its last step
             return
         if nbits < 16 and training_due(settings.codec, sum(record.n_tokens for record in records)):
             live = Source(self._opened(records, dim, settings)).tokens
             if training_due(settings.codec, live):
-                self._rewrite(records, dim, train=nbits, expected=expected_tokens(records, live))
+                self._rewrite(records, dim, train=nbits, expected=expected_tokens(live, added))
                 self._measure(dim)
                 return
         while due := merge_due(records, [self.catalog.count_deleted(r.first_row, r.last_row) for r in records]):
