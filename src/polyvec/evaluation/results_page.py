@@ -11,10 +11,12 @@ from polyvec.evaluation.reproduce import BASELINE, Expected, ExpectedFile
 
 _INTRO = """# Results
 
+*For whoever wants to know how well polyvec finds things, by language, and to run it again.*
+
 Written by `polyvec reproduce recipes/expected.toml --data FOLDER --all --update --page docs/results.md`; `make reproduce`
 runs the commands again and fails where a value is off. Measured through the index, in codes, over all judged queries. BM25 is bm25s
 (Lucene's variant, k1 1.2, b .75) on words, and pairs of characters in scripts without spaces; keyword is the index's own
-BM25; hybrid fuses it with late interaction (scores, .7 late). DATA is the folder of datasets, SET the name of a row.
+BM25; hybrid fuses it with late interaction (scores, .8 late). DATA is the folder of datasets, SET the name of a row.
 What each choice of the training does, models trained small: [findings.md](findings.md).
 """
 _MISSING = "Empty cells have not been measured with this model yet.\n"
