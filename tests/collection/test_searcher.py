@@ -38,7 +38,9 @@ def test_an_index_takes_the_arguments_that_are_promised(name: str) -> None:
 def test_keywords_of_a_search_are_its_options() -> None:
     assert keywords(Index.search) == SearchKeywords.__annotations__.keys() | VectorSearchKeywords.__annotations__.keys()
     assert keywords(Index.search_vectors) == VectorSearchKeywords.__annotations__.keys()
-    fields = {one.name for one in dataclasses.fields(SearchOptions)} - {"explain"}  # in Python, hits are asked for it
+    fields = {one.name for one in dataclasses.fields(SearchOptions)}
+    fields -= {"explain"}  # in Python, hits are asked for it
+    fields -= {"on_missing"}  # of a collection on a cluster; only `options` has it
     assert keywords(Index.search) == fields | {"options", "threads"}
 
 

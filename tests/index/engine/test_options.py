@@ -42,6 +42,7 @@ _FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "filter": _FILTERS,
     "subset": st.lists(_NAMES.filter(str.strip), max_size=5),
     "explain": st.booleans(),
+    "on_missing": st.sampled_from(["partial", "error"]),
 }
 
 
@@ -60,6 +61,7 @@ def test_what_is_written_is_read_as_it_was(values: dict[str, Any]) -> None:
 def test_defaults_are_written_too_and_nulls_are_defaults() -> None:
     assert SearchOptions().to_dict() == {
         "k": 10, "mode": "late", "fusion": "weight", "exact": False, "nprobe": 16, "explain": False,
+        "on_missing": "partial",
     }  # fmt: skip
     nulls = dict.fromkeys((field.name for field in dataclasses.fields(SearchOptions)), None)
     assert SearchOptions.from_dict(nulls) == SearchOptions.from_dict({}) == SearchOptions()
@@ -78,7 +80,7 @@ def test_filters_are_written_in_json_values() -> None:
 
 @pytest.mark.parametrize("values", [{"topk": 3}, {"K": 3}, {"k": 3, "threads": 1}, {3: 3}, {"share_of_late": 0.5}])
 def test_unknown_fields_are_refused(values: dict[Any, Any]) -> None:
-    with pytest.raises(InputError, match=r"unknown field .*; expected some of k, mode, .*subset, explain\.$"):
+    with pytest.raises(InputError, match=r"unknown field .*; expected some of k, mode, .*subset, explain, on_missing\.$"):
         SearchOptions.from_dict(values)
 
 
