@@ -80,7 +80,9 @@ def test_filters_are_written_in_json_values() -> None:
 
 @pytest.mark.parametrize("values", [{"topk": 3}, {"K": 3}, {"k": 3, "threads": 1}, {3: 3}, {"share_of_late": 0.5}])
 def test_unknown_fields_are_refused(values: dict[Any, Any]) -> None:
-    with pytest.raises(InputError, match=r"unknown field .*; expected some of k, mode, .*subset, explain, on_missing\.$"):
+    with pytest.raises(
+        InputError, match=r"unknown field .*; expected some of k, mode, .*subset, explain, on_missing\.$"
+    ):
         SearchOptions.from_dict(values)
 
 
