@@ -1,6 +1,6 @@
 """How fast is the encoder, beside torch and ONNX Runtime with the same weights, in one run?
 
-    python benchmarks/encoder.py --data DATA [--part documents questions large agreement memory start] [--threads 1 2]
+    python benchmarks/encoder.py --data DATA [--part documents questions large agreement memory start command] [--threads 1 2]
 
 DATA holds BEIR folders (corpus.jsonl, queries.jsonl), one or two levels deep. Contestants take turns; a ratio is the median of
 ratios within a round, by the clock and by processor time, which does not see what else the machine does. ONNX Runtime takes part
@@ -24,6 +24,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ import numpy as np
 from polyvec import Encoder, _native
 from polyvec.data import read_documents, read_queries
 
-PARTS = ("documents", "questions", "large", "agreement", "memory", "start")
+PARTS = ("documents", "questions", "large", "agreement", "memory", "start", "command")
 OURS = "native int8"  # others are compared with it
 SETS = ("fairytale-en", "xquad/en", "xquad/es", "xquad/zh")
 QUESTION_TOKENS = (12, 32)
@@ -326,6 +327,37 @@ def run_start(
     peak = f"import resource; {code}; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
     printed = subprocess.run([sys.executable, "-c", peak], check=True, capture_output=True, text=True).stdout
     yield {"seconds": round(min(walls), 2), "cpu_seconds": round(min(cpus), 2), "peak_mb": int(printed)}
+
+
+def run_command(
+    texts: list[str], questions: list[str], threads: int, arguments: argparse.Namespace
+) -> Iterator[dict[str, Any]]:
+    """`polyvec search` of the demo corpus from nothing, late interaction and keywords in turn. The first of each writes bytecode."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    times: dict[str, list[tuple[float, float]]] = {"late": [], "keyword": []}
+    with tempfile.TemporaryDirectory() as folder:
+        polyvec = [sys.executable, "-c", "import sys; from polyvec.cli import main; sys.exit(main())"]
+        corpus = str(Path(_native.__file__).parent / "demo" / "corpus")
+        subprocess.run([*polyvec, "index", corpus, "i"], cwd=folder, check=True, capture_output=True)
+        for _, (mode, taken) in product(range(1 + 2 * arguments.rounds), times.items()):
+            before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+            subprocess.run(
+                [*polyvec, "search", "i", questions[0], "-k", "3", "--mode", mode],
+                cwd=folder, env=environment, check=True, capture_output=True,
+            )  # fmt: skip
+            after, wall = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter() - started
+            taken.append((wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime))
+    ratio = statistics.median(
+        one[1] / other[1] for one, other in zip(times["late"][1:], times["keyword"][1:], strict=True)
+    )
+    for mode, taken in times.items():
+        wall, cpu = (statistics.median(each) for each in zip(*taken[1:], strict=True))
+        yield {
+            "mode": mode,
+            "seconds": round(wall, 3),
+            "cpu_seconds": round(cpu, 3),
+            "cpu_late_to_keyword": round(ratio, 2),
+        }
 
 
 def machine() -> dict[str, str]:
