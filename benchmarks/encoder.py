@@ -332,7 +332,7 @@ def run_start(
 def run_command(
     texts: list[str], questions: list[str], threads: int, arguments: argparse.Namespace
 ) -> Iterator[dict[str, Any]]:
-    """`polyvec search` of the demo corpus from nothing, late interaction and keywords in turn. The first of each writes bytecode."""
+    """`polyvec search` of the demo corpus from nothing, late and keyword in turn. The first of each writes bytecode."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     times: dict[str, list[tuple[float, float]]] = {"late": [], "keyword": []}
     with tempfile.TemporaryDirectory() as folder:
