@@ -50,8 +50,8 @@ def tune(
     """Tune a model to questions and passages of your own.
 
     Rows of PAIRS have query and document, or text alone: then questions are taken from the passages. A lang in each row gives
-    figures by language. A fifth of the passages is kept aside with its questions, and says what tuning brought. About
-    ten minutes on two cores for a thousand pairs.
+    figures by language. A fifth of the passages is kept aside with its questions, and says what tuning brought. A
+    thousand pairs take about a quarter of an hour on two cores.
     """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     from polyvec.training.stages import need_packages
