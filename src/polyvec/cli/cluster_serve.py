@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -112,10 +113,23 @@ def _run(config: Any, address: str | None) -> None:
     from polyvec.cluster.serving.running import deployed, started_here
 
     own_ray = {} if address or os.environ.get("RAY_ADDRESS") else started_here(config)
-    with ray_session(address, **own_ray) as ray, deployed(ray, config) as url:
-        console.print(line(("polyvec ", "bold"), f"serves {config.collection} at ", (url, "bold cyan")), soft_wrap=True)
-        ended = threading.Event()
-        for number in (signal.SIGINT, signal.SIGTERM):  # only now: Ray has set its own meanwhile
-            signal.signal(number, lambda *_: ended.set())
-        console.print(line((f"  calls: {url}/docs   stop: Ctrl+C", "dim")), soft_wrap=True)
-        ended.wait()
+    with suppress(_Stopped), ray_session(address, **own_ray) as ray:
+        _stop_on_signals()  # Ray has set its own when it began
+        with deployed(ray, config) as url:
+            _stop_on_signals()
+            where = ("polyvec ", "bold"), f"serves {config.collection} at ", (url, "bold cyan")
+            console.print(line(*where), soft_wrap=True)
+            console.print(line((f"  calls: {url}/docs   stop: Ctrl+C", "dim")), soft_wrap=True)
+            threading.Event().wait()
+
+
+class _Stopped(BaseException):
+    """Somebody wants this process to end: what it deployed is taken away, also where it is still starting."""
+
+
+def _stop_on_signals() -> None:
+    def stop(number: int, frame: object) -> None:
+        raise _Stopped
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
