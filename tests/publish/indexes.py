@@ -73,3 +73,16 @@ def cut_at(monkeypatch: pytest.MonkeyPatch, number: int, *, answered: bool = Fal
     with monkeypatch.context() as patched:
         patched.setattr(Store, "_request", request)
         yield seen
+
+
+def check_large_file(store: Store, path: Path) -> None:
+    """A file of 20 MiB goes into the store as files/large and comes back, whole and in ranges."""
+    content = bytes(range(256)) * (80 << 10)
+    path.write_bytes(content)
+    with path.open("rb") as file:
+        store.write("files/large", file, len(content))
+    assert store.read("files/large") == content
+    assert store.read_ranges("files/large", [(0, 3), (5 << 20, (5 << 20) + 300)]) == [
+        content[:3],
+        content[5 << 20 : (5 << 20) + 300],
+    ]

@@ -23,7 +23,7 @@ from polyvec.errors import StorageError
 from polyvec.publish import prune, publish, pull
 from polyvec.publish.store import ObjectExistsError, Store
 from tests.conftest import WordEncoder
-from tests.publish.indexes import answers_at, documents, make_index
+from tests.publish.indexes import answers_at, check_large_file, documents, make_index
 from tests.publish.test_cuts import LOST, check_publishers_at_once, check_publishing_cut, check_pulling_cut
 
 pytestmark = pytest.mark.heavy
@@ -120,17 +120,7 @@ def test_an_object_is_created_once(url: str) -> None:
 
 
 def test_large_files_travel_in_parts(url: str, tmp_path: Path) -> None:
-    content = bytes(range(256)) * (80 << 10)  # 20 MiB
-    path = tmp_path / "large"
-    path.write_bytes(content)
-    store = Store(url)
-    with path.open("rb") as file:
-        store.write("files/large", file, len(content))
-    assert store.read("files/large") == content
-    assert store.read_ranges("files/large", [(0, 3), (5 << 20, (5 << 20) + 300)]) == [
-        content[:3],
-        content[5 << 20 : (5 << 20) + 300],
-    ]
+    check_large_file(Store(url), tmp_path / "large")
 
 
 def test_places_that_cannot_be_used(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -104,15 +104,15 @@ class Manifest:
             )
         try:
             return cls(
-                version=_whole(stored["version"]),
-                publication=_text(stored["publication"]),
-                published=_text(stored["published"]),
-                polyvec=_text(stored["polyvec"]),
-                dim=_whole(stored["dim"]),
-                documents=_whole(stored["documents"]),
-                tokens=_whole(stored["tokens"]),
-                model=None if stored["model"] is None else _text(stored["model"]),
-                fingerprint=None if stored["fingerprint"] is None else _text(stored["fingerprint"]),
+                version=whole_value(stored["version"]),
+                publication=text_value(stored["publication"]),
+                published=text_value(stored["published"]),
+                polyvec=text_value(stored["polyvec"]),
+                dim=whole_value(stored["dim"]),
+                documents=whole_value(stored["documents"]),
+                tokens=whole_value(stored["tokens"]),
+                model=None if stored["model"] is None else text_value(stored["model"]),
+                fingerprint=None if stored["fingerprint"] is None else text_value(stored["fingerprint"]),
                 files=tuple(_part(part, _FILE) for part in stored["files"]),
                 catalog=_part(stored["catalog"]),
                 packs=tuple(_part(part) for part in stored["packs"]),
@@ -192,21 +192,23 @@ def read_manifest(store: Store, version: int) -> Manifest:
 
 
 def _part(stored: Any, names: re.Pattern[str] | None = None) -> Part:
-    file, sha256 = _text(stored["file"]), _text(stored["sha256"])
+    file, sha256 = text_value(stored["file"]), text_value(stored["sha256"])
     if names is not None and not names.fullmatch(file):
         raise ValueError(f"{file!r} is no name of a file of an index")
     if not _SHA256.fullmatch(sha256):
         raise ValueError(f"{sha256!r} is no checksum")
-    return Part(file, _whole(stored["size_bytes"]), sha256)
+    return Part(file, whole_value(stored["size_bytes"]), sha256)
 
 
-def _whole(value: Any) -> int:
+def whole_value(value: Any) -> int:
+    """A number that a stored manifest holds. Raises ValueError for what is no size or number."""
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= _MOST_BYTES:
         raise ValueError(f"{value!r} is no size or number")
     return value
 
 
-def _text(value: Any) -> str:
+def text_value(value: Any) -> str:
+    """A text that a stored manifest holds. Raises ValueError for anything else."""
     if not isinstance(value, str):
         raise ValueError(f"{value!r} is no text")
     return value

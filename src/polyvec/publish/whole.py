@@ -28,7 +28,7 @@ from polyvec.index.format import sync_folder
 from polyvec.index.place import absolute
 from polyvec.index.upkeep.tuning import measured_curve
 from polyvec.index.views import open_view
-from polyvec.publish.manifest import version_at
+from polyvec.publish.manifest import text_value, version_at, whole_value
 from polyvec.publish.pulling import pull_manifest
 from polyvec.publish.store import ObjectExistsError, ObjectMissingError, Store
 from polyvec.shards.manifest import Manifest, checked_manifest
@@ -42,7 +42,6 @@ WHOLES, BUILD = "shards/", "build"
 _FORMAT = "polyvec published shards"
 _NAME = re.compile(r"shards/([0-9]{12})\.json")
 _OWN_NAME = re.compile(r"shards|build|clock|shard-[0-9]{3}")
-_MOST = 1 << 60
 
 
 @dataclass(frozen=True)
@@ -144,10 +143,10 @@ class Whole:
             shards = tuple(_shard(one) for one in stored["shards"])
             common = checked_manifest({**stored, "shards": [shard.name for shard in shards]})
             return cls(
-                version=_whole(stored["version"]),
-                publication=_text(stored["publication"]),
-                published=_text(stored["published"]),
-                polyvec=_text(stored["polyvec"]),
+                version=whole_value(stored["version"]),
+                publication=text_value(stored["publication"]),
+                published=text_value(stored["published"]),
+                polyvec=text_value(stored["polyvec"]),
                 dim=common.dim,
                 nbits=common.nbits,
                 model=common.model,
@@ -368,21 +367,9 @@ def _name_of(version: int) -> str:
 
 def _shard(stored: Any) -> ShardVersion:
     return ShardVersion(
-        _text(stored["name"]),
-        _whole(stored["version"]),
-        _text(stored["publication"]),
-        _whole(stored["documents"]),
-        _whole(stored["tokens"]),
+        text_value(stored["name"]),
+        whole_value(stored["version"]),
+        text_value(stored["publication"]),
+        whole_value(stored["documents"]),
+        whole_value(stored["tokens"]),
     )
-
-
-def _whole(value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= _MOST:
-        raise ValueError(f"{value!r} is no size or number")
-    return value
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError(f"{value!r} is no text")
-    return value

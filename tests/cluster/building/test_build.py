@@ -21,6 +21,7 @@ from polyvec.errors import InputError, MissingExtraError, PolyvecError, StorageE
 from polyvec.publish.whole import newest_whole, pull_whole
 from tests.cluster.builds import (
     Here,
+    Killed,
     check_same,
     check_same_as_one_machine,
     rows,
@@ -111,10 +112,6 @@ def test_parquet(here: Here, tmp_path: Path) -> None:
     check_same_as_one_machine(tmp_path / "shards", tmp_path / "docs.parquet", tmp_path)
 
 
-class Killed(BaseException):
-    """Stands for the end of the process."""
-
-
 @pytest.mark.parametrize("address", [False, True], ids=["folder", "store"])
 def test_a_build_that_is_cut_anywhere_goes_on(here: Here, tmp_path: Path, address: bool) -> None:
     docs = write_lines(tmp_path / "docs.jsonl", rows(120))
@@ -178,11 +175,7 @@ def test_what_is_encoded_is_not_encoded_again(here: Here, tmp_path: Path) -> Non
         made.append(WordEncoder())
         return made[-1]
 
-    def cut(what: str) -> None:
-        if what == "_write":
-            raise Killed
-
-    here.cut = cut
+    here.kill_at("_write")
     with pytest.raises(Killed):
         built(docs, tmp_path / "shards", encoder=make)
     made.clear()
@@ -341,11 +334,7 @@ def test_without_ray_one_line_names_the_extra(tmp_path: Path, monkeypatch: pytes
 def test_a_damaged_object_is_named(here: Here, tmp_path: Path) -> None:
     docs = write_lines(tmp_path / "docs.jsonl", rows(60))
 
-    def cut(what: str) -> None:
-        if what == "_write":
-            raise Killed
-
-    here.cut = cut
+    here.kill_at("_write")
     with pytest.raises(Killed):
         built(docs, tmp_path / "shards")
     piece = sorted((tmp_path / ".shards.building" / "pieces").iterdir())[0]

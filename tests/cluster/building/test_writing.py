@@ -12,21 +12,13 @@ from polyvec.cluster.building.build import build_shards
 from polyvec.cluster.building.work import Work
 from polyvec.errors import StorageError
 from polyvec.publish.whole import newest_whole
-from tests.cluster.builds import Here, check_same_as_one_machine, rows, words, write_lines
-
-
-class Killed(BaseException):
-    """Stands for the end of the process."""
+from tests.cluster.builds import Here, Killed, check_same_as_one_machine, rows, words, write_lines
 
 
 def test_folders_of_writers_that_were_cut_off(here: Here, tmp_path: Path) -> None:
     docs = write_lines(tmp_path / "docs.jsonl", rows(60))
 
-    def cut(what: str) -> None:
-        if what == "_write":
-            raise Killed
-
-    here.cut = cut
+    here.kill_at("_write")
     with pytest.raises(Killed):
         build_shards(docs, tmp_path / "shards", encoder=words)
     result = tmp_path / ".shards.building" / "result"

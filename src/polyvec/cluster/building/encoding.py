@@ -22,9 +22,7 @@ from polyvec.encoder import Encoder, TokenEncoder
 from polyvec.encoder.protocol import LocatesTokens
 from polyvec.errors import ModelMismatchError
 from polyvec.index.codec.codec import Codec, Codes
-from polyvec.index.writing.arrivals import Arrival
-
-_TOKENS = 65_536  # token vectors that are put into codes at once
+from polyvec.index.writing.arrivals import Arrival, in_batches
 
 MakeEncoder = Callable[[int], TokenEncoder]  # takes how many threads it may use
 
@@ -106,7 +104,7 @@ class BlockEncoder:
         truncated: list[bool] = []
         codes: list[Codes] = []
         kept: list[npt.NDArray[np.float16]] = []
-        for batch in _batches(self._arrivals(iter(documents))):
+        for batch in in_batches(self._arrivals(iter(documents))):
             doclens += [len(arrival.vectors) for arrival in batch]
             truncated += [arrival.truncated for arrival in batch]
             # An index holds fp16 until its codec is trained, so its codes are those of such vectors.
@@ -150,19 +148,6 @@ class DefaultEncoder:
 
     def __call__(self, threads: int) -> TokenEncoder:
         return Encoder(self._model, **{"threads": threads, **self._options})
-
-
-def _batches(arrivals: Iterator[Arrival]) -> Iterator[list[Arrival]]:
-    batch: list[Arrival] = []
-    tokens = 0
-    for arrival in arrivals:
-        batch.append(arrival)
-        tokens += len(arrival.vectors)
-        if tokens >= _TOKENS:
-            yield batch
-            batch, tokens = [], 0
-    if batch:
-        yield batch
 
 
 def _joined(parts: list[Codes]) -> Codes:

@@ -64,7 +64,7 @@ class Piece:
     Attributes:
         doclens: (n,) int64, token vectors of each document.
         truncated: (n,) bool, whether the model left out the end of a document.
-        codes: Of all token vectors; None where they are kept as they are.
+        codes_of_all: Of all token vectors; None where they are kept as they are.
         vectors: (T, dim) float16; None where there are codes.
     """
 

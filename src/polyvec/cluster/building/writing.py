@@ -75,7 +75,7 @@ def write_shard(work: Work, plan: Plan, staged: Staged, shard: int, tokens: int)
 def _write(work: Work, plan: Plan, staged: Staged, shard: int, tokens: int, folder: Path) -> dict[str, Any]:
     """Make the index, whole."""
     make_folder(folder, plan.settings())
-    codec, record = _codec(work, plan, shard, tokens)
+    codec, record = _codec(work, plan, tokens)
     numbers = staged.numbers(work, shard)
     count = own_tokens = 0
     with contextlib.closing(Catalog.open(folder, write=True)) as catalog, catalog.transaction():
@@ -106,7 +106,7 @@ def _write(work: Work, plan: Plan, staged: Staged, shard: int, tokens: int, fold
     return {"documents": count, "tokens": own_tokens}
 
 
-def _codec(work: Work, plan: Plan, shard: int, tokens: int) -> tuple[Codec | None, CodecRecord | None]:
+def _codec(work: Work, plan: Plan, tokens: int) -> tuple[Codec | None, CodecRecord | None]:
     if plan.nbits == 16:
         return None, None
     codec, record = load_codec(work)
