@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from polyvec.cli import main
+from polyvec.cli import cli, main
 from tests.cli.reference import PAGE, commands, page
 
 COMMANDS = dict(commands())
@@ -78,7 +78,7 @@ def test_examples_parse(name: str, example: str, tmp_path: Path, monkeypatch: py
     given, of = words(example), name.split()
     assert given[: len(of)] == of
     assert len(example) <= 100
-    COMMANDS[name].make_context(name, given[len(of) :])  # raises for what does not parse
+    COMMANDS[name].make_context(name, given[len(of) :], **cli.context_settings)  # raises for what does not parse
 
 
 def test_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

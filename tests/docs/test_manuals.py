@@ -73,7 +73,7 @@ def test_python_runs(page: Path, block: Block, tmp_path: Path, monkeypatch: pyte
 @pytest.mark.parametrize(("page", "block"), _blocks("sh"))
 def test_commands_parse(page: Path, block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    context = click.Context(cli, info_name="polyvec")
+    context = click.Context(cli, info_name="polyvec", **cli.context_settings)
     for line in block.text.replace("\\\n", " ").splitlines():
         words = shlex.split(line, comments=True)
         if words[:1] != ["polyvec"]:
@@ -82,7 +82,7 @@ def test_commands_parse(page: Path, block: Block, tmp_path: Path, monkeypatch: p
         command = cli.get_command(context, words[1])
         assert command is not None
         try:
-            command.make_context(words[1], words[2:end])
+            command.make_context(words[1], words[2:end], parent=context)
         except click.BadParameter as error:
             if "does not exist" not in str(error):  # files that only a reader has
                 raise
