@@ -149,10 +149,10 @@ def timed(work: Any) -> float:
 def local_times(place: Path, vectors: list[Any]) -> Floats:
     """Seconds of one query to one shard, as a replica answers it, in this process."""
     from polyvec.cluster.serving.held import HeldShard
-    from polyvec.cluster.serving.place import whole_at_address
+    from polyvec.cluster.serving.place import collection_at_address
     from polyvec.cluster.serving.question import Call, Question
 
-    held = HeldShard(str(place), whole_at_address(str(place)).names[0], place)
+    held = HeldShard(str(place), collection_at_address(str(place)).names[0], place)
     held.look()
     label = held.labels[0]
     calls = [Call("search", label, (Question({"k": 10}, vectors=one, documents=10),)) for one in vectors]
@@ -211,7 +211,7 @@ def deployed(place: Path) -> Iterator[Any]:
 
     from polyvec.cluster.serving.collection import ClusterCollection
     from polyvec.cluster.serving.config import APP
-    from polyvec.cluster.serving.place import whole_at_address
+    from polyvec.cluster.serving.place import collection_at_address
     from polyvec.cluster.serving.serve import RayLine, build
     from polyvec.cluster.serving.session import ClusterSession
 
@@ -219,7 +219,7 @@ def deployed(place: Path) -> Iterator[Any]:
     serve.run(build({"collection": str(place), "ingress_replicas": 1, "cpus": 0.1}), name=APP, route_prefix=None)
     session = ClusterSession(
         "demo",
-        lambda: whole_at_address(str(place)),
+        lambda: collection_at_address(str(place)),
         lambda name: RayLine(serve.get_deployment_handle(name, app_name=APP)),
     )
     with contextlib.closing(ClusterCollection(session)) as collection:

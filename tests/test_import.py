@@ -87,7 +87,7 @@ STAGES = [
     "publish.pulling",
     "publish.pruning",
     "publish.following",
-    "publish.whole",
+    "publish.published_shards",
     "publish.__init__",
     "client",
     "evaluation",

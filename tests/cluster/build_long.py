@@ -23,7 +23,7 @@ from polyvec.cluster.building.build import build_shards
 from polyvec.collection.build import build_index
 from polyvec.data import read_documents
 from polyvec.demo import load_demo
-from polyvec.publish.whole import newest_whole, pull_whole
+from polyvec.publish.published_shards import newest_shards, pull_shards
 from tests.cluster.builds import check_same, write_lines
 from tests.cluster.machines import MEMORY, machines
 
@@ -139,8 +139,8 @@ def main() -> int:
                 done = build_shards(docs, url, shards=SHARDS, encoder=models, encoders=3, progress=progress)
         finally:
             cluster.__exit__(None, None, None)
-        whole = newest_whole(url)
-        pull_whole(url, folder / "pulled")
+        whole = newest_shards(url)
+        pull_shards(url, folder / "pulled")
         with Shards.open(folder / "pulled") as shards:
             ids = [document.id for document in shards.documents()]
         exactly_once = ids == [f"doc-{number}" for number in range(count)]

@@ -13,13 +13,13 @@ from typing import Any
 from polyvec.cluster.serving.asking import Patience
 from polyvec.cluster.serving.collection import ClusterCollection
 from polyvec.cluster.serving.held import HeldShard
-from polyvec.cluster.serving.place import whole_at_address
+from polyvec.cluster.serving.place import collection_at_address
 from polyvec.cluster.serving.question import Call, Reply, Route
 from polyvec.cluster.serving.session import ClusterSession
 from polyvec.publish import publish
 from polyvec.publish.manifest import version_at
+from polyvec.publish.published_shards import ShardVersion, publish_together
 from polyvec.publish.store import Store
-from polyvec.publish.whole import ShardVersion, publish_whole
 from polyvec.shards.manifest import read_manifest
 
 QUICK = Patience(try_s=0.3, hedge_s=0.05, shard_s=2.0)
@@ -68,7 +68,7 @@ class InProcess:
     ) -> None:
         self.address, self.folder = str(address), folder
         self.lines: dict[str, InProcessLine] = {}
-        for name in whole_at_address(self.address).names:
+        for name in collection_at_address(self.address).names:
             made = [
                 Replica(f"{name}-{number}", self._held(name, keep_s=more.get("keep_s", 60.0)))
                 for number in range(replicas)
@@ -76,7 +76,7 @@ class InProcess:
             self.lines[name] = InProcessLine(made)
         more.pop("keep_s", None)
         self.session = ClusterSession(
-            "cluster", lambda: whole_at_address(self.address), self.lines.__getitem__,
+            "cluster", lambda: collection_at_address(self.address), self.lines.__getitem__,
             **{"patience": QUICK, "every_s": 3600.0, **more},
         )  # fmt: skip
         self.collection = ClusterCollection(self.session, encoder=encoder)
@@ -117,4 +117,4 @@ def publish_shards(folder: Path, url: str | Path) -> int:
         versions.append(
             ShardVersion(name, done.version, manifest_of_shard.publication, done.documents, manifest_of_shard.tokens)
         )
-    return publish_whole(Store(str(url), make=True), manifest, versions).version
+    return publish_together(Store(str(url), make=True), manifest, versions).version

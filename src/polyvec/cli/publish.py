@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from polyvec.publish import Pulled
-    from polyvec.publish.whole import Whole
+    from polyvec.publish.published_shards import PublishedShards
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
 _MOST_S = 30 * 86_400.0
@@ -102,11 +102,11 @@ def pull(url: str, folder: Path, version: int | None, as_json: bool) -> None:
     new folder.
     """
     from polyvec import publish as publishing
-    from polyvec.publish.whole import is_whole, pull_whole
+    from polyvec.publish.published_shards import holds_shards, pull_shards
 
     with _progress("pulling") as progress:
-        if is_whole(url):
-            _print_pulled_shards(pull_whole(url, folder, version=version, progress=progress), folder, as_json)
+        if holds_shards(url):
+            _print_pulled_shards(pull_shards(url, folder, version=version, progress=progress), folder, as_json)
             return
         done = publishing.pull(url, folder, version=version, progress=progress)
     _print_pulled(done, as_json)
@@ -166,13 +166,13 @@ def _print_pulled(done: Pulled, as_json: bool) -> None:
     )
 
 
-def _print_pulled_shards(whole: Whole, folder: Path, as_json: bool) -> None:
+def _print_pulled_shards(published: PublishedShards, folder: Path, as_json: bool) -> None:
     if as_json:
-        counts = {"shards": len(whole.shards), "documents": whole.documents, "tokens": whole.tokens}
-        print_json({"folder": str(folder), "version": whole.version, **counts})
+        counts = {"shards": len(published.shards), "documents": published.documents, "tokens": published.tokens}
+        print_json({"folder": str(folder), "version": published.version, **counts})
         return
     print_done(
-        f"version {whole.version} pulled to {folder}: {len(whole.shards):,} shards, {whole.documents:,} documents"
+        f"version {published.version} pulled to {folder}: {len(published.shards):,} shards, {published.documents:,} documents"
     )
 
 

@@ -18,7 +18,7 @@ from polyvec.cluster.building.build import Built, build_shards
 from polyvec.collection.build import build_index
 from polyvec.data import Document
 from polyvec.errors import InputError, MissingExtraError, PolyvecError, StorageError
-from polyvec.publish.whole import newest_whole, pull_whole
+from polyvec.publish.published_shards import newest_shards, pull_shards
 from tests.cluster.builds import (
     Here,
     Killed,
@@ -65,14 +65,14 @@ def test_published_shards_are_the_same(here: Here, tmp_path: Path) -> None:
     url = (tmp_path / "bucket").as_uri()
     done = built(docs, url)
     assert (done.version, done.target) == (1, url)
-    whole = newest_whole(url)
+    whole = newest_shards(url)
     assert (whole.documents, whole.tokens, len(whole.shards)) == (150, done.tokens, 3)
-    pull_whole(url, tmp_path / "pulled")
+    pull_shards(url, tmp_path / "pulled")
     check_same_as_one_machine(tmp_path / "pulled", docs, tmp_path)
     assert not [path for path in (tmp_path / "bucket" / "build").rglob("*") if path.is_file()]
     again = built(write_lines(tmp_path / "docs.jsonl", rows(160)), url)
     assert again.version == 2
-    assert newest_whole(url).documents == 160
+    assert newest_shards(url).documents == 160
 
 
 def test_many_files_are_one_collection(here: Here, tmp_path: Path) -> None:
@@ -131,14 +131,14 @@ def test_a_build_that_is_cut_anywhere_goes_on(here: Here, tmp_path: Path, addres
         except Killed:
             if address:
                 with pytest.raises(StorageError, match="No shards are published"):
-                    newest_whole(str(target))
+                    newest_shards(str(target))
             else:
                 assert not Path(target).exists()
     assert done is not None
     assert done.known > 0
     assert end > 6
     if address:
-        pull_whole(str(target), tmp_path / "shards")
+        pull_shards(str(target), tmp_path / "shards")
     check_same_as_one_machine(tmp_path / "shards", docs, tmp_path)
 
 
@@ -158,12 +158,12 @@ def test_the_connection_is_cut_at_any_request(
         except StorageError as error:
             said.append(str(error))
         with contextlib.suppress(StorageError):
-            assert newest_whole(url).documents == 40
+            assert newest_shards(url).documents == 40
     assert len(said) > 20
     assert {len(message.splitlines()) for message in said} == {1}
-    assert newest_whole(url).version == 1
+    assert newest_shards(url).version == 1
     assert built(docs, url, shards=2).documents == 40
-    pull_whole(url, tmp_path / "pulled")
+    pull_shards(url, tmp_path / "pulled")
     check_same_as_one_machine(tmp_path / "pulled", docs, tmp_path)
 
 

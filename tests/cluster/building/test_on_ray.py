@@ -15,7 +15,7 @@ import pytest
 
 from polyvec.cluster.building.build import build_shards
 from polyvec.errors import InputError
-from polyvec.publish.whole import newest_whole, pull_whole
+from polyvec.publish.published_shards import newest_shards, pull_shards
 from tests.cluster.builds import check_same_as_one_machine, rows, write_lines
 from tests.cluster.machines import Noting, machines
 
@@ -74,8 +74,8 @@ def test_the_driver_is_killed_and_the_same_command_goes_on(cluster: Any, tmp_pat
     assert driver.wait() == -signal.SIGKILL
     done = build_shards(docs, url, shards=3, block_documents=20, encoder=make, encoders=2)
     assert 0 < done.known < 300
-    assert newest_whole(url).documents == 300
-    pull_whole(url, tmp_path / "pulled")
+    assert newest_shards(url).documents == 300
+    pull_shards(url, tmp_path / "pulled")
     check_same_as_one_machine(tmp_path / "pulled", docs, tmp_path)
 
 
@@ -109,7 +109,7 @@ def test_a_process_and_then_a_host_are_killed(cluster: Any, tmp_path: Path) -> N
     )
     assert killed == ["process", "host"]
     assert done.documents == 600
-    pull_whole((tmp_path / "bucket").as_uri(), tmp_path / "pulled")
+    pull_shards((tmp_path / "bucket").as_uri(), tmp_path / "pulled")
     check_same_as_one_machine(tmp_path / "pulled", docs, tmp_path)
 
 

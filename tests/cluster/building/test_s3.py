@@ -12,8 +12,8 @@ import pytest
 from polyvec.cluster.building.build import build_shards
 from polyvec.cluster.building.inputs import inputs_at
 from polyvec.errors import InputError, StorageError
+from polyvec.publish.published_shards import newest_shards, pull_shards
 from polyvec.publish.store import Store
-from polyvec.publish.whole import newest_whole, pull_whole
 from tests.cluster.builds import Here, check_same_as_one_machine, rows, words, write_lines
 from tests.publish.test_s3 import asked, server, url
 
@@ -37,9 +37,9 @@ def test_from_a_bucket_into_a_bucket(here: Here, tmp_path: Path, server: str, ur
     target = "s3://library/wiki"
     done = build_shards("s3://library/docs/", target, shards=3, encoder=words, block_documents=40)
     assert (done.version, done.documents, done.target) == (1, 120, target)
-    whole = newest_whole(target)
+    whole = newest_shards(target)
     assert [shard.name for shard in whole.shards] == ["shard-000", "shard-001", "shard-002"]
-    pull_whole(target, tmp_path / "pulled")
+    pull_shards(target, tmp_path / "pulled")
     check_same_as_one_machine(tmp_path / "pulled", write_lines(tmp_path / "all.jsonl", documents), tmp_path)
     assert not [one.name for one in Store(target).listed("") if one.name.startswith("build/")]
     with pytest.raises(StorageError, match="Other things are at s3://library/docs"):

@@ -11,7 +11,7 @@ import pytest
 from polyvec.cluster.building.build import build_shards
 from polyvec.cluster.building.work import Work
 from polyvec.errors import StorageError
-from polyvec.publish.whole import newest_whole
+from polyvec.publish.published_shards import newest_shards
 from tests.cluster.builds import Here, Killed, check_same_as_one_machine, rows, words, write_lines
 
 
@@ -41,9 +41,9 @@ def test_a_writer_that_published_and_did_not_say_so(
         with pytest.raises(Killed):
             build_shards(docs, url, encoder=words)
     with pytest.raises(StorageError, match="a build there is not complete"):
-        newest_whole(url)
+        newest_shards(url)
     build_shards(docs, url, encoder=words)
-    whole = newest_whole(url)
+    whole = newest_shards(url)
     assert (whole.version, whole.documents) == (1, 60)
 
 

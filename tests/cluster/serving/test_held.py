@@ -10,7 +10,7 @@ import pytest
 
 from polyvec import Index, Shards
 from polyvec.cluster.serving.held import HeldShard
-from polyvec.cluster.serving.place import AS_IT_IS, whole_at_address
+from polyvec.cluster.serving.place import AS_IT_IS, collection_at_address
 from polyvec.cluster.serving.question import Call, Question
 from polyvec.errors import InputError, StorageError
 from polyvec.publish import publish
@@ -39,7 +39,7 @@ def test_versions_come_and_go(shards: Shards, tmp_path: Path) -> None:
     assert one.labels == []
     assert one.look()
     assert not one.look()
-    assert one.labels == [whole_at_address(str(tmp_path / "published")).shard("shard-001").label]
+    assert one.labels == [collection_at_address(str(tmp_path / "published")).shard("shard-001").label]
     (first,) = one.labels
     shards.update([document(n, seed=5) for n in range(30)])
     publish_shards(shards.path, tmp_path / "published")
@@ -127,7 +127,7 @@ def test_a_shard_that_is_no_more(shards: Shards, tmp_path: Path) -> None:
 
 
 def test_another_version_under_the_same_number(shards: Shards, tmp_path: Path) -> None:
-    """Somebody deleted what was published and published something else: the manifest of the whole is of before."""
+    """Somebody deleted what was published and published something else: the manifest of all shards is of before."""
     shutil.rmtree(tmp_path / "published" / "shard-001")
     with Index.create(tmp_path / "else", encoder=WordEncoder()) as index:
         index.add(documents(5))

@@ -180,10 +180,10 @@ def test_a_replica_that_lags_behind_is_waited_for_a_while(cluster: InProcess, sh
         line.replicas[1].held.look()
     for _ in range(6):
         cluster.session._look(patient=True)
-        assert cluster.session.version.whole.version == 1
+        assert cluster.session.version.published.version == 1
     cluster.session._look(patient=True)
     assert answers(cluster.collection) == answers(shards)
-    assert cluster.session.version.whole.version == 2
+    assert cluster.session.version.published.version == 2
 
 
 def test_a_version_that_every_replica_has_let_go(shards: Published, tmp_path: Path) -> None:
@@ -219,7 +219,7 @@ def test_searches_go_on_while_versions_change(cluster: InProcess, shards: Publis
     for thread in threads:
         thread.join()
     assert wrong == []
-    assert cluster.session.version.whole.version == 5
+    assert cluster.session.version.published.version == 5
 
 
 def test_other_shards_need_another_deployment(cluster: InProcess, shards: Published, tmp_path: Path) -> None:
@@ -232,10 +232,10 @@ def test_other_shards_need_another_deployment(cluster: InProcess, shards: Publis
 
 
 def _whole(shards: Shards, tmp_path: Path) -> Any:
-    from polyvec.cluster.serving.place import whole_at_address
+    from polyvec.cluster.serving.place import collection_at_address
 
     publish_shards(shards.path, tmp_path / "other-published")
-    return whole_at_address(str(tmp_path / "other-published"))
+    return collection_at_address(str(tmp_path / "other-published"))
 
 
 def test_shards_that_do_not_fit(shards: Published, tmp_path: Path) -> None:
@@ -249,16 +249,18 @@ def test_shards_that_do_not_fit(shards: Published, tmp_path: Path) -> None:
             (replace(second.settings, model=None), ModelMismatchError),
         ):
             with pytest.raises(error, match="shard-001"):
-                type(version)(version.whole, [first, replace(second, settings=settings)], version.calls, version.loop)
+                type(version)(
+                    version.published, [first, replace(second, settings=settings)], version.calls, version.loop
+                )
 
 
 def test_it_does_not_wait_for_ever_for_the_first_version(shards: Published, tmp_path: Path) -> None:
-    from polyvec.cluster.serving.place import whole_at_address
+    from polyvec.cluster.serving.place import collection_at_address
     from tests.cluster.in_process import InProcessLine
 
     with pytest.raises(ServerError, match=r"not ready within 0\.1 s: No machine answers for shard-000"):
         ClusterSession(
-            "cluster", lambda: whole_at_address(str(shards.url)), lambda name: InProcessLine([]), patience=QUICK,
+            "cluster", lambda: collection_at_address(str(shards.url)), lambda name: InProcessLine([]), patience=QUICK,
             open_within_s=0.1,
         )  # fmt: skip
 

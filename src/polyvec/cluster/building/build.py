@@ -33,8 +33,8 @@ from polyvec.index.catalog.settings import CodecRecord
 from polyvec.index.format import sync_folder
 from polyvec.index.place import absolute
 from polyvec.index.writing.writer import Writer
+from polyvec.publish.published_shards import BUILD, ShardVersion, check_place, publish_together
 from polyvec.publish.store import Store, parsed_url
-from polyvec.publish.whole import BUILD, ShardVersion, check_place, publish_whole
 from polyvec.shards.manifest import Manifest
 from polyvec.shards.routing import MOST_SHARDS
 from polyvec.shards.shards import finish_folder, new_manifest
@@ -201,7 +201,7 @@ class _Target:
                 ShardVersion(one["name"], one["version"], one["publication"], one["documents"], one["tokens"])
                 for one in made.shards
             ]
-            version = publish_whole(Store(self.name), manifest, parts).version
+            version = publish_together(Store(self.name), manifest, parts).version
         else:
             result = Path(work.url) / RESULT
             for path in result.iterdir():  # of writers that were cut off

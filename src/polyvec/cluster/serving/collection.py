@@ -78,7 +78,7 @@ def _found(version: OpenVersion, query: PreparedQuery, options: SearchOptions) -
         try:
             hits = search_snapshot(snapshot, catalog, query, options.unrestricted())
         except ShardsMissingError as error:  # it answered, and is gone before its texts have come
-            answers = answers.without(error.shards, version.whole.names)
+            answers = answers.without(error.shards, version.published.names)
             _check_missing(answers, options)
             continue
         note_missing(answers.missing)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from polyvec.cluster.serving import answering
-from polyvec.cluster.serving.place import AS_IT_IS, ShardAt, whole_at_address
+from polyvec.cluster.serving.place import AS_IT_IS, ShardAt, collection_at_address
 from polyvec.cluster.serving.question import Call, Reply
 from polyvec.deadlines import stopping
 from polyvec.errors import IndexLockedError, InputError, PolyvecError, StorageError
@@ -83,7 +83,7 @@ class HeldShard:
             StorageError: It cannot be read or pulled; what is here stays.
         """
         with self._looking:
-            shard = whole_at_address(self._address).shard(self._name)
+            shard = collection_at_address(self._address).shard(self._name)
             new = self._open(shard)
             self._let_go()
             return new

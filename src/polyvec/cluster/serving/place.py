@@ -1,4 +1,4 @@
-"""An address -> the shards that lie there, and which version of each of them makes up the newest version of the whole.
+"""An address -> the shards that lie there, and which version of each of them makes up the newest version of them all.
 
 An address names published shards, one published index, or a folder of this machine that `Shards.open` or `Index.open` opens.
 """
@@ -13,8 +13,8 @@ from polyvec.errors import InputError
 from polyvec.index.catalog.catalog import CATALOG_FILE
 from polyvec.index.place import absolute
 from polyvec.publish.manifest import version_at
+from polyvec.publish.published_shards import holds_shards, newest_shards
 from polyvec.publish.store import Store, parsed_url
-from polyvec.publish.whole import is_whole, newest_whole
 from polyvec.shards.manifest import has_manifest, read_manifest
 
 AS_IT_IS = ""  # the label of a folder's state before a machine has opened it
@@ -43,7 +43,7 @@ class ShardAt:
 
 
 @dataclass(frozen=True)
-class WholeAt:
+class CollectionAt:
     """One version of a collection.
 
     Attributes:
@@ -70,7 +70,7 @@ class WholeAt:
         )
 
 
-def whole_at_address(address: str) -> WholeAt:
+def collection_at_address(address: str) -> CollectionAt:
     """The newest version of what lies at an address.
 
     Args:
@@ -88,16 +88,16 @@ def whole_at_address(address: str) -> WholeAt:
     url, folder = parsed_url(address)
     if folder is not None and has_manifest(folder):
         place = absolute(folder)
-        return WholeAt(None, tuple(ShardAt(name, str(place / name)) for name in read_manifest(place).shards))
+        return CollectionAt(None, tuple(ShardAt(name, str(place / name)) for name in read_manifest(place).shards))
     if folder is not None and (folder / CATALOG_FILE).is_file():
-        return WholeAt(None, (ShardAt(folder.name, str(absolute(folder))),))
-    if is_whole(url):
-        whole = newest_whole(url)
-        shards = (ShardAt(one.name, f"{url}/{one.name}", one.version, one.publication) for one in whole.shards)
-        return WholeAt(whole.version, tuple(shards))
+        return CollectionAt(None, (ShardAt(folder.name, str(absolute(folder))),))
+    if holds_shards(url):
+        published = newest_shards(url)
+        shards = (ShardAt(one.name, f"{url}/{one.name}", one.version, one.publication) for one in published.shards)
+        return CollectionAt(published.version, tuple(shards))
     manifest = version_at(Store(url), None)
     name = url.rstrip("/").rpartition("/")[2]
-    return WholeAt(manifest.version, (ShardAt(name, url, manifest.version, manifest.publication),))
+    return CollectionAt(manifest.version, (ShardAt(name, url, manifest.version, manifest.publication),))
 
 
 def name_of(address: str) -> str:

@@ -10,7 +10,7 @@ from ray import serve
 
 from polyvec.cluster.ray_session import nodes_of
 from polyvec.cluster.serving.config import APP, ClusterServeConfig
-from polyvec.cluster.serving.place import whole_at_address
+from polyvec.cluster.serving.place import collection_at_address
 from polyvec.cluster.serving.serve import build
 from polyvec.errors import InputError, ServerError
 
@@ -65,5 +65,5 @@ def started_here(config: ClusterServeConfig) -> dict[str, Any]:
     Returns:
         As many processors as the replicas ask for, whatever the machine has, and a small object store.
     """
-    shards = len(whole_at_address(config.collection).shards)
+    shards = len(collection_at_address(config.collection).shards)
     return {"num_cpus": max(1, round(config.cpus * (shards + 1) + 1)), "object_store_memory": _OBJECTS_BYTES}

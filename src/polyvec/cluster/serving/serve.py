@@ -28,7 +28,7 @@ from polyvec.cluster.serving.asking import Line
 from polyvec.cluster.serving.collection import ClusterCollection
 from polyvec.cluster.serving.config import ClusterServeConfig
 from polyvec.cluster.serving.held import HeldShard
-from polyvec.cluster.serving.place import name_of, whole_at_address
+from polyvec.cluster.serving.place import collection_at_address, name_of
 from polyvec.cluster.serving.question import Call, Reply, Route
 from polyvec.cluster.serving.router import ReplicaRouter
 from polyvec.cluster.serving.session import ClusterSession
@@ -148,7 +148,7 @@ def build(settings: Mapping[str, Any]) -> Any:
             **common,
         )
         .bind(name, plain)
-        for name in whole_at_address(config.collection).names
+        for name in collection_at_address(config.collection).names
     ]
 
     def make_app() -> Guard:
@@ -173,7 +173,7 @@ def front_app(settings: Mapping[str, Any]) -> Guard:
 
     session = ClusterSession(
         name_of(config.collection),
-        lambda: whole_at_address(config.collection),
+        lambda: collection_at_address(config.collection),
         line,
         patience=config.patience,
         every_s=config.every,

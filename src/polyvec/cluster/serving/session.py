@@ -16,7 +16,7 @@ from typing import Any
 
 from polyvec.cluster.serving.asking import Line, NotHeldError, Patience, ShardCalls
 from polyvec.cluster.serving.loop import Loop
-from polyvec.cluster.serving.place import WholeAt
+from polyvec.cluster.serving.place import CollectionAt
 from polyvec.cluster.serving.question import Call, Route
 from polyvec.cluster.serving.version import OpenVersion
 from polyvec.errors import InputError, PolyvecError, ServerError, ShardsMissingError, StorageError
@@ -47,7 +47,7 @@ class ClusterSession:
     def __init__(
         self,
         name: str,
-        newest: Callable[[], WholeAt],
+        newest: Callable[[], CollectionAt],
         line: Callable[[str], Line],
         *,
         patience: Patience | None = None,
@@ -63,7 +63,7 @@ class ClusterSession:
         self._looking = threading.Lock()
         self._loading = threading.Lock()
         self._ended = threading.Event()
-        self._waited: tuple[WholeAt, int] | None = None
+        self._waited: tuple[CollectionAt, int] | None = None
         try:
             self.version = self._first(open_within_s)
         except BaseException:
@@ -81,7 +81,7 @@ class ClusterSession:
 
     @property
     def settings(self) -> IndexSettings:
-        """What holds for the whole."""
+        """What holds for all shards together."""
         return self.version.settings
 
     @property
@@ -116,7 +116,7 @@ class ClusterSession:
         """Counts and sizes of the version that is searched, and which one it is."""
         version = self.version
         missing = [one.name for one in version.calls if one.gone]
-        return {**version.facts(), "published_version": version.whole.version, "missing_shards": missing}
+        return {**version.facts(), "published_version": version.published.version, "missing_shards": missing}
 
     def problems(self) -> list[str]:
         """Refused: files are checked where they lie."""
@@ -156,7 +156,7 @@ class ClusterSession:
                 self._find_missing()
                 self._look(patient=True)
             except (PolyvecError, OSError) as error:
-                log.warning("%s: still at version %s: %s", self.path, self.version.whole.version, error)
+                log.warning("%s: still at version %s: %s", self.path, self.version.published.version, error)
 
     def _find_missing(self) -> None:
         """Ask the shards that did not answer, with patience, so that searches ask them again."""
@@ -171,29 +171,29 @@ class ClusterSession:
     def _look(self, *, patient: bool) -> None:
         """Let a newer version take over, if there is one and it is held."""
         with self._looking:
-            whole = self._newest()
-            if whole == self.version.whole:
+            published = self._newest()
+            if published == self.version.published:
                 return
-            if whole.names != self.version.whole.names:
+            if published.names != self.version.published.names:
                 raise InputError("a collection with other shards was published. Deploy it anew.")
-            looks = self._waited[1] if self._waited is not None and self._waited[0] == whole else 0
-            if patient and looks < _LAGGARDS and not self._held_by_all(whole):
-                self._waited = whole, looks + 1
+            looks = self._waited[1] if self._waited is not None and self._waited[0] == published else 0
+            if patient and looks < _LAGGARDS and not self._held_by_all(published):
+                self._waited = published, looks + 1
                 return
             try:
-                self.version = self._opened(whole)
+                self.version = self._opened(published)
             except (ShardsMissingError, NotHeldError) as error:
-                log.info("%s: version %s is not there yet: %s", self.path, whole.version, error)
+                log.info("%s: version %s is not there yet: %s", self.path, published.version, error)
                 return
-            log.info("%s: version %s is searched now", self.path, whole.version)
+            log.info("%s: version %s is searched now", self.path, published.version)
 
-    def _opened(self, whole: WholeAt) -> OpenVersion:
-        calls = [self._calls_of(name) for name in whole.names]
-        return self._loop.wait(_opened(whole, calls, self._loop))
+    def _opened(self, published: CollectionAt) -> OpenVersion:
+        calls = [self._calls_of(name) for name in published.names]
+        return self._loop.wait(_opened(published, calls, self._loop))
 
-    def _held_by_all(self, whole: WholeAt) -> bool:
-        calls = [self._calls_of(name) for name in whole.names]
-        wanted = zip(calls, (shard.label for shard in whole.shards), strict=True)
+    def _held_by_all(self, published: CollectionAt) -> bool:
+        calls = [self._calls_of(name) for name in published.names]
+        wanted = zip(calls, (shard.label for shard in published.shards), strict=True)
         return self._loop.wait(_held_by_all(list(wanted), self._patience.try_s))
 
     def _calls_of(self, name: str) -> ShardCalls:
@@ -202,9 +202,9 @@ class ClusterSession:
         return self._calls[name]
 
 
-async def _opened(whole: WholeAt, calls: list[ShardCalls], loop: Loop) -> OpenVersion:
-    asked = (one.ask(Call("describe", shard.label)) for one, shard in zip(calls, whole.shards, strict=True))
-    return OpenVersion(whole, await asyncio.gather(*asked), calls, loop)
+async def _opened(published: CollectionAt, calls: list[ShardCalls], loop: Loop) -> OpenVersion:
+    asked = (one.ask(Call("describe", shard.label)) for one, shard in zip(calls, published.shards, strict=True))
+    return OpenVersion(published, await asyncio.gather(*asked), calls, loop)
 
 
 async def _held_by_all(wanted: list[tuple[ShardCalls, str]], within_s: float) -> bool:

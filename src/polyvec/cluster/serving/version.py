@@ -15,7 +15,7 @@ from polyvec.cluster.serving.answering import Description
 from polyvec.cluster.serving.asking import ShardCalls
 from polyvec.cluster.serving.loop import Loop
 from polyvec.cluster.serving.merged import MergedCatalog, MergedSnapshot
-from polyvec.cluster.serving.place import WholeAt
+from polyvec.cluster.serving.place import CollectionAt
 from polyvec.cluster.serving.question import Answer, Call, Keywords, Question
 from polyvec.errors import IndexCorruptError, ModelMismatchError, ShardsMissingError
 from polyvec.index.catalog.documents_table import idf
@@ -56,13 +56,13 @@ class OpenVersion:
     """A version that is searched. A `ReadableView` too.
 
     Attributes:
-        whole: Which version it is.
+        published: Which version it is.
         parts: What each shard says of itself, in order.
         calls: To the shards, in order.
         loop: That runs them.
     """
 
-    whole: WholeAt
+    published: CollectionAt
     parts: Sequence[Description]
     calls: Sequence[ShardCalls]
     loop: Loop
@@ -73,7 +73,7 @@ class OpenVersion:
     def __post_init__(self) -> None:
         first = self.parts[0].settings
         codec = None
-        for name, part in zip(self.whole.names, self.parts, strict=True):
+        for name, part in zip(self.published.names, self.parts, strict=True):
             one = part.settings
             if (one.dim, one.nbits) != (first.dim, first.nbits):
                 raise IndexCorruptError(
@@ -150,7 +150,7 @@ class OpenVersion:
             keywords,
             min(options.k, _MOST_SENT),
         )
-        numbers = [n for n, name in enumerate(self.whole.names) if name not in missing]
+        numbers = [n for n, name in enumerate(self.published.names) if name not in missing]
         found, more = await self._each("search", {n: (one,) for n, one in self._questions(question, options, numbers)})
         return Answers(found, [*missing, *more], having)
 
@@ -195,7 +195,7 @@ class OpenVersion:
         return found, missing
 
     def _snapshot(self, answers: tuple[Answer, ...]) -> MergedSnapshot:
-        return MergedSnapshot(Path(self.whole.names[0]), answers=answers, row_vectors=self._row_vectors)
+        return MergedSnapshot(Path(self.published.names[0]), answers=answers, row_vectors=self._row_vectors)
 
     def _row_vectors(self, row: int) -> Any:
         number = row % len(self.parts)

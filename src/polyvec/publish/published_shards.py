@@ -1,6 +1,6 @@
 """Shards in an object store: each of them a published index, and one manifest that says which versions belong together.
 
-    URL/shards/000000000001.json    a version of the whole, created once, put last
+    URL/shards/000000000001.json    a version of all shards together, created once, put last
     URL/shard-000/...               an index, as publishing.py puts it
 
 What a manifest says comes from elsewhere, so each value is checked before it is used. Needs no Ray.
@@ -38,7 +38,7 @@ from polyvec.shards.view import SharedSnapshot
 from polyvec.version import __version__
 
 LAYOUT = 1
-WHOLES, BUILD = "shards/", "build"
+VERSIONS, BUILD = "shards/", "build"
 _FORMAT = "polyvec published shards"
 _NAME = re.compile(r"shards/([0-9]{12})\.json")
 _OWN_NAME = re.compile(r"shards|build|clock|shard-[0-9]{3}")
@@ -46,10 +46,10 @@ _OWN_NAME = re.compile(r"shards|build|clock|shard-[0-9]{3}")
 
 @dataclass(frozen=True)
 class ShardVersion:
-    """One shard of a version of the whole.
+    """One shard of a version of all shards together.
 
     Attributes:
-        name: Of its place below the whole's, and of its folder where it is pulled.
+        name: Of its place below theirs, and of its folder where it is pulled.
         version: Of the published index there.
         publication: What tells versions of one number apart.
         documents: In the shard.
@@ -64,7 +64,7 @@ class ShardVersion:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Whole:
+class PublishedShards:
     """One version of published shards.
 
     Attributes:
@@ -125,7 +125,7 @@ class Whole:
         return (json.dumps(values, ensure_ascii=False, indent=1) + "\n").encode()
 
     @classmethod
-    def from_bytes(cls, content: bytes, name: str) -> Whole:
+    def from_bytes(cls, content: bytes, name: str) -> PublishedShards:
         """Read one. Raises StorageError for another layout, or for what no publisher has written."""
         try:
             stored = json.loads(content)
@@ -157,7 +157,7 @@ class Whole:
             raise StorageError(f"{name} is damaged: {error}. Publish again, or use another version.") from error
 
 
-def is_whole(url: str) -> bool:
+def holds_shards(url: str) -> bool:
     """Whether shards are published at an address.
 
     Args:
@@ -173,12 +173,12 @@ def is_whole(url: str) -> bool:
     return bool(_versions(Store(url)))
 
 
-def newest_whole(url: str) -> Whole:
-    """The newest version of the shards at an address; `whole_at` without a number."""
-    return whole_at(url, None)
+def newest_shards(url: str) -> PublishedShards:
+    """The newest version of the shards at an address; `shards_at` without a number."""
+    return shards_at(url, None)
 
 
-def whole_at(url: str, version: int | None) -> Whole:
+def shards_at(url: str, version: int | None) -> PublishedShards:
     """A version of published shards.
 
     Args:
@@ -193,7 +193,7 @@ def whole_at(url: str, version: int | None) -> Whole:
         StorageError: There is no such version, or it cannot be read.
     """
     number = None if version is None else whole_number("version", version)
-    return _whole_in(Store(url), number)
+    return _shards_in(Store(url), number)
 
 
 def check_place(store: Store) -> None:
@@ -215,8 +215,8 @@ def check_place(store: Store) -> None:
     raise StorageError(f"Other things are at {store.url} ({others[0]!r}). Name a place of its own for the shards.")
 
 
-def publish_whole(store: Store, manifest: Manifest, shards: Sequence[ShardVersion]) -> Whole:
-    """Make a new version of the whole of shards that are published already; the newest one where it is the same.
+def publish_together(store: Store, manifest: Manifest, shards: Sequence[ShardVersion]) -> PublishedShards:
+    """Make a new version of shards that are published already; the newest one where it is the same.
 
     Args:
         store: The place below which they are.
@@ -234,7 +234,7 @@ def publish_whole(store: Store, manifest: Manifest, shards: Sequence[ShardVersio
     before = _read(store, versions[-1]) if versions else None
     if before is not None and (before.manifest(), before.shards) == (manifest, tuple(shards)):
         return before
-    made = Whole(
+    made = PublishedShards(
         version=versions[-1] + 1 if versions else 1,
         publication=uuid.uuid4().hex,
         published=datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -257,9 +257,9 @@ def publish_whole(store: Store, manifest: Manifest, shards: Sequence[ShardVersio
     return made
 
 
-def pull_whole(
+def pull_shards(
     url: str, folder: str | Path, *, version: int | None = None, progress: Callable[[int, int], None] | None = None
-) -> Whole:
+) -> PublishedShards:
     """Bring published shards into a new folder, which `Shards.open` opens; whole or not at all.
 
     Args:
@@ -280,18 +280,20 @@ def pull_whole(
     function("progress", progress)
     number = None if version is None else whole_number("version", version)
     store = Store(url)
-    whole = _whole_in(store, number)
+    published = _shards_in(store, number)
     check_new_folder(target)
-    staging = target.with_name(f".{target.name}.pulling-{whole.publication[:12]}")  # what came stays for another try
+    staging = target.with_name(
+        f".{target.name}.pulling-{published.publication[:12]}"
+    )  # what came stays for another try
     try:
         staging.mkdir(parents=True, exist_ok=True)
         before = total = 0
-        for shard in whole.shards:
+        for shard in published.shards:
             place = Store(f"{store.url}/{shard.name}")
             part = version_at(place, shard.version)
             if part.publication != shard.publication:
                 raise StorageError(
-                    f"Version {shard.version} at {place.url} is another one than that of version {whole.version} of the whole. "
+                    f"Version {shard.version} at {place.url} is another one than version {published.version} of all shards names. "
                     "Publish the shards again."
                 )
             total += part.size_bytes
@@ -302,8 +304,8 @@ def pull_whole(
 
             pull_manifest(place, part, staging / shard.name, progress=shown)
             before = total
-        _measure(staging, whole)
-        finish_folder(staging, whole.manifest())
+        _measure(staging, published)
+        finish_folder(staging, published.manifest())
         check_new_folder(target)
         if target.is_dir():
             target.rmdir()
@@ -314,12 +316,12 @@ def pull_whole(
             f"Cannot write {error.filename or target}: {error.strerror or error}. Check the space and the permissions."
         ) from error
     shutil.rmtree(staging, ignore_errors=True)
-    return whole
+    return published
 
 
-def _measure(folder: Path, whole: Whole) -> None:
+def _measure(folder: Path, published: PublishedShards) -> None:
     """Let every shard say what search settings find in all of them; each was measured alone."""
-    folders = [folder / shard.name for shard in whole.shards]
+    folders = [folder / shard.name for shard in published.shards]
     with ExitStack() as held:
         views = [held.enter_context(open_view(one)) for one in folders]
         for view in views:
@@ -333,7 +335,7 @@ def _measure(folder: Path, whole: Whole) -> None:
                 catalog.set_settings(codec=replace(codec, curve=curve))
 
 
-def _whole_in(store: Store, version: int | None) -> Whole:
+def _shards_in(store: Store, version: int | None) -> PublishedShards:
     if version is None:
         if not (versions := _versions(store)):
             names = store.names()
@@ -348,21 +350,21 @@ def _whole_in(store: Store, version: int | None) -> Whole:
 
 
 def _versions(store: Store) -> list[int]:
-    """Numbers of the versions of the whole that are there, ascending."""
-    found = (_NAME.fullmatch(one.name) for one in store.listed(WHOLES))
+    """Numbers of the versions that are there, ascending."""
+    found = (_NAME.fullmatch(one.name) for one in store.listed(VERSIONS))
     return sorted(int(match[1]) for match in found if match)
 
 
-def _read(store: Store, version: int) -> Whole:
+def _read(store: Store, version: int) -> PublishedShards:
     name = _name_of(version)
-    whole = Whole.from_bytes(store.read(name), f"{store.url}/{name}")
-    if whole.version != version:
-        raise StorageError(f"{store.url}/{name} is damaged: it says version {whole.version}. Use another version.")
-    return whole
+    published = PublishedShards.from_bytes(store.read(name), f"{store.url}/{name}")
+    if published.version != version:
+        raise StorageError(f"{store.url}/{name} is damaged: it says version {published.version}. Use another version.")
+    return published
 
 
 def _name_of(version: int) -> str:
-    return f"{WHOLES}{version:012d}.json"
+    return f"{VERSIONS}{version:012d}.json"
 
 
 def _shard(stored: Any) -> ShardVersion:
