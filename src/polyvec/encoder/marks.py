@@ -11,8 +11,7 @@ import hashlib
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 TABLE = Path(__file__).with_name("vietnamese.txt")  # recipes/vietnamese_marks.py makes it
@@ -22,33 +21,7 @@ _UNKNOWN = -1.5  # what a word that is no Vietnamese syllable says for it
 _ENOUGH = 1.5  # sum of what the words say, from which a text is Vietnamese
 _DISCOUNT = 0.5  # taken from each count of a pair, for pairs that were never seen (Ney et al., 1994)
 _START = "^"
-
-
-@dataclass(frozen=True, slots=True)
-class Syllables:
-    """What was seen of Vietnamese.
-
-    Attributes:
-        says: For each syllable without marks, how much it says for Vietnamese: the logarithm of how much more often it comes there
-            than in other languages.
-        forms: For each of these, the ways to write it with marks.
-        counts: How often a form was seen.
-        total: The sum of these.
-    """
-
-    says: dict[str, float]
-    forms: dict[str, list[str]]
-    counts: dict[str, int]
-    total: int
-
-
-@dataclass(frozen=True, slots=True)
-class Pairs:
-    """How often one form came right after another, and after how many others it did at all."""
-
-    counts: dict[tuple[str, str], int]
-    after: dict[str, int]
-    kinds: dict[str, int]
+_WORDS = 160_000  # of the texts that the table was counted in, roughly: what a word never seen is weighed by
 
 
 def with_marks(text: str) -> str:
@@ -71,28 +44,47 @@ def with_marks(text: str) -> str:
 
 def is_vietnamese(words: Sequence[str]) -> bool:
     """Whether words without marks are Vietnamese; two at least have to be syllables of it in small letters, or it may be a name."""
-    says = syllables().says
-    if sum(word in says for word in words) < 2:
+    known = syllables()
+    if sum(word in known for word in words) < 2:
         return False
-    return sum(says.get(word.lower(), _UNKNOWN) for word in words) > _ENOUGH
+    return sum(map(_says, map(str.lower, words))) > _ENOUGH
 
 
+@cache
 def table_name() -> str:
     """A short name for what the table says: with another, texts get other marks and so other vectors."""
     return hashlib.sha256(TABLE.read_bytes()).hexdigest()[:16]
 
 
+def forms(word: str) -> dict[str, int]:
+    """The ways to write a syllable with its marks, and how often each was seen; a word that is none stays as it is."""
+    found = syllables().get(word)
+    return {word: 0} if found is None else _counts(found.partition(" ")[2])
+
+
+@cache
+def syllables() -> dict[str, str]:
+    """The first part of the table: for each syllable without marks, what it says for Vietnamese and its forms."""
+    return _part(0)
+
+
+def _says(word: str) -> float:
+    """How much a word says for Vietnamese: the logarithm of how much more often it comes there than in other languages."""
+    found = syllables().get(word)
+    return _UNKNOWN if found is None else float(found.partition(" ")[0])
+
+
 def _most_likely(words: Sequence[str]) -> list[str]:
     """The forms that are most likely together, a form a word (Viterbi, 1967). Words that are no syllables stay."""
-    known, pairs = syllables(), _pairs()
     best: dict[str, tuple[float, str]] = {_START: (0.0, "")}
     steps = []
     for word in words:
         now = {}
-        for form in known.forms.get(word, [word]):
-            alone = (known.counts.get(form, 0) + 0.1) / (known.total + 1000)
+        after = {before: _after(before) for before in best}
+        for form, count in forms(word).items():
+            alone = (count + 0.1) / (_WORDS + 1000)
             now[form] = max(
-                (value + math.log(_chance(pairs, before, form, alone)), before) for before, (value, _) in best.items()
+                (value + math.log(_chance(after[before], form, alone)), before) for before, (value, _) in best.items()
             )
         steps.append(now)
         best = now
@@ -104,44 +96,34 @@ def _most_likely(words: Sequence[str]) -> list[str]:
     return found[::-1]
 
 
-def _chance(pairs: Pairs, before: str, form: str, alone: float) -> float:
+def _chance(after: tuple[dict[str, int], int], form: str, alone: float) -> float:
     """How likely a form is right after another: counts less a discount, which goes to what the form is alone."""
-    after = pairs.after.get(before, 0)
-    if not after:
+    counts, total = after
+    if not total:
         return alone
-    seen = max(pairs.counts.get((before, form), 0) - _DISCOUNT, 0.0)
-    return (seen + _DISCOUNT * pairs.kinds[before] * alone) / after
+    return (max(counts.get(form, 0) - _DISCOUNT, 0.0) + _DISCOUNT * len(counts) * alone) / total
+
+
+@lru_cache(maxsize=4096)
+def _after(form: str) -> tuple[dict[str, int], int]:
+    """What came right after a form and how often, and the sum of that."""
+    counts = _counts(_pairs().get(form, ""))
+    return counts, sum(counts.values())
 
 
 @cache
-def syllables() -> Syllables:
-    """The first part of the table, read once."""
-    says: dict[str, float] = {}
-    forms: dict[str, list[str]] = {}
-    counts: dict[str, int] = {}
-    for line in _part(0):
-        plain, weight, *found = line.split(" ")
-        says[plain] = float(weight)
-        spelled = dict(zip(found[::2], map(int, found[1::2]), strict=True))
-        forms[plain] = list(spelled)
-        counts.update(spelled)
-    return Syllables(says, forms, counts, sum(counts.values()))
-
-
-@cache
-def _pairs() -> Pairs:
+def _pairs() -> dict[str, str]:
     """The second part, which only Vietnamese texts need."""
-    counts: dict[tuple[str, str], int] = {}
-    after: dict[str, int] = {}
-    kinds: dict[str, int] = {}
-    for line in _part(1):
-        before, *found = line.split(" ")
-        spelled = dict(zip(found[::2], map(int, found[1::2]), strict=True))
-        counts.update({(before, form): count for form, count in spelled.items()})
-        after[before], kinds[before] = sum(spelled.values()), len(spelled)
-    return Pairs(counts, after, kinds)
+    return _part(1)
 
 
-def _part(number: int) -> list[str]:
-    """Lines of one of the two parts of the table, between which an empty line stands."""
-    return TABLE.read_text(encoding="utf-8").rstrip("\n").split("\n\n")[number].split("\n")
+def _counts(text: str) -> dict[str, int]:
+    """ "form count form count" as a table."""
+    parts = text.split(" ") if text else []
+    return dict(zip(parts[::2], map(int, parts[1::2]), strict=True))
+
+
+def _part(number: int) -> dict[str, str]:
+    """One of the two parts of the table, between which an empty line stands: first word of each line, and what follows it."""
+    lines = TABLE.read_text(encoding="utf-8").rstrip("\n").split("\n\n")[number].split("\n")
+    return {first: rest for first, _, rest in (line.partition(" ") for line in lines)}
