@@ -56,6 +56,7 @@ OF_NO_FILE = {
     "publish/test_s3.py": "publishing and pulling through a pretended S3",
     "recipes/test_multilingual_e5.py": "recipes/multilingual_e5.py",
     "recipes/test_recipes.py": "recipes/*.toml and their page",
+    "recipes/test_vietnamese_marks.py": "recipes/vietnamese_marks.py",
     "release/test_saved_models.py": "saved models of earlier versions",
     "release/test_scripts.py": "scripts/, beside src/",
     "release/test_surface.py": "what users write against",

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from polyvec.training import losses
 from polyvec.training.losses import (
+    contrast_with_versions,
     distillation,
     maxsim_all,
     maxsim_both,
@@ -134,3 +135,29 @@ def test_distillation_is_the_divergence_from_the_teacher() -> None:
 def test_heads_add_up_with_their_weights() -> None:
     of: Callable[[int], Tensor] = lambda size: torch.tensor(float(size))  # noqa: E731
     assert float(over_heads([2, 5], [1.0, 0.5], of)) == 4.5
+
+
+def test_versions_of_a_text_do_not_compete_and_each_has_to_stand_before_the_others() -> None:
+    own = torch.tensor([[True, True, False, False], [False, False, True, True]])
+    scores = torch.tensor([[0.9, 0.5, 0.4, 0.6], [0.1, 0.2, 0.8, 0.7]])
+    wanted = []
+    for row, mine in zip(scores / 0.1, own, strict=True):
+        wrong = row[~mine].exp().sum()
+        wanted.append(torch.stack([-(one.exp() / (one.exp() + wrong)).log() for one in row[mine]]).mean())
+    torch.testing.assert_close(contrast_with_versions(scores, own, 0.1), torch.stack(wanted).mean())
+    better = scores.clone()
+    better[0, 0] += 5  # the version in the question's own language may be as good as it likes
+    leaf = better.requires_grad_()
+    (gradient,) = torch.autograd.grad(contrast_with_versions(leaf, own, 0.1), leaf)
+    assert abs(float(gradient[0, 0])) < 1e-6
+    assert float(gradient[0, 1]) < -0.1
+
+
+def test_a_text_without_wrong_ones_beside_it_costs_nothing() -> None:
+    own = torch.ones(2, 3, dtype=torch.bool)
+    leaf = torch.rand(2, 3, requires_grad=True)
+    loss = contrast_with_versions(leaf, own, 0.02)
+    loss.backward()
+    assert float(loss.detach()) == 0
+    assert leaf.grad is not None
+    assert torch.isfinite(leaf.grad).all()

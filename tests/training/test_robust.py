@@ -12,9 +12,12 @@ import torch
 
 from polyvec import Encoder
 from polyvec.errors import InputError
+from polyvec.training.losses import contrast_with_versions
+from polyvec.training.mixing import Batch
 from polyvec.training.recipe import as_recipe
 from polyvec.training.robust import Robust, _shares
 from polyvec.training.stages import train
+from tests.training.conftest import ENGLISH, OTHER
 from tests.training.toys import batch, losses, toy
 
 ALL = {"proper": 0.0, "twice": 0.0, "documents": 0.5}
@@ -71,6 +74,46 @@ def test_shares_follow_characters_whatever_is_done(world: Path) -> None:
             where = np.flatnonzero(shares[number, place])
             assert len(where)
             assert all(theirs.offsets[i][0] < end and theirs.offsets[i][1] > start for i in where)
+
+
+@pytest.mark.parametrize("fresh", [0.0, 0.5, 1.0])
+def test_questions_as_typed_learn_to_find_their_passages(world: Path, fresh: float) -> None:
+    stage = robust(world, typos=1.0, ranked=1.0, fresh=fresh)
+    found = losses(stage, versions(), 12, rate=2e-3)
+    assert found[-1] < 0.8 * found[0]
+    found = losses(stage, batch(world, "pairs"), 12, rate=2e-3)
+    assert found[-1] < 0.8 * found[0]
+
+
+def test_a_passage_has_to_be_found_in_every_language(world: Path) -> None:
+    """With the start's own vectors for all passages, the loss is that of the definition."""
+    stage, one = robust(world, proper=1.0, ranked=1.0, fresh=0.4), versions()
+    encoder, size = Encoder(world / "model"), 16
+    queries = [query for row in one.rows for query in row["queries"]]
+    documents = [document for row in one.rows for document in row["documents"]]
+    asked, given = encoder.encode_query(queries), encoder.encode_document(documents)
+    scores = torch.tensor([[float((q @ d.T).max(1).mean()) for d in given] for q in asked])
+    owner = torch.arange(len(one.rows)).repeat_interleave(2)
+    wanted = contrast_with_versions(scores, owner[:, None] == owner[None, :], 0.1)
+    stage._weights = tuple(float(head == size) for head in stage.student.heads.sizes)
+    torch.testing.assert_close(stage.loss(one).detach(), wanted, rtol=2e-3, atol=2e-3)
+
+
+def test_only_questions_can_be_ranked(world: Path) -> None:
+    stage = robust(world, ranked=1.0, proper=1.0)
+    assert float(stage.loss(batch(world, "parallel")).detach()) == pytest.approx(0, abs=1e-4)
+    assert float(stage.loss(batch(world, "pairs")).detach()) > 0.01
+
+
+def versions(count: int = 4) -> Batch:
+    """Passages in two languages, a question in each."""
+    made = []
+    for i in range(count):
+        texts = [" ".join(side[(i + k) % len(side)] for k in range(5)) + f" {i}." for side in (ENGLISH, OTHER)]
+        queries = [" ".join(text.split()[1:4]) for text in texts]
+        first = {"query": queries[0], "document": texts[0], "lang": "en", "group": str(i)}
+        made.append(first | {"codes": ["en", "de"], "queries": queries, "documents": texts})
+    return Batch(2, "versions", made)
 
 
 def test_weights_that_do_nothing_and_other_heads_are_refused(world: Path) -> None:

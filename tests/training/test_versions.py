@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections import Counter
 from itertools import islice
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from polyvec.errors import InputError
 from polyvec.training.mixing import Mixture
 from polyvec.training.recipe import Batches, Data, as_recipe
-from polyvec.training.versions import as_versions, asked
+from polyvec.training.versions import as_versions, asked, asked_in_every
 from tests.training.conftest import write_rows
 
 CODES = ("de", "fr", "el", "th")
@@ -148,3 +149,53 @@ def test_a_turn_that_the_kind_does_not_have(kind: str, turn: str) -> None:
     values = {"stage": "pairs", "output": "x", "data": [{"path": "a", "kind": kind, "turns": [turn]}]}
     with pytest.raises(InputError, match=f"kind '{kind}' has no turn '{turn}'"):
         as_recipe(values)
+
+
+def test_every_language_of_a_batch_asks_and_answers() -> None:
+    number = {row["group"]: dict(zip(row["codes"], row["texts"], strict=True)) for row in stretches()}
+    lacking: Counter[bool] = Counter()
+    for seed in range(10):
+        found = asked_in_every(stretches(), 3, ["between"], Random(seed))
+        assert len({tuple(row["codes"]) for row in found}) == 1  # all speak the batch's three languages
+        for row in found:
+            assert len(row["codes"]) == len(row["queries"]) == len(row["documents"]) == 3
+            assert (row["query"], row["document"], row["lang"]) == (
+                row["queries"][0],
+                row["documents"][0],
+                row["codes"][0],
+            )
+            for code, query, document in zip(row["codes"], row["queries"], row["documents"], strict=True):
+                whole = " ".join(number[row["group"]][code])
+                assert query in whole
+                assert set(document.split()) <= set(whole.split())
+                lacking[query not in document] += 1
+    assert 0.35 < lacking[True] / lacking.total() < 0.65
+
+
+def test_neighbors_come_together(tmp_path: Path) -> None:
+    path = write_rows(tmp_path / "a.jsonl", rows(documents=8, paragraphs=24))
+    data = Data(
+        path=str(path), kind="versions", group_field="page", passage_tokens=60, together=2, every=True, neighbors=4
+    )
+    mixture = Mixture((data,), Batches(rows=8, tokens=10_000), seed=2, cache=tmp_path / "c")
+    order = [row["group"] for row in stretches_of(path)]
+    for batch in islice(mixture.batches(), 6):
+        places = sorted(order.index(row["group"]) for row in batch.rows)
+        assert len(places) == len(set(places)) <= 8
+        runs = {place // 4 for place in places}
+        assert len(runs) <= 2 or len(places) > 4 * len(runs) - 4
+    assert list(islice(mixture.batches(3), 3)) == list(islice(mixture.batches(), 6))[3:]
+
+
+def stretches_of(path: Path) -> list[dict[str, Any]]:
+    return list(as_versions([json.loads(line) for line in path.read_text().splitlines()], 60, "page", "a.jsonl", set()))
+
+
+def test_every_is_for_stage_robust_alone() -> None:
+    one = {"path": "a.jsonl", "kind": "versions", "every": True}
+    values = {"output": "b", "model": {"start": "c"}, "data": [one]}
+    assert as_recipe({"stage": "robust", **values}).data[0].every
+    with pytest.raises(InputError, match="every = true is for stage 'robust'"):
+        as_recipe({"stage": "pairs", **values})
+    with pytest.raises(InputError, match="neighbors"):
+        as_recipe({"stage": "robust", **values, "data": [{**one, "neighbors": 0}]})

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from polyvec.encoder.marks import table_name
 from polyvec.encoder.tokens import Layout
 
 _SAMPLES, _BLOCK = 1024, 4096  # bytes read of a large file: 4 MiB, evenly spread, beside its header and its end
@@ -96,6 +97,7 @@ def vector_settings(
         "pooling": list(pooling),
         **({} if bigrams is None else {"bigrams": bigrams}),
         **({"fold_capitals": True} if layout.fold_capitals else {}),
+        **({"restore_marks": table_name()} if layout.restore_marks else {}),
     }
 
 

@@ -66,13 +66,14 @@ def text_layout(said: TextSettings, options: EncoderOptions) -> Layout:
         query_skip=said.skipped if "query" in said.skiplist_tasks else frozenset(),
         long_documents=options.long_documents,
         window_overlap=options.window_overlap,
-        fold_capitals=folds_capitals(said.tokenizer),
+        fold_capitals=says(said.tokenizer, "fold_capitals"),
+        restore_marks=says(said.tokenizer, "restore_marks"),
     )
 
 
-def folds_capitals(tokenizer: Any) -> bool:
-    """Whether a model's tokenizer_config.json says that stretches in capitals are read as small letters."""
-    return getattr(tokenizer, "init_kwargs", {}).get("fold_capitals") is True
+def says(tokenizer: Any, key: str) -> bool:
+    """Whether a model's tokenizer_config.json says that texts are changed so before they become tokens."""
+    return getattr(tokenizer, "init_kwargs", {}).get(key) is True
 
 
 def _prompt(said: TextSettings, names: tuple[str, ...]) -> str:

@@ -139,6 +139,23 @@ def contrast_with_negatives(scores: Tensor, first: Tensor, same: Tensor, tempera
     return (there + back) / 2
 
 
+def contrast_with_versions(scores: Tensor, own: Tensor, temperature: float) -> Tensor:
+    """Cross-entropy of finding each of a query's own documents among those of the others, whatever language it stands in.
+
+    A query's own documents do not compete with one another. So a version in another language is worth no less than one in the
+    query's, and a wrong document in the query's language costs as much as any.
+
+    Args:
+        scores: (n, documents) of every query with every document.
+        own: (n, documents) bool: versions of the text that a query asks for, at least one each.
+        temperature: Scores are divided by it.
+    """
+    logits = scores / temperature
+    others = logits.masked_fill(own, float("-inf")).logsumexp(dim=1, keepdim=True)
+    missed = f.softplus(others - logits).masked_fill(~own, 0.0)
+    return (missed.sum(dim=1) / own.sum(dim=1)).mean()
+
+
 def distillation(scores: Tensor, teacher: Tensor, temperature: float, teacher_temperature: float) -> Tensor:
     """KL divergence of the student's distribution over candidates from the teacher's; both (n, candidates) logits."""
     wanted = f.log_softmax(teacher / teacher_temperature, dim=1)

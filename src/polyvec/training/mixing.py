@@ -38,7 +38,7 @@ from polyvec.training.rows import (
     short_language,
     text_row,
 )
-from polyvec.training.versions import as_versions, asked
+from polyvec.training.versions import as_versions, asked, asked_in_every
 
 if TYPE_CHECKING:
     from polyvec.encoder.tokens import Piece
@@ -76,6 +76,8 @@ class Source:
         if not path.is_file():
             raise InputError(f"{named(path)} is missing. Correct the path in the recipe.")
         self._turns, self._together = data.turns or TURNS.get(data.kind, ()), data.together
+        self._asked = asked_in_every if data.every else asked
+        self._neighbors = data.neighbors if data.kind == "versions" else 1
         self._rows = _cached(path, data, fields, cache)
         codes = np.array(self._rows["lang"])
         self.languages, self._code = np.unique(codes, return_inverse=True)
@@ -98,8 +100,8 @@ class Source:
         Args:
             chance: For kind versions, which is asked for in languages that are drawn for the batch.
         """
-        found = [self._rows[int(i)] for i in numbers]
-        return asked(found, self._together, self._turns, chance) if self.kind == "versions" else found
+        found = [self._rows[int(i)] for i in _beside(numbers, self._neighbors, len(self))]
+        return self._asked(found, self._together, self._turns, chance) if self.kind == "versions" else found
 
     def drawn(self, seed: int, power: float, one_language: bool, pool: int) -> Iterator[list[npt.NDArray[np.int64]]]:
         """Pools of row numbers for ever: each pool is a list of groups of one language, or one group of all.
@@ -182,6 +184,18 @@ def _cut(
         start = end
 
 
+def _beside(numbers: npt.NDArray[np.int64], count: int, total: int) -> list[int]:
+    """As many rows in place of some, the first of these with those next to it, so that each has `count` - 1 neighbors.
+
+    Args:
+        total: Of the rows that there are.
+    """
+    if count == 1:
+        return [int(i) for i in numbers]
+    runs = [range(first, min(first + count, total)) for first in (int(i) // count * count for i in numbers)]
+    return list(dict.fromkeys(i for run in runs for i in run))[: len(numbers)]
+
+
 def _occurrence(values: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """For each value, how many equal ones stand before it."""
     order = np.argsort(values, kind="stable")
@@ -247,7 +261,8 @@ def _normalized(data: dict[str, Any], state: str) -> Iterator[dict[str, Any]]:
     wanted = {language(code) for code in data["languages"]}
     given = 0
     if kind == "versions":
-        for stretch in _stretches(as_versions(rows, data["passage_tokens"], group, where, wanted)):
+        copies = data["together"] if data["every"] else 1
+        for stretch in _stretches(as_versions(rows, data["passage_tokens"], group, where, wanted), copies):
             given += 1
             yield stretch
     else:
@@ -296,11 +311,11 @@ def _checked(row: Mapping[str, Any], kind: str, where: str, text_field: str, gro
     }
 
 
-def _stretches(found: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """With what batches are made by: one pseudo-language, the mean length of the versions, the name's number."""
+def _stretches(found: Iterator[dict[str, Any]], copies: int) -> Iterator[dict[str, Any]]:
+    """With what batches are made by: one pseudo-language, the mean length of `copies` versions, the name's number."""
     for row in found:
         lengths = [estimated_tokens(" ".join(texts)) for texts in row["texts"]]
-        length = round(sum(lengths) / len(lengths))
+        length = round(copies * sum(lengths) / len(lengths))
         yield row | {"lang": "mul", "length": length, "text_id": zlib.crc32(row["group"].encode())}
 
 

@@ -33,7 +33,7 @@ _TAKES = {
     "transfer": {"parallel", "joined"},
     "pairs": {"parallel", "joined", "passages", "versions", "pairs", "mined"},
     "distill": {"scored"},
-    "robust": {"text", "parallel", "joined", "pairs"},
+    "robust": {"text", "parallel", "joined", "pairs", "versions"},
 }
 
 
@@ -65,6 +65,8 @@ class Data:
     passage_tokens: int = 128  # of joined, passages and versions: the longest, estimated
     turns: tuple[Turn, ...] = ()  # of passages and versions: what asks for a passage; empty: all that the kind has
     together: int = 3  # of versions: languages of one batch
+    every: bool = False  # of versions: a stretch is asked for, and stands, in all of the batch's languages; robust
+    neighbors: int = 1  # of versions: stretches next to each other that come together, so that wrong ones look right
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,6 +166,8 @@ class Perturbations:
     proper: float = 0.25  # share of texts left as they are, which hold the model where it was
     twice: float = 0.25  # share of the others to which two things are done
     documents: float = 0.4  # share of batches that are read as documents, the others as queries
+    ranked: float = 0.0  # share of batches of pairs and versions whose questions, as typed, shall find their passages
+    fresh: float = 1.0  # share of these passages that the student reads; the others have the teacher's vectors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,6 +227,8 @@ def as_recipe(values: Mapping[str, Any], where: str = "recipe") -> Recipe:
         if odd:
             known = ", ".join(dict.fromkeys(TURNS.get(one.kind, ()))) or "none"
             raise InputError(f"{where}: {one.path}: kind {one.kind!r} has no turn {odd[0]!r}. It has: {known}.")
+        if one.every and recipe.stage != "robust":
+            raise InputError(f"{where}: {one.path}: every = true is for stage 'robust', not {recipe.stage!r}.")
     if not recipe.data:
         raise InputError(f"{where} names no data: expected at least one [[data]] with a path and a kind.")
     _sensible(recipe, where)
@@ -242,6 +248,7 @@ def _sensible(recipe: Recipe, where: str) -> None:
         "objective.lengths": (min(recipe.objective.lengths, default=0), 4),
         "model.heads": (min(recipe.model.heads, default=0), 1),
         "data[].together": (min((one.together for one in recipe.data), default=1), 1),
+        "data[].neighbors": (min((one.neighbors for one in recipe.data), default=1), 1),
         "checkpoints.every": (recipe.checkpoints.every, 1),
         "checkpoints.log_every": (recipe.checkpoints.log_every, 1),
     }
@@ -263,6 +270,8 @@ def _sensible(recipe: Recipe, where: str) -> None:
         "perturbations.proper": recipe.perturbations.proper,
         "perturbations.twice": recipe.perturbations.twice,
         "perturbations.documents": recipe.perturbations.documents,
+        "perturbations.ranked": recipe.perturbations.ranked,
+        "perturbations.fresh": recipe.perturbations.fresh,
     }
     for name, share in shares.items():
         if share > 1:

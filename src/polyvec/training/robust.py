@@ -3,6 +3,10 @@
 The teacher is the model itself before the stage, and never changes. A token of the changed text is drawn to the vectors of the
 tokens that stood where its characters come from, for every head. It needs no questions, passages or labels; texts that are left
 as they are hold the model where it was.
+
+Beside that, with `perturbations.ranked`, questions as they are typed shall find their passages, and these in every language that
+the batch has: each version of a passage has to stand before the wrong passages of all languages, the question's own among them.
+Some of the passages keep the teacher's vectors (`perturbations.fresh`), which costs less and holds the others near to them.
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ from torch import Tensor
 
 from polyvec.data.perturbations import PERTURBATIONS, Perturbation, Perturbed, perturbed, then
 from polyvec.errors import InputError
+from polyvec.training.losses import contrast_with_versions, maxsim_all, over_heads
 from polyvec.training.mixing import Batch
 from polyvec.training.recipe import Recipe
 from polyvec.training.student import Student
@@ -56,6 +61,8 @@ class Robust(Stage):
     def loss(self, batch: Batch) -> Tensor:
         """The mean over tokens and heads of 1 - cosine between a changed text's vectors and those of the text."""
         mine, theirs = self.tokenized(batch).pieces
+        if self._is_ranked(batch):
+            return self._ranked(batch, mine, theirs)
         teacher = self._teacher[0].to(self.student.backbone.device)
         states, kept = self.student.hidden(mine)
         found = self.student.project(states)
@@ -71,12 +78,59 @@ class Robust(Stage):
             total = total + weight * (1 - near).mean()
         return total / sum(self._weights)
 
+    def _is_ranked(self, batch: Batch) -> bool:
+        """Whether a batch asks for passages; its number and kind decide."""
+        chance = Random(f"{self._recipe.seed}/{batch.number}/ranked")
+        return "query" in batch.rows[0] and chance.random() < self._recipe.perturbations.ranked
+
+    def _ranked(self, batch: Batch, queries: Sequence[Piece], documents: Sequence[Piece]) -> Tensor:
+        """The mean over heads of what it costs that questions, as they are typed, find wrong passages before their own."""
+        chance = Random(f"{self._recipe.seed}/{batch.number}/fresh")
+        share = self._recipe.perturbations.fresh
+        fresh = [chance.random() < share for _ in documents]
+        order = [i for i, mine in enumerate(fresh) if mine] + [i for i, mine in enumerate(fresh) if not mine]
+        first = sum(fresh)
+        asked, asker = self.student.vectors(queries)
+        given = []  # vectors and what counts, of the student's passages and of the teacher's
+        if first:
+            given.append(self.student.vectors([documents[i] for i in order[:first]]))
+        if first < len(documents):
+            with torch.no_grad():
+                teacher = self._teacher[0].to(self.student.backbone.device)
+                given.append(teacher.vectors([documents[i] for i in order[first:]]))
+        asking = torch.tensor([i for i, row in enumerate(batch.rows) for _ in row.get("queries", (0,))])
+        answering = torch.tensor([i for i, row in enumerate(batch.rows) for _ in row.get("documents", (0,))])
+        own = (asking[:, None] == answering[order][None, :]).to(asker.device)
+        objective = self._recipe.objective
+
+        def one(size: int) -> Tensor:
+            scores = [
+                maxsim_all(asked[size], asker, vectors[size], kept, normalize=objective.normalize)
+                for vectors, kept in given
+            ]
+            return contrast_with_versions(torch.cat(scores, dim=1), own, objective.temperature)
+
+        return over_heads(self.student.heads.sizes, self._weights, one) / sum(self._weights)
+
     def tokenized(self, batch: Batch) -> Batch:
-        """With the tokens of the changed texts, whose offsets are places in the proper texts, and the tokens of these."""
+        """With the tokens of the changed texts, whose offsets are places in the proper texts, and the tokens of these.
+
+        Where questions shall find passages: with the tokens of the questions as typed, and of the passages.
+        """
         if batch.pieces:
             return batch
         settings = self._recipe.batches
         chance = Random(f"{self._recipe.seed}/{batch.number}/typed")
+        if self._is_ranked(batch):
+            pairs = [
+                (query, code)
+                for row in batch.rows
+                for query, code in zip(row.get("queries", [row["query"]]), row.get("codes", [row["lang"]]), strict=True)
+            ]
+            typed = [self._changed(query, lang, chance).text for query, lang in pairs]
+            passages = [text for row in batch.rows for text in row.get("documents", [row["document"]])]
+            queries = self.student.pieces(typed, "query", settings.query_tokens)
+            return replace(batch, pieces=(queries, self.student.pieces(passages, "document", settings.document_tokens)))
         role = "document" if chance.random() < self._recipe.perturbations.documents else "query"
         longest = settings.query_tokens if role == "query" else settings.document_tokens
         texts = [_read(row, role, chance) for row in batch.rows]

@@ -92,6 +92,38 @@ def asked(rows: Sequence[dict[str, Any]], together: int, turns: Sequence[str], c
     return found
 
 
+def asked_in_every(
+    rows: Sequence[dict[str, Any]], together: int, turns: Sequence[str], chance: Random
+) -> list[dict[str, Any]]:
+    """Stretches of one batch -> rows as `asked` makes, with every language of the batch that a stretch has.
+
+    `queries` are its questions, one in each of the languages `codes`; `documents` the stretch in these, each without the
+    sentence that asks for it in its own language, where others are left. `query`, `document` and `lang` are the first of them.
+    """
+    spoken = _languages(rows, together, chance)
+    versions = [
+        {code: texts for code, texts in zip(row["codes"], row["texts"], strict=True) if code in spoken} for row in rows
+    ]
+    frequency = _frequency(versions)
+    found = []
+    for row, known in zip(rows, versions, strict=True):
+        codes, queries, documents = [], [], []
+        for code in sorted(known):
+            document = " ".join(filter(None, known[code]))
+            if chance.choice(turns) == "keywords":
+                query = _keywords(document, frequency[code], chance)
+            else:
+                query, document = _sentence(known[code], known[code], document, True, chance)
+            if query and document:
+                codes.append(code)
+                queries.append(query)
+                documents.append(document)
+        if codes:
+            first = {"query": queries[0], "document": documents[0], "lang": codes[0], "group": row["group"]}
+            found.append(first | {"codes": codes, "queries": queries, "documents": documents})
+    return found
+
+
 def _languages(rows: Sequence[dict[str, Any]], together: int, chance: Random) -> set[str]:
     """Languages by chance, one that has more of the stretches more often."""
     counts = Counter(code for row in rows for code in row["codes"])
