@@ -6,7 +6,8 @@ VECTORS is what benchmarks/vectors.py made, FOLDER what benchmarks/peers/install
 own, held to the processors it may use, and answers the same queries in turn, block after block; a ratio is the median of
 the ratios within a block. Quality is the overlap with the exact fp32 MaxSim top k, and nDCG@10 of judged questions. Parts
 can be run one by one and add to benchmarks/results/engine.jsonl, a later result in the place of an earlier one of the same
-kind. `--part report` writes results/engine.md and the tables of docs/benchmarks.md from it; plots.py draws.
+kind. The part anchors has settings, a result file and a module of its own, anchors.py. `--part report` writes
+results/engine.md, results/anchors.md and the tables of docs/benchmarks.md; plots.py draws.
 """
 
 from __future__ import annotations
@@ -29,6 +30,10 @@ import numpy as np
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE / "peers")]
 
+import anchors_report  # noqa: E402
+import engine_report  # noqa: E402
+from anchors import anchors  # noqa: E402
+from anchors import read_results as read_anchors  # noqa: E402
 from maxsim import machine  # noqa: E402
 from truth import exact_top, ndcg_at_10, overlap  # noqa: E402
 from vectors import load_queries  # noqa: E402
@@ -36,6 +41,7 @@ from worker import ENGINES, Worker  # noqa: E402
 
 RESULTS = HERE / "results" / "engine.jsonl"
 BLOCK, BLOCKS = 10, 24  # queries asked at a time, and how often; the first two blocks warm up
+ANCHORS = ("tachiom", "kannolo")  # asked in the part anchors only
 KEY = ("part", "engine", "nbits", "documents", "threads", "setting", "k", "queries")
 
 # By name, what each engine is asked with. "alike" gives those with such knobs the same probes and candidates.
@@ -84,10 +90,19 @@ class Bench:
                 if self.index(engine, nbits, documents).with_suffix(".json").exists():
                     yield engine, nbits
 
+    def built(self, engine: str, nbits: int, documents: int) -> dict[str, Any]:
+        """What building said, of an index that is there."""
+        made: dict[str, Any] = json.loads(self.index(engine, nbits, documents).with_suffix(".json").read_text())
+        return made
+
+    def said(self) -> dict[str, Any]:
+        """What every line says of the machine, the command and the time."""
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%MZ")
+        return {**self.described, "command": self.given.command, "at": now}
+
     def record(self, **result: Any) -> None:
         """Keep one result, in the place of an older one of the same kind."""
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%MZ")
-        line = {"benchmark": "engine", **result, **self.described, "command": self.given.command, "at": now}
+        line = {"benchmark": "engine", **result, **self.said()}
         kept = [old for old in read_results() if any(old.get(name) != line.get(name) for name in KEY)]
         RESULTS.parent.mkdir(exist_ok=True)
         RESULTS.write_text("".join(json.dumps(one) + "\n" for one in [*kept, line]), encoding="utf-8")
@@ -108,7 +123,7 @@ def build(bench: Bench, documents: int) -> None:
         for nbits in bench.given.nbits:
             folder = bench.index(engine, nbits, documents)
             done = folder.with_suffix(".json")
-            if done.exists() and not bench.given.rebuild:
+            if done.exists() and engine not in bench.given.rebuild:
                 continue
             done.unlink(missing_ok=True)
             shutil.rmtree(folder, ignore_errors=True)
@@ -116,7 +131,9 @@ def build(bench: Bench, documents: int) -> None:
             with bench.worker(engine, nbits, documents, bench.given.cores) as worker:
                 made = worker.ask("build")
                 opened = worker.ask("open")
-            done.write_text(json.dumps(made), encoding="utf-8")
+            done.write_text(json.dumps({**made, "threads": bench.given.cores}), encoding="utf-8")
+            if engine in ANCHORS:
+                continue  # their lines are those of the part anchors
             bench.record(
                 part="build", engine=engine, version=opened["version"], nbits=nbits, documents=documents,
                 tokens=made["tokens"], threads=bench.given.cores, seconds=round(made["seconds"], 1),
@@ -237,7 +254,7 @@ def kernel(bench: Bench, documents: int) -> None:
         bench.record(part="kernel", engine="polyvec", nbits=nbits, documents=documents, threads=1, **found)
 
 
-PARTS = {"build": build, "quality": quality, "search": search, "batch": batch, "kernel": kernel}
+PARTS = {"build": build, "quality": quality, "search": search, "batch": batch, "kernel": kernel, "anchors": anchors}
 
 
 def _ratio(times: list[list[float]], ours: list[list[float]]) -> float:
@@ -273,7 +290,9 @@ def main() -> None:
     parser.add_argument("-k", nargs="+", type=int, default=[10], choices=[10, 100])
     parser.add_argument("--blocks", type=int, default=BLOCKS, help=f"Blocks of {BLOCK} queries.")
     parser.add_argument("--batch", type=int, default=200, help="Queries of a batch.")
-    parser.add_argument("--rebuild", action="store_true", help="Build again what is there.")
+    parser.add_argument(
+        "--rebuild", nargs="*", choices=list(ENGINES), default=[], help="Build these engines' indexes again."
+    )
     arguments = parser.parse_args()
     arguments.cores = cores
     shown = [word if not word.startswith("/") else Path(word).name.upper() for word in sys.argv[1:]]
@@ -290,9 +309,9 @@ def main() -> None:
                 if part != "report":
                     PARTS[part](bench, documents)
     if "report" in arguments.part:
-        from engine_report import write
-
-        write(read_results(), HERE / "results", HERE.parent / "docs" / "benchmarks.md")
+        page = HERE.parent / "docs" / "benchmarks.md"
+        engine_report.write(read_results(), HERE / "results", page)
+        anchors_report.write(read_anchors(), HERE / "results", page)
 
 
 if __name__ == "__main__":

@@ -27,15 +27,15 @@ def whole(lines: list[Line]) -> str:
     return "\n\n".join([f"{title} {about}", *_sections(lines)]) + "\n"
 
 
-def with_tables(lines: list[Line], text: str) -> str:
-    """The page with its short tables written anew."""
-    for name, table in TABLES.items():
+def with_tables(lines: list[Line], text: str, tables: dict[str, Callable[[list[Line]], str]] | None = None) -> str:
+    """The page with these short tables written anew; None for those of this file."""
+    for name, written in (TABLES if tables is None else tables).items():
         parts = re.split(rf"(<!-- table: {name} -->\n).*?(<!-- end -->)", text, flags=re.S)
         if len(parts) != 4:
             raise ValueError(
                 f"write <!-- table: {name} --> and <!-- end --> once into the page; found {len(parts) // 3} times"
             )
-        text = f"{parts[0]}{parts[1]}\n{table(lines)}\n\n{parts[2]}{parts[3]}"
+        text = f"{parts[0]}{parts[1]}\n{written(lines)}\n\n{parts[2]}{parts[3]}"
     return text
 
 
@@ -44,12 +44,14 @@ def _search(lines: list[Line]) -> str:
         {
             x["documents"]: x
             for x in lines
-            if _is(x, part="search", engine="polyvec", nbits=4, k=10, setting="defaults", threads=threads)
+            if is_line(x, part="search", engine="polyvec", nbits=4, k=10, setting="defaults", threads=threads)
         }
         for threads in (1, 2)
     )
-    batch = {x["documents"]: x for x in lines if _is(x, part="batch", engine="polyvec", nbits=4, setting="defaults")}
-    return _table(
+    batch = {
+        x["documents"]: x for x in lines if is_line(x, part="batch", engine="polyvec", nbits=4, setting="defaults")
+    }
+    return table(
         [one[documents] for documents in sorted(one)],
         ("documents", lambda x: f"{x['documents']:,}"),
         ("tokens", lambda x: f"{x['tokens'] / 1e6:.1f} M"),
@@ -68,14 +70,14 @@ def _recall(lines: list[Line]) -> str:
     wanted = [
         x
         for x in lines
-        if _is(x, part="search", engine="polyvec", threads=1, k=10) and x["setting"].startswith("recall")
+        if is_line(x, part="search", engine="polyvec", threads=1, k=10) and x["setting"].startswith("recall")
     ]
     judged = {
         (x["documents"], x["setting"]): x
         for x in lines
-        if _is(x, part="quality", engine="polyvec", queries="questions")
+        if is_line(x, part="quality", engine="polyvec", queries="questions")
     }
-    return _table(
+    return table(
         sorted(wanted, key=lambda x: (x["documents"], x["setting"])),
         ("documents", lambda x: f"{x['documents']:,}"),
         ("asked for", lambda x: x["setting"].removeprefix("recall ")),
@@ -89,14 +91,14 @@ def _recall(lines: list[Line]) -> str:
 
 
 def _quality(lines: list[Line]) -> str:
-    exact = {x["documents"]: x["ndcg10"] for x in lines if _is(x, part="quality", engine="exact fp32")}
-    wanted = [x for x in lines if _is(x, part="quality", engine="polyvec", setting="defaults", queries="questions")]
+    exact = {x["documents"]: x["ndcg10"] for x in lines if is_line(x, part="quality", engine="exact fp32")}
+    wanted = [x for x in lines if is_line(x, part="quality", engine="polyvec", setting="defaults", queries="questions")]
     other = {
         (x["documents"], x["nbits"]): x
         for x in lines
-        if _is(x, part="quality", engine="polyvec", setting="defaults", queries="sentences")
+        if is_line(x, part="quality", engine="polyvec", setting="defaults", queries="sentences")
     }
-    return _table(
+    return table(
         sorted(wanted, key=lambda x: (x["documents"], -x["nbits"])),
         ("documents", lambda x: f"{x['documents']:,}"),
         ("bits", lambda x: x["nbits"]),
@@ -111,11 +113,11 @@ def _peers(lines: list[Line]) -> str:
     wanted = [
         x
         for x in lines
-        if _is(x, part="search", threads=1, k=10, nbits=4, setting="defaults")
+        if is_line(x, part="search", threads=1, k=10, nbits=4, setting="defaults")
         and x["documents"] in (3_000, 10_000, 100_000)
     ]
-    built = {(x["documents"], x["engine"]): x for x in lines if _is(x, part="build", nbits=4)}
-    return _table(
+    built = {(x["documents"], x["engine"]): x for x in lines if is_line(x, part="build", nbits=4)}
+    return table(
         sorted(wanted, key=lambda x: (-x["documents"], x["p50_ms"])),
         ("documents", lambda x: f"{x['documents']:,}"),
         ("engine", lambda x: "polyvec" if x["engine"] == "polyvec" else f"{x['engine']} {x['version']}"),
@@ -128,8 +130,8 @@ def _peers(lines: list[Line]) -> str:
 
 
 def _builds(lines: list[Line]) -> str:
-    return _table(
-        sorted((x for x in lines if _is(x, part="build", nbits=4)), key=lambda x: (x["documents"], x["seconds"])),
+    return table(
+        sorted((x for x in lines if is_line(x, part="build", nbits=4)), key=lambda x: (x["documents"], x["seconds"])),
         ("documents", lambda x: f"{x['documents']:,}"),
         ("tokens", lambda x: f"{x['tokens']:,}"),
         ("engine", lambda x: "polyvec" if x["engine"] == "polyvec" else f"{x['engine']} {x['version']}"),
@@ -144,7 +146,7 @@ def _sections(lines: list[Line]) -> Iterable[str]:
         parts.get("search", []), key=lambda x: (-x["documents"], x["k"], x["threads"], x["setting"], x["p50_ms"])
     )
     yield "## Single queries of 32 tokens, 128 dimensions"
-    yield _table(
+    yield table(
         order,
         ("documents", lambda x: f"{x['documents']:,}"),
         ("threads", lambda x: x["threads"]),
@@ -160,7 +162,7 @@ def _sections(lines: list[Line]) -> Iterable[str]:
         parts.get("batch", []), key=lambda x: (-x["documents"], x["setting"], -x["queries_per_second"])
     ):
         yield "## Queries given together, all threads, top 10"
-        yield _table(
+        yield table(
             batches,
             ("documents", lambda x: f"{x['documents']:,}"),
             ("engine", _engine),
@@ -172,7 +174,7 @@ def _sections(lines: list[Line]) -> Iterable[str]:
         parts.get("quality", []), key=lambda x: (-x["documents"], x.get("queries") or "", -x.get("nbits", 99))
     ):
         yield "## What is lost"
-        yield _table(
+        yield table(
             judged,
             ("documents", lambda x: f"{x['documents']:,}"),
             ("engine", _engine),
@@ -184,7 +186,7 @@ def _sections(lines: list[Line]) -> Iterable[str]:
         )
     if builds := sorted(parts.get("build", []), key=lambda x: (-x["documents"], x["engine"], -x["nbits"])):
         yield "## Building and size"
-        yield _table(
+        yield table(
             builds,
             ("documents", lambda x: f"{x['documents']:,}"),
             ("tokens", lambda x: f"{x['tokens']:,}"),
@@ -198,7 +200,7 @@ def _sections(lines: list[Line]) -> Iterable[str]:
         yield growth
     if kernels := parts.get("kernel"):
         yield "## Scoring in full, against the machine's int8 peak, one thread"
-        yield _table(
+        yield table(
             kernels,
             ("bits", lambda x: x["nbits"]),
             ("ns a document token, 32 query tokens", lambda x: x["nanoseconds_per_token"]),
@@ -243,7 +245,8 @@ def _engine(line: Line) -> str:
     return f"{line['engine']}{version}{bits}"
 
 
-def _is(line: Line, **values: Any) -> bool:
+def is_line(line: Line, **values: Any) -> bool:
+    """Whether a line has these values."""
     return all(line.get(name) == value for name, value in values.items())
 
 
@@ -251,7 +254,8 @@ def _times(value: float | None) -> str:
     return "" if value is None else f"{value:.2f}x"
 
 
-def _table(lines: Iterable[Line], *columns: tuple[str, Callable[[Line], Any]]) -> str:
+def table(lines: Iterable[Line], *columns: tuple[str, Callable[[Line], Any]]) -> str:
+    """A Markdown table: one row a line, each column a heading and what it shows of a line."""
     rows = [[name for name, _ in columns], ["---"] * len(columns)]
     rows += [[str(value(line)) for _, value in columns] for line in lines]
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)

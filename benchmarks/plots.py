@@ -17,6 +17,8 @@ IMAGES = HERE.parent / "docs" / "images"
 GROUND, INK, FAINT, GRID = "#fbfbf9", "#22262b", "#5d646d", "#dfe1e3"
 BLUE, RED, GREEN, VIOLET, BROWN, GRAY = "#1f6fd1", "#d9541e", "#0f8a5f", "#7a55c4", "#a86f00", "#9aa3ad"
 COLORS = {"polyvec": BLUE, "colbert": RED, "fast-plaid": GREEN, "xtr-warp-rs": VIOLET, "lancedb": BROWN}
+ANCHORS = {"polyvec": ("polyvec", BLUE), "tachiom": ("TACHIOM", RED), "kannolo": ("one vector first", GREEN)}
+KINDS = {"questions": "questions", "sentences": "sentences in other languages"}
 BITS = (4, 2, 1)
 Line = dict[str, Any]
 Series = list[dict[str, Any]]
@@ -42,6 +44,27 @@ def quality_of_time(lines: list[Line]) -> Series:
     wanted = [x for x in lines if _is(x, "search", threads=1, k=10, nbits=4) and x["documents"] in (3_000, 100_000)]
     rows = [{name: x[name] for name in ("documents", "engine", "setting", "p50_ms", "overlap")} for x in wanted]
     return sorted(rows, key=lambda row: (-row["documents"], row["engine"], row["p50_ms"]))
+
+
+def anchors(lines: list[Line]) -> Series:
+    """Median processor time of single queries and the overlap found, of every setting of polyvec, TACHIOM and kANNolo."""
+    found: Series = []
+    for line in lines:
+        if _is(line, "point"):
+            row = {name: line[name] for name in ("documents", "engine", "point")}
+            for kind in KINDS:
+                row[kind] = [line[f"cpu_p50_ms_{kind}"], line[f"overlap10_{kind}"]]
+            found.append(row)
+    return found
+
+
+def frontier(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Of (time, quality): those that no other is both faster and better than, fastest first."""
+    kept: list[tuple[float, float]] = []
+    for time, quality in sorted(points, key=lambda point: (point[0], -point[1])):
+        if not kept or quality > kept[-1][1]:
+            kept.append((time, quality))
+    return kept
 
 
 def growth(lines: list[Line]) -> Series:
@@ -102,6 +125,30 @@ def draw_quality_of_time(data: Series, figure: Any) -> None:
         axes.set_title(f"{documents:,} documents: share of the exact top ten")
 
 
+def draw_anchors(data: Series, figure: Any) -> None:
+    sizes = sorted({row["documents"] for row in data})
+    for across, kind in zip(
+        figure.subplots(2, len(sizes), sharex=True, sharey=True, squeeze=False), KINDS, strict=True
+    ):
+        for axes, documents in zip(across, sizes, strict=True):
+            for engine, (name, color) in ANCHORS.items():
+                rows = [row for row in data if row["documents"] == documents and row["engine"] == engine]
+                points = [tuple(row[kind]) for row in rows]
+                best = frontier(points)
+                axes.plot(*zip(*best, strict=True), "-", color=color, linewidth=1.2)
+                axes.plot(*zip(*points, strict=True), "o", color=color, markersize=3.5)
+                if axes is across[0]:
+                    above = engine != "tachiom"
+                    _note(axes, name, best[-1 if above else 0], (0, 6 if above else -14), color, align="center")
+            axes.set_xscale("log")
+            axes.set_xlim(0.1, 400)
+            axes.set_xticks([0.1, 1, 10, 100], labels=[".1", "1", "10", "100"])
+            axes.set_ylim(0.2, 1.08)
+            axes.set_title(f"{documents:,} documents, {KINDS[kind]}" if axes is across[0] else f"{documents:,}")
+    for axes in across:
+        axes.set_xlabel("ms of processor time a query")
+
+
 def draw_growth(data: Series, figure: Any) -> None:
     axes = figure.subplots()
     for threads, color in ((1, BLUE), (2, GREEN)):
@@ -139,6 +186,7 @@ def draw_encoding(data: Series, figure: Any) -> None:
 PICTURES: dict[str, tuple[str, Callable[[list[Line]], Series], Callable[[Series, Any], None], tuple[float, float]]] = {
     "quality-bytes": ("engine", quality_of_bytes, draw_quality_of_bytes, (9, 3.4)),
     "quality-time": ("engine", quality_of_time, draw_quality_of_time, (9, 3.6)),
+    "anchors": ("anchors", anchors, draw_anchors, (9, 5.6)),
     "growth": ("engine", growth, draw_growth, (9, 3.4)),
     "encoding": ("encoder", encoding, draw_encoding, (9, 2.4)),
 }

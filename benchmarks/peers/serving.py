@@ -62,11 +62,12 @@ class Session:
         given = self.given
         collection = load_collection(given.cache, given.documents)
         before = memory()
-        started = time.perf_counter()
+        started, worked = time.perf_counter(), time.process_time()
         self.engine.build(given.index, collection, given.nbits, given.threads)
-        seconds = time.perf_counter() - started
+        seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - worked
         return {
             "seconds": seconds,
+            "cpu_seconds": cpu_seconds,
             "index_bytes": folder_bytes(given.index),
             "tokens": int(collection.offsets[-1]),
             "peak_bytes": memory()["peak"],
@@ -82,17 +83,19 @@ class Session:
             "before": before,
             "version": self.engine.version(),
             "index_bytes": folder_bytes(self.given.index),
+            "about": getattr(self.opened, "about", {}),
         }
 
     def do_search(self, kind: str, first: int, count: int, k: int, options: dict[str, Any]) -> dict[str, Any]:
         """Queries one after another, as somebody who waits for each."""
-        hits, seconds = [], []
+        hits, seconds, cpu_seconds = [], [], []
         for query in self._queries(kind)[first : first + count]:
-            started = time.perf_counter()
+            started, worked = time.perf_counter(), time.process_time()
             found = self.opened.search(query, k, **options)
+            cpu_seconds.append(time.process_time() - worked)
             seconds.append(time.perf_counter() - started)
             hits.append([int(number) for number in found])
-        return {"seconds": seconds, "hits": hits}
+        return {"seconds": seconds, "cpu_seconds": cpu_seconds, "hits": hits}
 
     def do_batch(self, kind: str, first: int, count: int, k: int, options: dict[str, Any]) -> dict[str, Any]:
         """Queries given all at once."""

@@ -30,6 +30,8 @@ ENGINES = {
         Engine("lancedb", "lancedb_multivector", "lancedb"),
         Engine("fast-plaid", "fast_plaid_cpu", "rust"),
         Engine("xtr-warp-rs", "xtr_warp_cpu", "rust"),
+        Engine("tachiom", "tachiom_ivf", "tachiom"),
+        Engine("kannolo", "kannolo_rerank", "kannolo"),
     )
 }
 

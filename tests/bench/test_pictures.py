@@ -29,6 +29,9 @@ def _load(name: str) -> ModuleType:
 
 
 plots, engine_report = _load("plots"), _load("engine_report")
+sys.modules["engine_report"] = engine_report  # as the next one imports it
+anchors_report = _load("anchors_report")
+del sys.modules["engine_report"]
 
 
 def _numbers(picture: Path) -> Any:
@@ -61,6 +64,22 @@ def test_the_engines_tables_are_those_of_the_results(tmp_path: Path) -> None:
     assert copy.read_text(encoding="utf-8") == page.read_text(encoding="utf-8"), told
     kept = ROOT / "benchmarks" / "results" / "engine.md"
     assert (tmp_path / "engine.md").read_text(encoding="utf-8") == kept.read_text(encoding="utf-8"), told
+
+
+def test_the_anchors_tables_are_those_of_the_results(tmp_path: Path) -> None:
+    page = ROOT / "docs" / "benchmarks.md"
+    copy = tmp_path / "benchmarks.md"
+    copy.write_text(page.read_text(encoding="utf-8"), encoding="utf-8")
+    anchors_report.write(plots.read_lines("anchors"), tmp_path, copy)
+    told = "run python benchmarks/engine.py --part report"
+    assert copy.read_text(encoding="utf-8") == page.read_text(encoding="utf-8"), told
+    kept = ROOT / "benchmarks" / "results" / "anchors.md"
+    assert (tmp_path / "anchors.md").read_text(encoding="utf-8") == kept.read_text(encoding="utf-8"), told
+
+
+def test_the_frontier_leaves_out_what_is_slower_and_no_better() -> None:
+    points = [(3.0, 0.7), (1.0, 0.5), (2.0, 0.5), (2.5, 0.9), (1.0, 0.4), (9.0, 0.95)]
+    assert plots.frontier(points) == [(1.0, 0.5), (2.5, 0.9), (9.0, 0.95)]
 
 
 def test_a_page_without_a_place_for_a_table_is_refused() -> None:
