@@ -55,6 +55,7 @@ OF_NO_FILE = {
     "publish/test_cuts.py": "publishing and pulling, cut at every request; publishers at once",
     "publish/test_docs.py": "docs/publishing.md",
     "publish/test_s3.py": "publishing and pulling through a pretended S3",
+    "recipes/test_greek_accents.py": "recipes/greek_accents.py",
     "recipes/test_multilingual_e5.py": "recipes/multilingual_e5.py",
     "recipes/test_recipes.py": "recipes/*.toml and their page",
     "recipes/test_vietnamese_marks.py": "recipes/vietnamese_marks.py",

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import zstandard
 
+from polyvec.data.files import zstandard
 from polyvec.encoder import marks
 
 SCRIPT = Path(__file__).parents[2] / "recipes" / "vietnamese_marks.py"
@@ -35,7 +35,7 @@ def test_the_table_says_how_often_forms_and_pairs_came(
     pytest.importorskip("babel")
     rows = [{"lang": "vi", "en": "a", "text": text} for text in VIETNAMESE]
     rows += [{"lang": "en", "query": "what", "document": text} for text in ENGLISH]
-    packed = zstandard.compress("".join(json.dumps(row) + "\n" for row in rows).encode())
+    packed = zstandard().compress("".join(json.dumps(row) + "\n" for row in rows).encode())
     (tmp_path / "a.jsonl.zst").write_bytes(packed)
     table = tmp_path / "table.txt"
     monkeypatch.setattr(sys, "argv", ["vietnamese_marks.py", str(tmp_path), str(table)])

@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from functools import cache, lru_cache
 from pathlib import Path
 
+from polyvec.encoder import greek
+
 TABLE = Path(__file__).with_name("vietnamese.txt")  # recipes/vietnamese_marks.py makes it
 _WORD = re.compile("[A-Za-z]+")
 _READ = 48  # words by which a text is judged
@@ -52,8 +54,8 @@ def is_vietnamese(words: Sequence[str]) -> bool:
 
 @cache
 def table_name() -> str:
-    """A short name for what the table says: with another, texts get other marks and so other vectors."""
-    return hashlib.sha256(TABLE.read_bytes()).hexdigest()[:16]
+    """A short name for what the tables say, that of Greek too: with others, texts get other marks and so other vectors."""
+    return hashlib.sha256(TABLE.read_bytes() + greek.TABLE.read_bytes()).hexdigest()[:16]
 
 
 def forms(word: str) -> dict[str, int]:

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from polyvec.encoder.capitals import without_capitals
+from polyvec.encoder.greek import with_accents
 from polyvec.encoder.marks import with_marks
 from polyvec.encoder.options import Augmentation, LongDocuments
 from polyvec.errors import ModelError
@@ -66,7 +67,7 @@ class Layout:
     long_documents: LongDocuments
     window_overlap: int
     fold_capitals: bool = False  # stretches in capitals are read as small letters
-    restore_marks: bool = False  # Vietnamese typed without marks is read with them
+    restore_marks: bool = False  # Vietnamese and Greek typed without marks are read with them
 
 
 class TextTokenizer:
@@ -144,7 +145,7 @@ class TextTokenizer:
         if self.layout.fold_capitals:
             texts = [without_capitals(text) for text in texts]
         if self.layout.restore_marks:
-            texts = [with_marks(text) for text in texts]
+            texts = [with_accents(with_marks(text)) for text in texts]
         whole = [prompt + text for text in texts]
         encodings = [self._backend.encode(whole[0])] if len(whole) == 1 else self._backend.encode_batch(whole)
         result = []
