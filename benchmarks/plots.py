@@ -143,7 +143,7 @@ def draw_anchors(data: Series, figure: Any) -> None:
             axes.set_xscale("log")
             axes.set_xlim(0.1, 400)
             axes.set_xticks([0.1, 1, 10, 100], labels=[".1", "1", "10", "100"])
-            axes.set_ylim(0.2, 1.08)
+            axes.set_ylim(0, 1.08)
             axes.set_title(f"{documents:,} documents, {KINDS[kind]}" if axes is across[0] else f"{documents:,}")
     for axes in across:
         axes.set_xlabel("ms of processor time a query")
