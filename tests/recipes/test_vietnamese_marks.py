@@ -29,6 +29,7 @@ def script() -> Any:
     return module
 
 
+@pytest.mark.heavy  # needs babel, which comes with the site's tools
 def test_the_table_says_how_often_forms_and_pairs_came(
     script: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
