@@ -3,9 +3,11 @@
     python recipes/vietnamese_marks.py DATA/train src/polyvec/encoder/vietnamese.txt
 
 Reads every row of every .jsonl.zst below the folder: `lang`, and `text` and `en`, or `query` and `document`; and names out of
-Unicode's CLDR (`pip install babel`). First part of the
-table: a syllable without marks, what it says for Vietnamese, then each way to write it and how often it came. Second part, behind
-an empty line: a form, then each form that came right after it and how often. ^ is the beginning of a text.
+Unicode's CLDR (`pip install babel`).
+
+The table's first part has a syllable without marks, what it says for Vietnamese, then each way to write it and how often it came.
+The second part, behind an empty line, has a form, then each form that came right after it and how often. ^ is the beginning of a
+text.
 """
 
 from __future__ import annotations

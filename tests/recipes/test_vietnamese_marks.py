@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from polyvec.data.files import zstandard
-from polyvec.encoder import marks
+from polyvec.encoder import vietnamese
 
 SCRIPT = Path(__file__).parents[2] / "recipes" / "vietnamese_marks.py"
 VIETNAMESE = ["tôi có thể học", "thế giới có người", "tôi có thể làm", "người ở thế giới"]
@@ -49,15 +49,15 @@ def test_the_table_says_how_often_forms_and_pairs_came(
     assert "man" not in forms  # no Vietnamese word
     assert forms["viet"][1:] == ["việt", "2"]
     assert "có thể 2 người 1" in second.split("\n")
-    monkeypatch.setattr(marks, "TABLE", table)
-    for kept in (marks.syllables, marks._pairs, marks._after):
+    monkeypatch.setattr(vietnamese, "TABLE", table)
+    for kept in (vietnamese.syllables, vietnamese._pairs, vietnamese._after):
         kept.cache_clear()
     try:
-        assert marks.with_marks("toi co the lam") == "tôi có thể làm"
-        assert marks.with_marks("nguoi the gioi") == "người thế giới"
+        assert vietnamese.with_marks("toi co the lam") == "tôi có thể làm"
+        assert vietnamese.with_marks("nguoi the gioi") == "người thế giới"
     finally:
         monkeypatch.undo()
-        for kept in (marks.syllables, marks._pairs, marks._after):
+        for kept in (vietnamese.syllables, vietnamese._pairs, vietnamese._after):
             kept.cache_clear()
 
 

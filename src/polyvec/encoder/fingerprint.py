@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from polyvec.encoder.marks import table_name
 from polyvec.encoder.tokens import Layout
+from polyvec.encoder.vietnamese import table_name
 
 _SAMPLES, _BLOCK = 1024, 4096  # bytes read of a large file: 4 MiB, evenly spread, beside its header and its end
 _WEIGHTS = ("*.safetensors", "*.bin")

@@ -18,8 +18,8 @@ import numpy.typing as npt
 
 from polyvec.encoder.capitals import without_capitals
 from polyvec.encoder.greek import with_accents
-from polyvec.encoder.marks import with_marks
 from polyvec.encoder.options import Augmentation, LongDocuments
+from polyvec.encoder.vietnamese import with_marks
 from polyvec.errors import ModelError
 
 logger = logging.getLogger(__name__)

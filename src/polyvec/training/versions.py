@@ -72,10 +72,7 @@ def asked(rows: Sequence[dict[str, Any]], together: int, turns: Sequence[str], c
         turns: Drawn by chance, a row; between asks with a sentence, keywords with some words of the passage. Where
             question and passage are in one language, half of the passages lack the sentence that asks.
     """
-    spoken = _languages(rows, together, chance)
-    versions = [
-        {code: texts for code, texts in zip(row["codes"], row["texts"], strict=True) if code in spoken} for row in rows
-    ]
+    versions = _spoken(rows, together, chance)
     frequency = _frequency(versions)
     found = []
     for row, known in zip(rows, versions, strict=True):
@@ -100,10 +97,7 @@ def asked_in_every(
     `queries` are its questions, one in each of the languages `codes`; `documents` the stretch in these, each without the
     sentence that asks for it in its own language, where others are left. `query`, `document` and `lang` are the first of them.
     """
-    spoken = _languages(rows, together, chance)
-    versions = [
-        {code: texts for code, texts in zip(row["codes"], row["texts"], strict=True) if code in spoken} for row in rows
-    ]
+    versions = _spoken(rows, together, chance)
     frequency = _frequency(versions)
     found = []
     for row, known in zip(rows, versions, strict=True):
@@ -122,6 +116,14 @@ def asked_in_every(
             first = {"query": queries[0], "document": documents[0], "lang": codes[0], "group": row["group"]}
             found.append(first | {"codes": codes, "queries": queries, "documents": documents})
     return found
+
+
+def _spoken(rows: Sequence[dict[str, Any]], together: int, chance: Random) -> list[dict[str, Any]]:
+    """Of each stretch its texts by language, in the languages that are drawn for the batch."""
+    spoken = _languages(rows, together, chance)
+    return [
+        {code: texts for code, texts in zip(row["codes"], row["texts"], strict=True) if code in spoken} for row in rows
+    ]
 
 
 def _languages(rows: Sequence[dict[str, Any]], together: int, chance: Random) -> set[str]:

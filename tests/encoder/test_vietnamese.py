@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from polyvec.data.perturbations import perturbed
 from polyvec.encoder import Encoder
-from polyvec.encoder.marks import forms, is_vietnamese, syllables, table_name, with_marks
+from polyvec.encoder.vietnamese import forms, is_vietnamese, syllables, table_name, with_marks
 from tests.encoder.toy_checkpoints import make_jina
 
 
