@@ -27,8 +27,8 @@ def main() -> int:
     return 0 if passed(output) else 1
 
 
-def check(examples: int) -> str:
-    """What schemathesis says after so many examples a call."""
+def check(examples: int, seed: int | None = None) -> str:
+    """What schemathesis says after so many examples a call; other ones each time where no seed is given."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "tests.serve.served", str(Path(folder) / "wiki.polyvec"), "0"]
         server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
@@ -36,6 +36,7 @@ def check(examples: int) -> str:
             assert server.stdout is not None
             url = server.stdout.readline().strip()
             asked = ["--phases", "coverage,fuzzing,stateful", "--max-examples", str(examples), "--continue-on-failure"]
+            asked += [] if seed is None else ["--seed", str(seed)]
             asked += ["--exclude-checks", "positive_data_acceptance", "--no-color", "--exclude-path", "/v1/vectors"]
             command = [sys.executable, "-m", "schemathesis.cli", "run", f"{url}/openapi.json", *asked]
             ran = subprocess.run(command, check=False, capture_output=True, text=True, cwd=folder)

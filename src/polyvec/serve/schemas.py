@@ -261,7 +261,7 @@ class GivenDocument(BaseModel):
     id: Annotated[str | int, Field(description="Yours; a number becomes its digits.")]
     text: Annotated[str, Field(min_length=1, description="What is found, in any language.")]
     metadata: Annotated[
-        dict[str, Any] | None, Field(description="Fields, in place of writing them beside the text.")
+        Any, Field(description="An object's fields stand beside the others; anything else is one field of this name.")
     ] = None
 
 

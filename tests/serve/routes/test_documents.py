@@ -36,6 +36,12 @@ def test_put_adds_and_replaces(running: Running) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("given", ["]", 3, False, [1]])
+def test_metadata_that_is_no_object_is_a_field_of_this_name(running: Running, given: Any) -> None:
+    assert running.put([{"id": "new", "text": "zebra", "metadata": given}]).status_code == 200
+    assert running.client.get("/v1/documents/new").json()["metadata"] == {"metadata": given}
+
+
 def test_what_happens_to_known_ids_can_be_chosen(running: Running) -> None:
     assert running.put([{"id": "bread", "text": "b"}], existing="skip").json()["skipped"] == 1
     refused = running.put([{"id": "new", "text": "a"}, {"id": "bread", "text": "b"}], existing="error")

@@ -69,6 +69,9 @@ def test_what_multi_vector_gives_can_be_searched_with_and_stored(start: Start) -
         ({"vectors": [], "k": 0}, "k=0"),
         ({"vectors": ["AAAA"], "dtype": "float16"}, "3 bytes are no rows of 16 float16 numbers"),
         ({"vectors": [], "dtype": "int8"}, "dtype='int8': expected one of float32, float16"),
+        ({"vectors": [], "dtype": ""}, "dtype='': expected one of float32, float16"),
+        ({"vectors": [], "dtype": False}, "dtype=False: expected one of float32, float16"),
+        ({"vectors": [], "options": []}, "options=[]"),
         ({}, "vectors is missing"),
     ],
 )
@@ -106,6 +109,8 @@ def test_storing(start: Start) -> None:
         ),
         ({"id": "", "vectors": _packed(np.eye(1, 16))}, "blank"),
         ([], "line 2: got []"),
+        ({"id": "x", "vectors": _packed(np.eye(1, 16)), "metadata": ""}, "metadata of document 'x' is ''"),
+        ({"id": "x", "vectors": _packed(np.eye(1, 16)), "metadata": []}, "metadata of document 'x' is []"),
     ],
 )
 def test_all_or_nothing(running: Running, row: Any, said: str) -> None:

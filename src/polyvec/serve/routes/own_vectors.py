@@ -89,7 +89,7 @@ async def search_vectors(request: Request) -> Response:
         raise InputError(
             f"vectors: got {len(given):,}, and at most {config.max_batch:,} are taken at once. Ask in parts."
         )
-    dtype = one_of("dtype", asked.dtype or "float32", get_args(Numbers))
+    dtype = one_of("dtype", "float32" if asked.dtype is None else asked.dtype, get_args(Numbers))
     queries = [unpacked(one, f"vectors[{place}]", collection.index.dim, dtype) for place, one in enumerate(given)]
     options = _options(asked, config.max_k)
 
@@ -206,4 +206,4 @@ class _Columns:
     def metadata(self) -> Iterator[Any]:
         """Of the same line."""
         while self._row:
-            yield self._row.get("metadata") or {}
+            yield self._row.get("metadata")
