@@ -172,7 +172,7 @@ def highest_score(query: npt.NDArray[np.float32]) -> float:
     Returns:
         The sum of the lengths of its rows.
     """
-    return float(np.linalg.norm(query, axis=1).sum())
+    return float(np.sqrt(np.add.reduce(query * query, axis=1)).sum())
 
 
 def normalized_score(score: float, highest: float) -> float:
