@@ -6,7 +6,7 @@ VECTORS is what benchmarks/vectors.py made, FOLDER what benchmarks/peers/install
 own, held to the processors it may use, and answers the same queries in turn, block after block; a ratio is the median of
 the ratios within a block. Quality is the overlap with the exact fp32 MaxSim top k, and nDCG@10 of judged questions. Parts
 can be run one by one and add to benchmarks/results/engine.jsonl, a later result in the place of an earlier one of the same
-kind. The part anchors has settings, a result file and a module of its own, anchors.py. `--part report` writes
+kind. The parts anchors and batches have result files and modules of their own, anchors.py and batches.py. `--part report` writes
 results/engine.md, results/anchors.md and the tables of docs/benchmarks.md; plots.py draws.
 """
 
@@ -31,9 +31,12 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE / "peers")]
 
 import anchors_report  # noqa: E402
+import batches_report  # noqa: E402
 import engine_report  # noqa: E402
 from anchors import anchors  # noqa: E402
 from anchors import read_results as read_anchors  # noqa: E402
+from batches import batches  # noqa: E402
+from batches import read_results as read_batches  # noqa: E402
 from maxsim import machine  # noqa: E402
 from truth import exact_top, ndcg_at_10, overlap  # noqa: E402
 from vectors import load_queries  # noqa: E402
@@ -254,7 +257,9 @@ def kernel(bench: Bench, documents: int) -> None:
         bench.record(part="kernel", engine="polyvec", nbits=nbits, documents=documents, threads=1, **found)
 
 
-PARTS = {"build": build, "quality": quality, "search": search, "batch": batch, "kernel": kernel, "anchors": anchors}
+PARTS = {
+    "build": build, "quality": quality, "search": search, "batch": batch, "kernel": kernel, "anchors": anchors, "batches": batches,
+}  # fmt: skip
 
 
 def _ratio(times: list[list[float]], ours: list[list[float]]) -> float:
@@ -312,6 +317,7 @@ def main() -> None:
         page = HERE.parent / "docs" / "benchmarks.md"
         engine_report.write(read_results(), HERE / "results", page)
         anchors_report.write(read_anchors(), HERE / "results", page)
+        batches_report.write(read_batches(), page)
 
 
 if __name__ == "__main__":

@@ -254,7 +254,7 @@ def _times(value: float | None) -> str:
     return "" if value is None else f"{value:.2f}x"
 
 
-def table(lines: Iterable[Line], *columns: tuple[str, Callable[[Line], Any]]) -> str:
+def table(lines: Iterable[Any], *columns: tuple[str, Callable[[Any], Any]]) -> str:
     """A Markdown table: one row a line, each column a heading and what it shows of a line."""
     rows = [[name for name, _ in columns], ["---"] * len(columns)]
     rows += [[str(value(line)) for _, value in columns] for line in lines]

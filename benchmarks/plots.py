@@ -74,6 +74,13 @@ def growth(lines: list[Line]) -> Series:
     return sorted(rows, key=lambda row: (row["threads"], row["documents"]))
 
 
+def batches(lines: list[Line]) -> Series:
+    """Queries a second, by the clock and of a processor's time, by how many are asked at once."""
+    names = ("documents", "queries", "threads", "batch", "queries_per_second", "queries_per_cpu_second")
+    rows = [{name: line[name] for name in names} for line in lines]
+    return sorted(rows, key=lambda row: (row["queries"], row["documents"], row["threads"], row["batch"]))
+
+
 def encoding(lines: list[Line]) -> Series:
     """Tokens a second of processor time, documents, one thread: each contestant's newest line with AVX-512."""
     wanted = [x for x in lines if _is(x, "documents", threads=1) and "kernel avx512" in x["machine"]]
@@ -168,6 +175,30 @@ def draw_growth(data: Series, figure: Any) -> None:
     axes.set_title("median milliseconds a query, and above the line the share of the exact top ten that it finds")
 
 
+def draw_batches(data: Series, figure: Any) -> None:
+    sizes = sorted({row["batch"] for row in data})
+    collections = sorted({row["documents"] for row in data})
+    for axes, kind in zip(figure.subplots(1, 2, sharey=True), ("sentences", "questions"), strict=True):
+        for documents, color in zip(collections, (GREEN, BLUE, RED), strict=False):
+            for threads, line in ((1, "o--"), (2, "o-")):
+                rows = [
+                    row for row in data
+                    if (row["queries"], row["documents"], row["threads"]) == (kind, documents, threads)
+                ]  # fmt: skip
+                points = [(row["batch"], row["queries_per_cpu_second"]) for row in rows]
+                axes.plot(*zip(*points, strict=True), line, color=color, linewidth=1.4, markersize=4)
+                if threads == 2 and kind == "sentences":
+                    _note(axes, f"{documents:,} documents", points[-1], (0, 7), color, align="right")
+        axes.set_xscale("log")
+        axes.set_xlim(0.8, 1_300)
+        axes.set_xticks(sizes, labels=[f"{size:,}" for size in sizes])
+        axes.set_ylim(0, 1.2 * max(row["queries_per_cpu_second"] for row in data))
+        axes.set_xlabel("queries asked at once")
+        axes.set_title(f"{KINDS[kind]}")
+    figure.suptitle("queries for each second of a processor", x=0.01, ha="left", fontsize=10.5, color=INK)
+    _note(axes, "two threads, and dashed one", (1, axes.get_ylim()[0]), (0, 6), FAINT)
+
+
 def draw_encoding(data: Series, figure: Any) -> None:
     axes = figure.subplots()
     rows = sorted(data, key=lambda row: row["tokens_per_cpu_second"])
@@ -188,6 +219,7 @@ PICTURES: dict[str, tuple[str, Callable[[list[Line]], Series], Callable[[Series,
     "quality-time": ("engine", quality_of_time, draw_quality_of_time, (9, 3.6)),
     "anchors": ("anchors", anchors, draw_anchors, (9, 5.6)),
     "growth": ("engine", growth, draw_growth, (9, 3.4)),
+    "batches": ("batches", batches, draw_batches, (9, 3.6)),
     "encoding": ("encoder", encoding, draw_encoding, (9, 2.4)),
 }
 

@@ -20,6 +20,7 @@ OF_NO_FILE = {
     "test_nasty_values.py": "every public call and every option",
     "test_readme.py": "the README's code and links",
     "bench/test_anchors.py": "benchmarks/anchors.py and its peers",
+    "bench/test_batches.py": "benchmarks/batches.py",
     "bench/test_pictures.py": "docs/benchmarks.md and benchmarks/plots.py",
     "bench/test_bench.py": "machine and audit, through the command too",
     "cli/test_reference.py": "docs/cli.md and the examples of every command",

@@ -38,3 +38,8 @@ class Opened:
     def batch(self, queries: list[np.ndarray], k: int, **options: Any) -> list[list[str]]:
         found = self._index.search_vectors(queries, options=SearchOptions(k=k, **options), threads=self._threads)
         return [[hit.id for hit in hits] for hits in found]
+
+    def scored(self, queries: list[np.ndarray], k: int, **options: Any) -> list[list[tuple[str, float]]]:
+        """Ids and scores of a batch."""
+        found = self._index.search_vectors(queries, options=SearchOptions(k=k, **options), threads=self._threads)
+        return [[(hit.id, hit.score) for hit in hits] for hits in found]

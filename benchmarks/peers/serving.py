@@ -100,10 +100,27 @@ class Session:
     def do_batch(self, kind: str, first: int, count: int, k: int, options: dict[str, Any]) -> dict[str, Any]:
         """Queries given all at once."""
         queries = self._queries(kind)[first : first + count]
-        started = time.perf_counter()
+        started, worked = time.perf_counter(), time.process_time()
         found = self.opened.batch(queries, k, **options)
-        seconds = time.perf_counter() - started
-        return {"seconds": seconds, "hits": [[int(number) for number in one] for one in found]}
+        seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - worked
+        hits = [[int(number) for number in one] for one in found]
+        return {"seconds": seconds, "cpu_seconds": cpu_seconds, "hits": hits}
+
+    def do_batches(self, kind: str, numbers: list[int], size: int, k: int, options: dict[str, Any]) -> dict[str, Any]:
+        """These queries, `size` at a time; the last batch may be smaller."""
+        queries = [self._queries(kind)[number] for number in numbers]
+        started, worked = time.perf_counter(), time.process_time()
+        for first in range(0, len(queries), size):
+            self.opened.batch(queries[first : first + size], k, **options)
+        return {"seconds": time.perf_counter() - started, "cpu_seconds": time.process_time() - worked}
+
+    def do_differences(self, kind: str, numbers: list[int], k: int, options: dict[str, Any]) -> dict[str, Any]:
+        """Which of these queries have other hits or other scores in a batch than alone."""
+        queries = [self._queries(kind)[number] for number in numbers]
+        together = self.opened.scored(queries, k, **options)
+        alone = [self.opened.scored([query], k, **options)[0] for query in queries]
+        pairs = zip(numbers, together, alone, strict=True)
+        return {"differences": [number for number, one, other in pairs if one != other]}
 
     def do_memory(self) -> dict[str, Any]:
         return dict(memory())

@@ -133,3 +133,10 @@ def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
 def test_top_k_is_a_stable_sort(values: list[int], k: int) -> None:
     scores = np.array(values, np.float32)
     assert top_k(scores, k).tolist() == np.argsort(-scores, kind="stable")[:k].tolist()
+
+
+@pytest.mark.parametrize("count", [1023, 1024, 1025, 5000])
+def test_top_k_of_many_scores_keeps_ties_in_order(count: int) -> None:
+    scores = np.random.default_rng(count).integers(0, 40, count).astype(np.float32)
+    for k in (1, 10, count - 1, count, count + 5):
+        assert top_k(scores, k).tolist() == np.argsort(-scores, kind="stable")[:k].tolist()

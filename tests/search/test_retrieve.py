@@ -258,3 +258,34 @@ def test_the_bound_follows_what_is_added_and_deleted(tmp_path: Path) -> None:
         assert after != before
     with Index.open(tmp_path / "index", encoder=WordEncoder()) as index:
         assert bound() == after
+
+
+@pytest.mark.parametrize("mode", ["late", "keyword", "hybrid"])
+@pytest.mark.parametrize("restricted", [{}, {"filter": {"even": True}}, {"subset": [f"d{i}" for i in range(0, 60, 5)]}])
+@pytest.mark.parametrize("nbits", [4, 16])
+def test_a_batch_finds_what_each_question_finds_alone(
+    tmp_path: Path, encoder: WordEncoder, mode: str, restricted: dict[str, object], nbits: int
+) -> None:
+    words = ["red", "green", "blue", "tall", "tree", "quiet", "old", "music", "star", "house", "sea"]
+    rng = np.random.default_rng(7)
+    asked = [" ".join(rng.choice(words, rng.integers(1, 5))) for _ in range(21)]
+    with Index.create(tmp_path / "b.polyvec", encoder=encoder, nbits=nbits) as index:
+        index.add(
+            {"id": f"d{i}", "text": " ".join(rng.choice(words, 6)), "metadata": {"even": i % 2 == 0}} for i in range(60)
+        )
+        index.compact()
+        index.delete(["d0", "d5", "d11"])
+        keywords = {"k": 7, "mode": mode, **restricted}
+        alone = [index.search(query, threads=1, **keywords) for query in asked]  # type: ignore[call-overload]
+        assert any(alone)
+        assert not {"d0", "d5", "d11"} & {hit.id for hits in alone for hit in hits}
+        for threads in (1, 2, 5, 40):
+            assert index.search(asked, threads=threads, **keywords) == alone  # type: ignore[call-overload]
+
+
+def test_no_two_hits_share_their_metadata(tmp_path: Path, encoder: WordEncoder) -> None:
+    with Index.create(tmp_path / "m.polyvec", encoder=encoder) as index:
+        index.add([{"id": "a", "text": "red", "metadata": {"tags": ["x"]}}])
+        (one,), (other,) = index.search(["red", "red"])
+        one.metadata["tags"].append("y")
+        assert other.metadata == {"tags": ["x"]}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from polyvec.index.catalog.settings import CodecRecord, IndexSettings, MeasuredR
 from polyvec.index.codec.codec import Codec
 from polyvec.index.engine.choice import Engines, choose_engines
 from polyvec.index.engine.options import SearchOptions, with_recall
-from polyvec.index.engine.protocol import Engine, OpenSegment
+from polyvec.index.engine.protocol import Allowed, Engine, OpenSegment
 from polyvec.index.format import CODES
 from polyvec.index.segment import top_k
 from polyvec.scoring import default_threads
@@ -29,6 +30,8 @@ from polyvec.scoring import default_threads
 SEGMENT_FOLDER = "segments"
 
 Int64 = npt.NDArray[np.int64]
+Float = npt.NDArray[np.float32]
+Scored = tuple[Int64, Float]  # rows, and the score of each
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,24 @@ class LiveSegment:
     rows: Int64
     alive: Int64 | None
     deleted: str
+
+    @cached_property
+    def allowed(self) -> Allowed | None:
+        """What is not deleted, for engines; None for all. Made once, since every search asks."""
+        return None if self.alive is None else Allowed(self.alive, self.segment.n_documents)
+
+
+@dataclass(frozen=True, eq=False)
+class Scope:
+    """What searches of one snapshot choose from, worked out once for all of them; `Snapshot.scope` makes it.
+
+    Attributes:
+        rows: (n,) int64, ascending: the rows asked for; None for all.
+        groups: The engines that have segments, each with these and with what of them may be returned.
+    """
+
+    rows: Int64 | None
+    groups: tuple[tuple[Engine[Any, Any], list[LiveSegment], list[Allowed | None]], ...]
 
 
 @dataclass
@@ -116,45 +137,65 @@ class Snapshot:
 
     def search(
         self,
-        query: npt.NDArray[np.float32],
+        query: Float,
         options: SearchOptions,
         *,
         subset: Int64 | None = None,
         threads: int | None = None,
-    ) -> tuple[Int64, npt.NDArray[np.float32]]:
-        """The best rows for one query, best first, ties by row.
+    ) -> Scored:
+        """The best rows for one query, as `search_each` has them.
 
         Args:
             query: (q, d) float32 unit rows.
             options: How to search.
             subset: Ascending int64 rows to choose from; None for all.
             threads: At most this many; None for as many as the machine has.
+        """
+        return self.search_each([query], options, self.scope(subset), threads=threads)[0]
+
+    def scope(self, subset: Int64 | None = None) -> Scope:
+        """What of each segment may be returned.
+
+        Args:
+            subset: Ascending int64 rows to choose from; None for all.
+        """
+        groups = ((engine, group, [_allowed(live, subset) for live in group]) for engine, group in self._by_engine())
+        return Scope(subset, tuple(groups))
+
+    def search_each(
+        self, queries: Sequence[Float], options: SearchOptions, scope: Scope, *, threads: int | None = None
+    ) -> list[Scored]:
+        """The best rows for each query, best first, ties by row.
+
+        Each step is taken for all queries before the next: what one of them brings into the processor's caches serves the others.
+
+        Args:
+            queries: Each (q, d) float32 unit rows.
+            options: How to search.
+            scope: What to choose from.
+            threads: At most this many, on one query after another; None for as many as the machine has.
 
         Returns:
-            (n,) int64 rows and (n,) float32 MaxSim, n <= options.k.
+            For each query (n,) int64 rows and (n,) float32 MaxSim, n <= options.k.
 
         Raises:
             IndexCorruptError: What is stored names something that is not there.
         """
         threads = default_threads() if threads is None else threads
         options = with_recall(options, self.curve)
-        rows, scores = [np.empty(0, np.int64)], [np.empty(0, np.float32)]
-        for engine, group in self._by_engine():
-            prepared = engine.prepare(query)
-            chosen: Sequence[Int64 | None] = [_allowed(live, subset) for live in group]
-            if not options.exact:
-                chosen = engine.candidates(prepared, options, [live.segment for live in group], chosen, threads)
-            for live, positions in zip(group, chosen, strict=True):
-                if positions is not None and not len(positions):
-                    continue
-                keep_going()
-                found = live.segment.score(prepared, positions, threads)
-                best = top_k(found, options.k)
-                rows.append(live.rows[best if positions is None else positions[best]])
-                scores.append(found[best])
-        all_rows, all_scores = np.concatenate(rows), np.concatenate(scores)
-        best = np.lexsort((all_rows, -all_scores))[: options.k]
-        return all_rows[best], all_scores[best]
+        found: list[list[tuple[LiveSegment, Int64 | None, Float]]] = [[] for _ in queries]
+        for engine, group, allowed in scope.groups:
+            segments = [live.segment for live in group]
+            whole = [None if one is None else one.positions for one in allowed]
+            prepared = [engine.prepare(query) for query in queries]
+            for query, parts in zip(prepared, found, strict=True):
+                chosen = whole if options.exact else engine.candidates(query, options, segments, allowed, threads)
+                parts += [
+                    (live, positions, _scored(live, positions, query, threads))
+                    for live, positions in zip(group, chosen, strict=True)
+                    if positions is None or len(positions)
+                ]
+        return [_merged([_best(*part, options.k) for part in parts], options.k) for parts in found]
 
     def _by_engine(self) -> Iterator[tuple[Engine[Any, Any], list[LiveSegment]]]:
         """The engines that have segments, with them."""
@@ -174,6 +215,26 @@ class Snapshot:
     def verify(self) -> list[str]:
         """Read every checksum of every segment. Returns the problems found; empty if there are none."""
         return [problem for live in self.segments for problem in live.segment.verify()]
+
+
+def _scored(live: LiveSegment, positions: Int64 | None, query: Any, threads: int) -> Float:
+    """Full scores of these positions of a segment; None for all."""
+    keep_going()
+    return live.segment.score(query, positions, threads)
+
+
+def _best(live: LiveSegment, positions: Int64 | None, scores: Float, k: int) -> Scored:
+    """The k best rows of these positions of a segment, None for all."""
+    best = top_k(scores, k)
+    return live.rows[best if positions is None else positions[best]], scores[best]
+
+
+def _merged(parts: Sequence[Scored], k: int) -> Scored:
+    """The k best rows of several lists, ties by row."""
+    rows = np.concatenate([np.empty(0, np.int64), *(rows for rows, _ in parts)])
+    scores = np.concatenate([np.empty(0, np.float32), *(scores for _, scores in parts)])
+    best = np.lexsort((rows, -scores))[:k]
+    return rows[best], scores[best]
 
 
 def _loaded(folder: Path, codec_record: CodecRecord | None) -> Codec | None:
@@ -226,13 +287,15 @@ def _existing(path: Path) -> Path:
     return path
 
 
-def _allowed(live: LiveSegment, subset: Int64 | None) -> Int64 | None:
-    """Positions inside the segment that may be returned; None: all of them."""
+def _allowed(live: LiveSegment, subset: Int64 | None) -> Allowed | None:
+    """What of a segment may be returned; None: all of it."""
     if subset is None:
-        return live.alive
+        return live.allowed
     begin = int(np.searchsorted(subset, live.record.first_row))
     inside = subset[begin : int(np.searchsorted(subset, live.record.last_row, "right"))]
     positions = inside - live.record.first_row
     if live.record.rows is not None:
         positions = np.flatnonzero(np.isin(live.rows, inside)).astype(np.int64)
-    return positions if live.alive is None else np.intersect1d(positions, live.alive, assume_unique=True)
+    if live.allowed is not None:
+        positions = positions[live.allowed.mask[positions] != 0]
+    return Allowed(positions, live.segment.n_documents)

@@ -18,6 +18,7 @@ from polyvec.index.format import VECTORS, BlockFile, BlockWriter
 from polyvec.scoring import maxsim_packed
 
 _BLOCKS = ("vectors", "offsets")
+_FEW = 1024  # scores that are sorted as they are: that is one call of NumPy in place of six
 
 Float = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
@@ -143,7 +144,9 @@ def checked_offsets(file: BlockFile, tokens: int) -> Int64:
 
 
 def top_k(scores: Float, k: int) -> npt.NDArray[Any]:
-    """Indices of the k highest scores, best first, ties by index, without sorting the rest."""
+    """Indices of the k highest scores, best first, ties by index; of many scores without sorting the rest."""
+    if len(scores) <= _FEW:
+        return np.argsort(-scores, kind="stable")[:k]
     if k < len(scores):
         threshold = np.partition(scores, len(scores) - k)[len(scores) - k]
         above = np.flatnonzero(scores > threshold)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
@@ -16,12 +16,15 @@ from polyvec.deadlines import keep_going
 from polyvec.errors import InputError
 from polyvec.index.catalog.protocol import ReadableCatalog
 from polyvec.index.engine.options import SearchOptions
-from polyvec.index.reader import Snapshot
+from polyvec.index.reader import Scope, Snapshot
 from polyvec.scoring import default_threads
 from polyvec.search import fusion
 from polyvec.search.hits import Explainer, Hit
 
 _FUSION_DEPTH = 100  # hits of each kind whose scores are fused, at least
+# Queries that take each step together, at most: more gain little, and keep other threads waiting for Python.
+_TOGETHER = 16
+_SHARES = 4  # parts of a batch that each thread gets, at least: the others wait for the last one to end
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,7 @@ def search_snapshot(
     allowed: npt.NDArray[np.int64] | None = None,
     threads: int | None = None,
 ) -> list[Hit]:
-    """Search one query and read the winners' texts.
+    """Search one query and read the winners' texts, as `search_each` does for several.
 
     Args:
         snapshot: Token vectors of the committed state.
@@ -87,30 +90,7 @@ def search_snapshot(
     Raises:
         InputError: The mode needs a text or token vectors, and the query has none.
     """
-    if options.mode != "keyword" and query.vectors is None:
-        raise InputError(f"mode={options.mode!r} needs token vectors of the query.")
-    if options.mode != "late" and query.text is None:
-        raise InputError(f"mode={options.mode!r} needs the query's text: ask with Index.search.")
-    depth = of_each_list(options)
-    lists: dict[str, dict[int, float]] = {}
-    if query.vectors is not None and options.mode != "keyword":
-        lists["late"] = _scores(*snapshot.search(query.vectors, depth, subset=allowed, threads=threads))
-    if query.text is not None and options.mode != "late":
-        scored = lists.get("late", {}).keys()
-        keyword = _scores(*catalog.search_keywords(query.text, depth.k, subset=allowed, scored=scored))
-        lists["keyword"] = dict(islice(keyword.items(), depth.k))
-    found = _Found(list(lists.get(options.mode, {}).items()), lists)
-    if options.mode == "hybrid":
-        assert query.vectors is not None
-        found = _fused(snapshot, catalog, query, lists, keyword, options, threads)
-    if query.vectors is not None and options.mode != "keyword":
-        late = found.parts.get("late") or lists["late"]
-        highest = highest_score(query.vectors)
-        found.normalized = {row: normalized_score(late[row], highest) for row, _ in found.ranked}
-    lowest = options.min_score
-    if lowest is not None:
-        found.ranked = [(row, score) for row, score in found.ranked if found.normalized[row] >= lowest]
-    return _hits(catalog, found, query, options.k)
+    return _search_some(snapshot, catalog, [query], options, snapshot.scope(allowed), threads)[0]
 
 
 def search_each(
@@ -122,7 +102,9 @@ def search_each(
     allowed: npt.NDArray[np.int64] | None = None,
     threads: int | None = None,
 ) -> list[list[Hit]]:
-    """Search every query: one a thread where there are enough of them, else all threads on each.
+    """Search every query: some on each thread where there are enough of them, else all threads on one after another.
+
+    What may be returned is worked out once for all of them.
 
     Args:
         snapshot: Token vectors of the committed state.
@@ -140,15 +122,45 @@ def search_each(
     """
     count = thread_count(threads, default_threads)
     waiting = list(queries)
+    scope = snapshot.scope(allowed)
+    alone = count == 1 or len(waiting) < count
+    size = _TOGETHER if alone else min(_TOGETHER, -(-len(waiting) // (_SHARES * count)))
+    stretches = [waiting[first : first + size] for first in range(0, len(waiting), size)]
 
-    def one(query: PreparedQuery, inside: int) -> list[Hit]:
+    def search(some: Sequence[PreparedQuery]) -> list[list[Hit]]:
         keep_going()
-        return search_snapshot(snapshot, catalog, query, options, allowed=allowed, threads=inside)
+        return _search_some(snapshot, catalog, some, options, scope, count if alone else 1)
 
-    if count == 1 or len(waiting) < count:
-        return [one(query, count) for query in waiting]
+    if alone:
+        return [hits for some in stretches for hits in search(some)]
     with ThreadPoolExecutor(count) as pool:
-        return list(pool.map(lambda query: one(query, 1), waiting))
+        return list(chain.from_iterable(pool.map(search, stretches)))
+
+
+def _search_some(
+    snapshot: Snapshot,
+    catalog: ReadableCatalog,
+    queries: Sequence[PreparedQuery],
+    options: SearchOptions,
+    scope: Scope,
+    threads: int | None,
+) -> list[list[Hit]]:
+    """The hits of each query. All take one step, then all the next, which spares each the time to fill the caches anew."""
+    for query in queries:
+        if options.mode != "keyword" and query.vectors is None:
+            raise InputError(f"mode={options.mode!r} needs token vectors of the query.")
+        if options.mode != "late" and query.text is None:
+            raise InputError(f"mode={options.mode!r} needs the query's text: ask with Index.search.")
+    lists: list[dict[str, dict[int, float]]] = [{} for _ in queries]
+    if options.mode != "keyword":
+        vectors = [query.vectors for query in queries if query.vectors is not None]
+        late = snapshot.search_each(vectors, of_each_list(options), scope, threads=threads)
+        lists = [{"late": _scores(*one)} for one in late]
+    found = [
+        _found(snapshot, catalog, query, own, options, scope.rows, threads)
+        for query, own in zip(queries, lists, strict=True)
+    ]
+    return [_hits(catalog, one, query, options.k) for query, one in zip(queries, found, strict=True)]
 
 
 def highest_score(query: npt.NDArray[np.float32]) -> float:
@@ -160,7 +172,7 @@ def highest_score(query: npt.NDArray[np.float32]) -> float:
     Returns:
         The sum of the lengths of its rows.
     """
-    return float(np.linalg.norm(query, axis=1).sum())
+    return float(np.sqrt(np.add.reduce(query * query, axis=1)).sum())
 
 
 def normalized_score(score: float, highest: float) -> float:
@@ -187,6 +199,36 @@ class _Found:
     lists: dict[str, dict[int, float]]
     parts: dict[str, dict[int, float]] = field(default_factory=dict)
     normalized: dict[int, float] = field(default_factory=dict)
+
+
+def _found(
+    snapshot: Snapshot,
+    catalog: ReadableCatalog,
+    query: PreparedQuery,
+    lists: dict[str, dict[int, float]],
+    options: SearchOptions,
+    allowed: npt.NDArray[np.int64] | None,
+    threads: int | None,
+) -> _Found:
+    """What a query found. lists: by MaxSim where the mode asks for that; keywords are looked up here."""
+    if options.mode != "late":
+        assert query.text is not None
+        depth = of_each_list(options)
+        scored = lists.get("late", {}).keys()
+        keyword = _scores(*catalog.search_keywords(query.text, depth.k, subset=allowed, scored=scored))
+        lists["keyword"] = dict(islice(keyword.items(), depth.k))
+    found = _Found(list(lists.get(options.mode, {}).items()), lists)
+    if options.mode == "hybrid":
+        found = _fused(snapshot, catalog, query, lists, keyword, options, threads)
+    if options.mode != "keyword":
+        assert query.vectors is not None
+        late = found.parts.get("late") or lists["late"]
+        highest = highest_score(query.vectors)
+        found.normalized = {row: normalized_score(late[row], highest) for row, _ in found.ranked}
+    lowest = options.min_score
+    if lowest is not None:
+        found.ranked = [(row, score) for row, score in found.ranked if found.normalized[row] >= lowest]
+    return found
 
 
 def _scores(rows: npt.NDArray[np.int64], scores: npt.NDArray[Any]) -> dict[int, float]:

@@ -8,13 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import polyvec
 from polyvec.index.catalog.catalog import Catalog
 from polyvec.index.codec.codec import Codes
 from polyvec.index.engine.choice import Engines, choose_engines
 from polyvec.index.engine.options import SearchOptions
-from polyvec.index.engine.protocol import Engine, OpenSegment
+from polyvec.index.engine.protocol import Allowed, Engine, OpenSegment
 from polyvec.index.format import VECTORS
 from polyvec.index.reader import Snapshot
 from polyvec.index.upkeep.merging import Source
@@ -71,14 +73,14 @@ class MemoryEngine:
         query: np.ndarray,
         options: SearchOptions,
         segments: Sequence[MemorySegment],
-        allowed: Sequence[np.ndarray | None],
+        allowed: Sequence[Allowed | None],
         threads: int,
     ) -> list[np.ndarray | None]:
         return [self._nearest(query, *one) for one in zip(segments, allowed, strict=True)]
 
-    def _nearest(self, query: np.ndarray, segment: MemorySegment, allowed: np.ndarray | None) -> np.ndarray:
-        chosen = np.arange(segment.n_documents) if allowed is None else allowed
-        means = np.array([segment.documents[i].mean(axis=0) for i in chosen.tolist()]).reshape(len(chosen), -1)
+    def _nearest(self, query: np.ndarray, segment: MemorySegment, allowed: Allowed | None) -> np.ndarray:
+        chosen = np.arange(segment.n_documents) if allowed is None else allowed.positions
+        means = np.array([segment.documents[i].mean(axis=0) for i in chosen.tolist()]).reshape(len(chosen), DIM)
         near = np.argsort(-(means @ query.mean(axis=0)), kind="stable")
         return np.sort(chosen[near[: -(-len(chosen) // 2)]])
 
@@ -118,6 +120,31 @@ def test_another_engine_finds_the_same(catalog: Catalog, subset: np.ndarray | No
         found = other.search(query(seed), SearchOptions(k=5, exact=True), subset=subset)
         assert found[0].tolist() == expected[0].tolist()
         assert found[1] == pytest.approx(expected[1], abs=1e-3)
+
+
+@given(places=st.sets(st.integers(0, 30)))
+def test_the_mask_of_allowed_documents_is_made_once(places: set[int]) -> None:
+    allowed = Allowed(np.array(sorted(places), np.int64), 31)
+    assert np.flatnonzero(allowed.mask).tolist() == sorted(places)
+    assert (len(allowed.mask), allowed.mask.dtype) == (31, np.uint8)
+    assert allowed.mask is allowed.mask
+
+
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(subset=st.none() | st.sets(st.integers(0, 59)), exact=st.booleans())
+def test_a_scope_serves_several_queries_and_has_no_deleted_row(
+    catalog: Catalog, subset: set[int] | None, exact: bool
+) -> None:
+    default, other, _ = snapshots(catalog)
+    rows = None if subset is None else np.array(sorted(subset), np.int64)
+    wanted = (set(range(60)) if subset is None else subset) - {3, 4, 51}
+    queries, options = [query(seed) for seed in range(4)], SearchOptions(k=100, exact=exact)
+    for snapshot in (default, other):
+        together = snapshot.search_each(queries, options, snapshot.scope(rows), threads=1)
+        alone = [snapshot.search(one, options, subset=rows, threads=1) for one in queries]
+        assert [(r.tolist(), s.tolist()) for r, s in together] == [(r.tolist(), s.tolist()) for r, s in alone]
+        if exact or snapshot is default:
+            assert [set(r.tolist()) for r, _ in together] == [wanted] * 4
 
 
 def test_only_its_candidates_get_a_full_score(catalog: Catalog) -> None:

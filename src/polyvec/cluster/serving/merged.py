@@ -23,7 +23,7 @@ from polyvec.index.catalog.documents_table import StoredDocument, highest_bm25
 from polyvec.index.catalog.field_counts import FieldSummary, summarized
 from polyvec.index.catalog.word_counts import KeywordTotals
 from polyvec.index.engine.options import SearchOptions
-from polyvec.index.reader import Snapshot
+from polyvec.index.reader import Float, Scope, Scored, Snapshot
 from polyvec.shards.keywords import best_first
 from polyvec.shards.routing import by_shard
 
@@ -68,15 +68,13 @@ class MergedSnapshot(Snapshot):
     answers: Sequence[Answer] = ()
     row_vectors: Callable[[int], npt.NDArray[np.float32]] | None = None
 
-    def search(
-        self,
-        query: npt.NDArray[np.float32],
-        options: SearchOptions,
-        *,
-        subset: Int64 | None = None,
-        threads: int | None = None,
-    ) -> tuple[Int64, npt.NDArray[np.float32]]:
-        """The best rows by the scores that the shards gave; of a subset, what they gave to its rows."""
+    def search_each(
+        self, queries: Sequence[Float], options: SearchOptions, scope: Scope, *, threads: int | None = None
+    ) -> list[Scored]:
+        """The best rows by the scores that the shards gave; of some rows, what they gave to these. For the one query."""
+        return [self._search(options, scope.rows) for _ in queries]
+
+    def _search(self, options: SearchOptions, subset: Int64 | None) -> Scored:
         lists = [answer.late for answer in self.answers if answer.late is not None]
         if subset is not None:
             lists += [answer.others for answer in self.answers]

@@ -12,6 +12,7 @@ from polyvec.index.codec.codec import Codec, CodedQuery
 from polyvec.index.coded_segment import CodesSegment
 from polyvec.index.engine.candidates import find_candidates
 from polyvec.index.engine.options import SearchOptions
+from polyvec.index.engine.protocol import Allowed
 
 Int64 = npt.NDArray[np.int64]
 
@@ -40,15 +41,15 @@ class CodesEngine:
         query: CodedQuery,
         options: SearchOptions,
         segments: Sequence[CodesSegment],
-        allowed: Sequence[Int64 | None],
+        allowed: Sequence[Allowed | None],
         threads: int,
     ) -> Sequence[Int64 | None]:
-        """What `find_candidates` leaves of segments with postings; of all others, and where documents are few, `allowed`."""
-        chosen = list(allowed)
+        """What `find_candidates` leaves of segments with postings; of all others, and where documents are few, the allowed ones."""
+        chosen = [None if one is None else one.positions for one in allowed]
         narrowed = [i for i, segment in enumerate(segments) if segment.generates_candidates]
-        if sum(_size(allowed[i], segments[i].n_documents) for i in narrowed) <= options.enough:
+        if sum(_size(chosen[i], segments[i].n_documents) for i in narrowed) <= options.enough:
             return chosen
-        masks = [_mask(allowed[i], segments[i].n_documents) for i in narrowed]
+        masks = [None if (one := allowed[i]) is None else one.mask for i in narrowed]
         best = find_candidates(self._codec, query, options, [segments[i] for i in narrowed], masks, threads)
         for i, positions in zip(narrowed, best, strict=True):
             chosen[i] = positions
@@ -57,11 +58,3 @@ class CodesEngine:
 
 def _size(positions: Int64 | None, documents: int) -> int:
     return documents if positions is None else len(positions)
-
-
-def _mask(positions: Int64 | None, documents: int) -> npt.NDArray[np.uint8] | None:
-    if positions is None:
-        return None
-    mask = np.zeros(documents, np.uint8)
-    mask[positions] = 1
-    return mask

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -39,6 +40,26 @@ class SegmentInfo:
     n_tokens: int
     size_bytes: int
     checksum: str
+
+
+@dataclass(frozen=True, eq=False)
+class Allowed:
+    """The documents of a segment that searches may return; safe to share between threads.
+
+    Attributes:
+        positions: (n,) int64, ascending.
+        n_documents: Of the segment.
+    """
+
+    positions: Int64
+    n_documents: int
+
+    @cached_property
+    def mask(self) -> npt.NDArray[np.uint8]:
+        """(n_documents,) uint8: 1 for a document that may be returned, 0 for others. Made once, since many searches ask."""
+        mask = np.zeros(self.n_documents, np.uint8)
+        mask[self.positions] = 1
+        return mask
 
 
 class StoredDocuments(Protocol):
@@ -127,7 +148,7 @@ class Engine(Protocol[Query, Segment]):
         query: Query,
         options: SearchOptions,
         segments: Sequence[Segment],
-        allowed: Sequence[Int64 | None],
+        allowed: Sequence[Allowed | None],
         threads: int,
         /,
     ) -> Sequence[Int64 | None]:
@@ -137,12 +158,12 @@ class Engine(Protocol[Query, Segment]):
             query: As `prepare` made it.
             options: How far to narrow down.
             segments: All segments that this engine has opened for the search.
-            allowed: Of each segment, the ascending int64 positions to choose from; None for all.
+            allowed: Of each segment, the documents to choose from; None for all.
             threads: At most this many.
 
         Returns:
             Of each segment, the ascending int64 positions to score in full; None for all. Where every document is scored in
-            full, this is `allowed`. The same whatever the number of threads.
+            full, these are the allowed ones. The same whatever the number of threads.
 
         Raises:
             IndexCorruptError: What is stored names something that is not there.

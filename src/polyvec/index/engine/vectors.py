@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from polyvec.index.engine.options import SearchOptions
+from polyvec.index.engine.protocol import Allowed
 from polyvec.index.segment import VectorsSegment
 
 Float = npt.NDArray[np.float32]
@@ -38,8 +39,8 @@ class VectorsEngine:
         query: Float,
         options: SearchOptions,
         segments: Sequence[VectorsSegment],
-        allowed: Sequence[Int64 | None],
+        allowed: Sequence[Allowed | None],
         threads: int,
     ) -> Sequence[Int64 | None]:
-        """`allowed`: no candidate generation."""
-        return allowed
+        """The allowed ones: no candidate generation."""
+        return [None if one is None else one.positions for one in allowed]
