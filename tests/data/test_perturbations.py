@@ -30,7 +30,7 @@ def test_every_character_has_an_origin_and_a_seed_repeats_itself(
     assert len(found.text) == len(found.origins)
     assert all(0 <= place < len(text) for place in found.origins)
     assert bool(found.text.strip()) == bool(text.strip())
-    if kind in ("upper", "lower", "noaccents", "latin"):
+    if kind in ("upper", "lower", "noaccents", "nopunctuation", "latin"):
         assert list(found.origins) == sorted(found.origins)
         kept = [text[place] for place in found.origins]
         assert sum(a.isspace() != b.isspace() for a, b in zip(kept, found.text, strict=True)) == 0
@@ -62,6 +62,11 @@ def test_two_changes_know_where_they_come_from(text: str, seed: int) -> None:
         ("noaccents", "hi", "मैं हूँ", "मैं हूँ"),  # vowels, not marks
         ("noaccents", "th", "ไทยที่", "ไทยที่"),
         ("noaccents", "ru", "ещё йод", "еще йод"),
+        ("nopunctuation", "el", "Ποιος είναι;", "Ποιος είναι"),
+        ("nopunctuation", "es", "¿Quién,  el  «rey»?", "Quién el rey"),
+        ("nopunctuation", "en", "Is B-52 (a plane) - or not... ?", "Is B-52 a plane or not"),
+        ("nopunctuation", "zh", "谁是毛泽东？", "谁是毛泽东"),
+        ("nopunctuation", "en", "?!", "?!"),  # nothing else is there
         ("latin", "el", "Ποιος είναι", "Poios einai"),
         ("latin", "uk", "Київ", "Kiyiv"),
         ("latin", "de", "Köln", "Köln"),

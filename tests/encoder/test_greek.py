@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+from pathlib import Path
 from random import Random
 
 import numpy as np
@@ -11,7 +14,8 @@ from hypothesis import strategies as st
 
 from polyvec.data.perturbations import perturbed
 from polyvec.encoder import Encoder
-from polyvec.encoder.greek import TABLE, accented, with_accents, without_accents
+from polyvec.encoder.greek import TABLE, accented, with_accents, with_question_marks, without_accents
+from polyvec.encoder.locate import locate
 
 PROPER = "Όταν μαθαίνεις μια νέα γλώσσα, μπορείς να κάνεις περισσότερα πράγματα στη δουλειά σου."
 LETTERS = "αβγδεζηθικλμνξοπρσςτυφχψω"
@@ -64,6 +68,65 @@ def test_accents_and_nothing_else_are_added(text: str) -> None:
     if found != text:
         assert without_accents(found) == without_accents(text)
         assert with_accents(found) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("Πού είναι η Αθήνα;", "Πού είναι η Αθήνα?"),
+        ("ΠΟΙΟΣ ΕΙΝΑΙ;", "ΠΟΙΟΣ ΕΙΝΑΙ?"),
+        ("Σε πόσες μπαλιές έκανε interception ο Josh Norman;", "Σε πόσες μπαλιές έκανε interception ο Josh Norman?"),
+        ("«Γιατί;» ρώτησε. Τι είπε;;", "«Γιατί?» ρώτησε. Τι είπε;?"),
+        ("one; two\u037e", "one; two?"),
+    ],
+)
+def test_the_mark_of_a_greek_question_is_read_as_one(text: str, wanted: str) -> None:
+    assert with_question_marks(text) == wanted
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        ";",
+        "int x = 1; // one",
+        "first; second",
+        "что; это",
+        "Αθήνα &amp; Πάτρα &#39; το",
+        "αβγ and delta; more words",
+        "α;β",
+    ],
+)
+def test_other_semicolons_stay(text: str) -> None:
+    assert with_question_marks(text) == text
+
+
+@given(st.one_of(st.text(), st.text(alphabet=LETTERS + " ;\u037e?·ab")))
+def test_question_marks_and_nothing_else_are_changed(text: str) -> None:
+    found = with_question_marks(text)
+    assert len(found) == len(text)
+    assert all(a == b or (a in ";\u037e" and b == "?") for a, b in zip(text, found, strict=True))
+
+
+def test_a_model_says_whether_it_reads_greek_question_marks(tmp_path: Path) -> None:
+    vectors, prints = {}, set()
+    for name, said in (("with", True), ("without", False)):
+        folder = tmp_path / name
+        shutil.copytree(locate(None).folder, folder)
+        path = folder / "tokenizer_config.json"
+        config = json.loads(path.read_text(encoding="utf-8")) | {"greek_question_mark": said}
+        path.write_text(json.dumps(config), encoding="utf-8")
+        encoder = Encoder(folder, threads=1)
+        assert encoder.layout.greek_question_mark is said
+        prints.add(encoder.fingerprint)
+        vectors[name] = [
+            one.vectors for one in encoder.stream_queries(["Πού είναι η Αθήνα;", "Πού είναι η Αθήνα?", "Where; when"])
+        ]
+    assert len(prints) == 2
+    np.testing.assert_allclose(vectors["with"][0], vectors["with"][1], atol=1e-3)
+    assert not np.allclose(vectors["without"][0], vectors["without"][1], atol=1e-2)
+    for one, other in zip(vectors["with"][1:], vectors["without"][1:], strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-3)
 
 
 def test_the_table_is_sound() -> None:

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from polyvec import Encoder
+from polyvec.data.perturbations import PERTURBATIONS
 from polyvec.errors import InputError
 from polyvec.training.losses import contrast_with_versions
 from polyvec.training.mixing import Batch
@@ -21,7 +22,7 @@ from tests.training.conftest import ENGLISH, OTHER
 from tests.training.toys import batch, losses, toy
 
 ALL = {"proper": 0.0, "twice": 0.0, "documents": 0.5}
-NONE = dict.fromkeys(("upper", "lower", "noaccents", "typos", "keywords", "latin"), 0.0)
+NONE = dict.fromkeys(PERTURBATIONS, 0.0)
 
 
 def robust(world: Path, **perturbations: Any) -> Robust:

@@ -17,6 +17,7 @@ from polyvec.training.mixing import Batch
 from polyvec.training.mlm import MaskedLanguage
 from polyvec.training.pairs import Pairs
 from polyvec.training.student import Student
+from polyvec.training.teaching import late
 from polyvec.training.transfer import Transfer
 from tests.training.conftest import ENGLISH
 from tests.training.toys import batch, losses, toy
@@ -157,6 +158,24 @@ def test_distill_is_divergence_and_the_contrast_asked_for(world: Path, scored: B
         assert float(stage.loss(scored)) == pytest.approx(wanted, rel=1e-5)
     falling = losses(stage, scored, 4)
     assert falling[-1] < falling[0]
+
+
+def test_a_model_is_its_own_teacher_at_no_loss_and_only_at_the_teachers_temperature(world: Path, scored: Batch) -> None:
+    """Scores are a late-interaction teacher's, which is the student itself: the loss is at its least, nothing is to be learned."""
+    teacher = late(str(world / "model"), scale=50.0)
+    for row in scored.rows:
+        row["scores"] = teacher([(row["query"], text) for text in row["documents"]])
+    widest = {"start": str(world / "model"), "head_weights": [0.0, 1.0]}  # the teacher's head
+    found = {}
+    for temperature in (0.02, 0.05):
+        stage = Distill(toy(world, "distill", model=widest, objective={"candidates": 4, "temperature": temperature}))
+        loss = stage.loss(scored)
+        loss.backward()
+        steep = max(float(value.grad.abs().max()) for value in stage.parameters() if value.grad is not None)
+        found[temperature] = float(loss.detach()), steep
+    assert found[0.02] == pytest.approx((0.0, 0.0), abs=1e-3)
+    assert found[0.05][0] > 0.02
+    assert found[0.05][1] > 10 * found[0.02][1]
 
 
 def test_a_query_with_one_candidate_is_named(world: Path, scored: Batch) -> None:

@@ -85,8 +85,8 @@ if TYPE_CHECKING:
     "--perturb",
     type=TEXT,
     metavar="KINDS",
-    help="Judge queries as people type them, too: upper, lower, noaccents, typos, keywords, latin, or all; documents:KIND "
-    "changes the documents.",
+    help="Judge queries as people type them, too: upper, lower, noaccents, nopunctuation, typos, keywords, latin, or all; "
+    "documents:KIND changes the documents.",
 )
 @click.option("--report", type=PATH, help="Write a page with charts to this folder.")
 @threads_option

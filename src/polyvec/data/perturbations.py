@@ -1,4 +1,5 @@
-"""A text -> the same as people type it: in capitals, without marks, with slips of the finger, as keywords, in Latin letters.
+"""A text -> the same as people type it: in capitals, without accents or punctuation, with slips of the finger, as keywords, in
+Latin letters.
 
 For evaluation and training alike. Each change is drawn from a generator that the caller seeds, and says for every character
 which one of the given text it stands for. Letters that a language cannot do without (vowel signs of Hindi or Thai) stay.
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Literal, get_args
 
-Perturbation = Literal["upper", "lower", "noaccents", "typos", "keywords", "latin"]
+Perturbation = Literal["upper", "lower", "noaccents", "nopunctuation", "typos", "keywords", "latin"]
 PERTURBATIONS: tuple[Perturbation, ...] = get_args(Perturbation)
 
 _SLIPS = 12  # letters of long words, one of which is wrong in a text with slips
@@ -61,7 +62,8 @@ def perturbed(
     Args:
         text: The text, written as it should be.
         kind: What is done to it. upper and lower: all letters, as the language does it. noaccents: marks above and below
-            Latin and Greek letters, points of Arabic and Hebrew. typos: letters swapped, left out, doubled or taken for
+            Latin and Greek letters, points of Arabic and Hebrew. nopunctuation: punctuation around words, the question mark
+            too; inside words it stays. typos: letters swapped, left out, doubled or taken for
             another, one in twelve of long words and at least one. keywords: without its common words, or without two words in
             five where none is known. latin: Cyrillic and Greek in Latin letters.
         lang: Language code of the text, "und" where it is not known.
@@ -155,7 +157,25 @@ def _keywords(text: str, lang: str, chance: Random, common: Collection[str]) -> 
         while end - 1 > start and unicodedata.category(text[end - 1])[0] == "P":
             end -= 1
         places += [start - 1, *range(start, end)] if places else range(start, end)
-    return Perturbed("".join(text[place] if not text[place].isspace() else " " for place in places), tuple(places))
+    return _taken(text, places)
+
+
+def _nopunctuation(text: str, lang: str, chance: Random, common: Collection[str]) -> Perturbed:
+    places: list[int] = []
+    for word in _WORD.finditer(text):
+        start, end = word.span()
+        while start < end and unicodedata.category(text[start])[0] == "P":
+            start += 1
+        while end > start and unicodedata.category(text[end - 1])[0] == "P":
+            end -= 1
+        if start < end:
+            places += [word.start() - 1, *range(start, end)] if places else range(start, end)
+    return _taken(text, places)
+
+
+def _taken(text: str, places: Sequence[int]) -> Perturbed:
+    """The characters at some places of a text, any space as a space."""
+    return Perturbed("".join(" " if text[place].isspace() else text[place] for place in places), tuple(places))
 
 
 def _latin(text: str, lang: str, chance: Random, common: Collection[str]) -> Perturbed:
@@ -175,6 +195,7 @@ _CHANGES: dict[str, Callable[[str, str, Random, Collection[str]], Perturbed]] = 
     "upper": _upper,
     "lower": _lower,
     "noaccents": _noaccents,
+    "nopunctuation": _nopunctuation,
     "typos": _typos,
     "keywords": _keywords,
     "latin": _latin,

@@ -98,6 +98,7 @@ def vector_settings(
         **({} if bigrams is None else {"bigrams": bigrams}),
         **({"fold_capitals": True} if layout.fold_capitals else {}),
         **({"restore_marks": table_name()} if layout.restore_marks else {}),
+        **({"greek_question_mark": True} if layout.greek_question_mark else {}),
     }
 
 

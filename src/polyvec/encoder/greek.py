@@ -1,9 +1,11 @@
-"""Greek typed without its accents -> the same with them: from words that were seen, and the endings of those.
+"""Greek texts as a model reads them best: with the accents they were typed without, and with ? for the Greek question mark.
 
 Capitals go without accents, and people who type quickly leave them out. Every Greek word of two syllables or more has one, so a
 text in which no letter has any was typed without. Few words can be written in two ways, so each gets the accent it has most often.
-A word never seen gets it where the most frequent word with the longest common ending has it. No text changes its length, so that
-offsets hold.
+A word never seen gets it where the most frequent word with the longest common ending has it.
+
+The Greek question mark looks like a semicolon and is typed as one. A model that learned from questions of many languages knows
+it by ? alone. No text changes its length, so that offsets hold.
 """
 
 from __future__ import annotations
@@ -17,6 +19,9 @@ TABLE = Path(__file__).with_name("greek.txt")  # recipes/greek_accents.py makes 
 _WORD = re.compile("[α-ωΑ-Ω]+")
 _ACCENTED = dict(zip("αεηιουω", "άέήίόύώ", strict=True))
 _MARKED = re.compile("[ΆΈΉΊΌΎΏΐΪΫάέήίΰϊϋόύώ\u0300-\u036f\u1f00-\u1fff]")  # of Greek of today and of old
+_GREEK = re.compile("[\u0370-\u037d\u037f-\u03ff\u1f00-\u1fff]")
+_ENTITY = r"(?<!&\w\w)(?<!&\w\w\w)(?<!&\w\w\w\w)(?<!&#\w\w)(?<!&#\w\w\w)"  # &amp; &#39;
+_ASKED = re.compile(_ENTITY + r""";(?=$|[\s»”"'’)\]!?.,*_])""")
 _SHORTEST, _LONGEST = 2, 8  # letters of an ending
 
 
@@ -38,6 +43,23 @@ def with_accents(text: str) -> str:
         for i, letter in enumerate(accented(word.lower()), place.start()):
             letters[i] = letter.upper() if letters[i].isupper() else letter
     return "".join(letters)
+
+
+def with_question_marks(text: str) -> str:
+    """A text with ? for each Greek question mark.
+
+    U+037E is one wherever it stands. A semicolon is one where it ends a word of a text of which every third letter is Greek:
+    Greek writes · for a semicolon.
+
+    Returns:
+        As many characters as were given.
+    """
+    text = text.replace("\u037e", "?")
+    if text.isascii() or not _ASKED.search(text):
+        return text
+    if 3 * len(_GREEK.findall(text)) < sum(map(str.isalpha, text)):
+        return text
+    return _ASKED.sub("?", text)
 
 
 def accented(word: str) -> str:

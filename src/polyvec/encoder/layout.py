@@ -68,6 +68,7 @@ def text_layout(said: TextSettings, options: EncoderOptions) -> Layout:
         window_overlap=options.window_overlap,
         fold_capitals=says(said.tokenizer, "fold_capitals"),
         restore_marks=says(said.tokenizer, "restore_marks"),
+        greek_question_mark=says(said.tokenizer, "greek_question_mark"),
     )
 
 

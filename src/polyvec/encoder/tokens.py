@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from polyvec.encoder.capitals import without_capitals
-from polyvec.encoder.greek import with_accents
+from polyvec.encoder.greek import with_accents, with_question_marks
 from polyvec.encoder.options import Augmentation, LongDocuments
 from polyvec.encoder.vietnamese import with_marks
 from polyvec.errors import ModelError
@@ -68,6 +68,7 @@ class Layout:
     window_overlap: int
     fold_capitals: bool = False  # stretches in capitals are read as small letters
     restore_marks: bool = False  # Vietnamese and Greek typed without marks are read with them
+    greek_question_mark: bool = False  # the ; at the end of a Greek question is read as ?
 
 
 class TextTokenizer:
@@ -146,6 +147,8 @@ class TextTokenizer:
             texts = [without_capitals(text) for text in texts]
         if self.layout.restore_marks:
             texts = [with_accents(with_marks(text)) for text in texts]
+        if self.layout.greek_question_mark:
+            texts = [with_question_marks(text) for text in texts]
         whole = [prompt + text for text in texts]
         encodings = [self._backend.encode(whole[0])] if len(whole) == 1 else self._backend.encode_batch(whole)
         result = []

@@ -160,6 +160,7 @@ class Perturbations:
     upper: float = 1.0  # weight of all capitals
     lower: float = 0.5  # weight of no capitals
     noaccents: float = 2.0  # weight of no marks on letters
+    nopunctuation: float = 2.0  # weight of no punctuation around words, so that questions are known without their mark
     typos: float = 2.0  # weight of slips of the finger
     keywords: float = 0.5  # weight of words left out
     latin: float = 0.5  # weight of Cyrillic and Greek in Latin letters
