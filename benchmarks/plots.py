@@ -141,17 +141,19 @@ def draw_anchors(data: Series, figure: Any) -> None:
             for engine, (name, color) in ANCHORS.items():
                 rows = [row for row in data if row["documents"] == documents and row["engine"] == engine]
                 points = [tuple(row[kind]) for row in rows]
+                if not points:  # an engine that has no index of this size
+                    continue
                 best = frontier(points)
                 axes.plot(*zip(*best, strict=True), "-", color=color, linewidth=1.2)
                 axes.plot(*zip(*points, strict=True), "o", color=color, markersize=3.5)
-                if axes is across[0]:
-                    above = engine != "tachiom"
-                    _note(axes, name, best[-1 if above else 0], (0, 6 if above else -14), color, align="center")
+                if axes is across[0] and kind == "questions":
+                    above = engine == "polyvec"
+                    _note(axes, name, best[-1 if above else 0], (4, 6 if above else -14), color, align="center")
             axes.set_xscale("log")
             axes.set_xlim(0.1, 400)
             axes.set_xticks([0.1, 1, 10, 100], labels=[".1", "1", "10", "100"])
             axes.set_ylim(0, 1.08)
-            axes.set_title(f"{documents:,} documents, {KINDS[kind]}" if axes is across[0] else f"{documents:,}")
+            axes.set_title(f"{documents:,} documents, {kind}" if axes is across[0] else f"{documents:,}")
     for axes in across:
         axes.set_xlabel("ms of processor time a query")
 
