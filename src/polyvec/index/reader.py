@@ -183,7 +183,7 @@ class Snapshot:
         """
         threads = default_threads() if threads is None else threads
         options = with_recall(options, self.curve)
-        found: list[list[tuple[LiveSegment, Int64 | None, Float]]] = [[] for _ in queries]
+        found: list[list[Scored]] = [[] for _ in queries]
         for engine, group, allowed in scope.groups:
             segments = [live.segment for live in group]
             whole = [None if one is None else one.positions for one in allowed]
@@ -191,11 +191,11 @@ class Snapshot:
             for query, parts in zip(prepared, found, strict=True):
                 chosen = whole if options.exact else engine.candidates(query, options, segments, allowed, threads)
                 parts += [
-                    (live, positions, _scored(live, positions, query, threads))
+                    _best(live, positions, _scored(live, positions, query, threads), options.k)
                     for live, positions in zip(group, chosen, strict=True)
                     if positions is None or len(positions)
                 ]
-        return [_merged([_best(*part, options.k) for part in parts], options.k) for parts in found]
+        return [_merged(parts, options.k) for parts in found]
 
     def _by_engine(self) -> Iterator[tuple[Engine[Any, Any], list[LiveSegment]]]:
         """The engines that have segments, with them."""
