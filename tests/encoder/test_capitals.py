@@ -1,9 +1,7 @@
-"""Which texts in capitals are read in small letters; that offsets hold, in torch and on native kernels; that indexes know."""
+"""Which texts in capitals are read in small letters; that offsets hold, in torch and on native kernels."""
 
 from __future__ import annotations
 
-import json
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +11,7 @@ from hypothesis import strategies as st
 
 from polyvec.encoder import Encoder
 from polyvec.encoder.capitals import without_capitals
-from tests.encoder.toy_checkpoints import make_jina
+from tests.encoder.toy_checkpoints import copy_saying, make_jina
 
 
 @pytest.mark.parametrize(
@@ -59,10 +57,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A model, and the same that reads capitals as small letters."""
     folder = tmp_path_factory.mktemp("models")
     make_jina(folder / "plain")
-    shutil.copytree(folder / "plain", folder / "folding")
-    path = folder / "folding" / "tokenizer_config.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "fold_capitals": True}), encoding="utf-8")
-    return folder / "plain", folder / "folding"
+    return folder / "plain", copy_saying(folder / "plain", folder / "folding", fold_capitals=True)
 
 
 @pytest.mark.parametrize("backend", ["native", "torch"])
@@ -87,16 +82,3 @@ def test_special_tokens_in_capitals_are_characters(folders: tuple[Path, Path]) -
         inside = piece.ids[piece.offsets[:, 1] > piece.offsets[:, 0]]
         unknown = folding._tokens.tokenizer.unk_token_id
         assert not (set(inside.tolist()) - {unknown}) & special
-
-
-def test_an_index_of_the_one_is_not_of_the_other_and_saving_keeps_it(
-    folders: tuple[Path, Path], tmp_path: Path
-) -> None:
-    plain, folding = (Encoder(folder) for folder in folders)
-    assert plain.fingerprint != folding.fingerprint
-    assert Encoder(folders[1], backend="torch").fingerprint == folding.fingerprint
-    folding.save(tmp_path / "saved")
-    again = Encoder(tmp_path / "saved")
-    assert again.layout.fold_capitals
-    np.testing.assert_allclose(again.encode_query("HELLO WORLD"), folding.encode_query("HELLO WORLD"), atol=1e-5)
-    assert not plain.layout.fold_capitals

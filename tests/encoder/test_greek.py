@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from pathlib import Path
 from random import Random
 
@@ -16,6 +14,7 @@ from polyvec.data.perturbations import perturbed
 from polyvec.encoder import Encoder
 from polyvec.encoder.greek import TABLE, accented, with_accents, with_question_marks, without_accents
 from polyvec.encoder.locate import locate
+from tests.encoder.toy_checkpoints import copy_saying
 
 PROPER = "Όταν μαθαίνεις μια νέα γλώσσα, μπορείς να κάνεις περισσότερα πράγματα στη δουλειά σου."
 LETTERS = "αβγδεζηθικλμνξοπρσςτυφχψω"
@@ -111,12 +110,7 @@ def test_question_marks_and_nothing_else_are_changed(text: str) -> None:
 def test_a_model_says_whether_it_reads_greek_question_marks(tmp_path: Path) -> None:
     vectors, prints = {}, set()
     for name, said in (("with", True), ("without", False)):
-        folder = tmp_path / name
-        shutil.copytree(locate(None).folder, folder)
-        path = folder / "tokenizer_config.json"
-        config = json.loads(path.read_text(encoding="utf-8")) | {"greek_question_mark": said}
-        path.write_text(json.dumps(config), encoding="utf-8")
-        encoder = Encoder(folder, threads=1)
+        encoder = Encoder(copy_saying(locate(None).folder, tmp_path / name, greek_question_mark=said), threads=1)
         assert encoder.layout.greek_question_mark is said
         prints.add(encoder.fingerprint)
         vectors[name] = [

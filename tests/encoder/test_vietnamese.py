@@ -1,9 +1,7 @@
-"""Which texts get Vietnamese marks and which stay; that offsets hold, in torch and on native kernels; that indexes know."""
+"""Which texts get Vietnamese marks and which stay; that offsets hold, in torch and on native kernels."""
 
 from __future__ import annotations
 
-import json
-import shutil
 import unicodedata
 from pathlib import Path
 from random import Random
@@ -16,7 +14,7 @@ from hypothesis import strategies as st
 from polyvec.data.perturbations import perturbed
 from polyvec.encoder import Encoder
 from polyvec.encoder.vietnamese import forms, is_vietnamese, syllables, table_name, with_marks
-from tests.encoder.toy_checkpoints import make_jina
+from tests.encoder.toy_checkpoints import copy_saying, make_jina
 
 
 @pytest.mark.parametrize(
@@ -92,11 +90,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A model, and the same that reads capitals as small letters and Vietnamese with its marks."""
     folder = tmp_path_factory.mktemp("models")
     make_jina(folder / "plain")
-    shutil.copytree(folder / "plain", folder / "marking")
-    path = folder / "marking" / "tokenizer_config.json"
-    said = {**json.loads(path.read_text()), "fold_capitals": True, "restore_marks": True}
-    path.write_text(json.dumps(said), encoding="utf-8")
-    return folder / "plain", folder / "marking"
+    return folder / "plain", copy_saying(folder / "plain", folder / "marking", fold_capitals=True, restore_marks=True)
 
 
 @pytest.mark.parametrize("backend", ["native", "torch"])
@@ -109,15 +103,3 @@ def test_a_model_that_restores_marks_reads_them_at_the_same_places(folders: tupl
         np.testing.assert_allclose(mine.vectors, theirs.vectors, atol=1e-6)
         (mine,), (theirs,) = marking.stream_queries([typed]), plain.stream_queries([meant])
         np.testing.assert_array_equal(mine.token_ids, theirs.token_ids)
-
-
-def test_an_index_of_the_one_is_not_of_the_other_and_saving_keeps_it(
-    folders: tuple[Path, Path], tmp_path: Path
-) -> None:
-    plain, marking = (Encoder(folder) for folder in folders)
-    assert plain.fingerprint != marking.fingerprint
-    assert Encoder(folders[1], backend="torch").fingerprint == marking.fingerprint
-    marking.save(tmp_path / "saved")
-    again = Encoder(tmp_path / "saved")
-    assert again.layout.restore_marks
-    assert not plain.layout.restore_marks

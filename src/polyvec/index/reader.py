@@ -167,7 +167,7 @@ class Snapshot:
     ) -> list[Scored]:
         """The best rows for each query, best first, ties by row.
 
-        Each step is taken for all queries before the next: what one of them brings into the processor's caches serves the others.
+        One after another, with nothing else between them: what one of them brings into the processor's caches serves the next.
 
         Args:
             queries: Each (q, d) float32 unit rows.
