@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections import Counter
 from itertools import islice
 from pathlib import Path
@@ -35,6 +38,49 @@ def test_a_resumed_stream_goes_on_with_the_same_batches(mixture: Mixture) -> Non
     whole = seen(mixture, 0, 60)
     assert seen(mixture, 37, 23) == whole[37:]
     assert seen(mixture, 0, 60) == whole
+
+
+BATCHES = """
+import json, sys
+from itertools import islice
+from pathlib import Path
+from polyvec.training.mixing import Mixture
+from polyvec.training.recipe import Batches, Data
+
+path, cache = sys.argv[1:]
+for kind in ("text", "parallel", "joined", "passages", "versions", "every"):
+    every = {"kind": "versions", "every": True} if kind == "every" else {"kind": kind}
+    data = Data(path=path, group_field="page", passage_tokens=60, **every)
+    for batch in islice(Mixture((data,), Batches(rows=6, tokens=5000), seed=3, cache=Path(cache)).batches(), 8):
+        print(json.dumps([kind, batch.rows]))
+"""
+
+
+def test_batches_are_the_same_in_every_process(tmp_path: Path) -> None:
+    texts = [
+        f"{chr(97 + i % 26)}one two{i % 7} three{i % 5} four{i % 3} five{i}. Six seven{i % 4} eight."
+        for i in range(120)
+    ]
+    path = write_rows(
+        tmp_path / "a.jsonl",
+        [
+            {"lang": lang, "en": text, "text": text.replace("o", lang), "page": f"page {i // 30}"}
+            for lang in ("de", "fr", "ro")
+            for i, text in enumerate(texts)
+        ],
+    )
+    said = [
+        subprocess.run(
+            [sys.executable, "-c", BATCHES, str(path), str(tmp_path / "cache")],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout.splitlines()
+        for seed in ("1", "2")
+    ]
+    assert len(said[0]) == 48
+    assert said[0] == said[1]
 
 
 def test_weights_languages_and_budget(mixture: Mixture) -> None:

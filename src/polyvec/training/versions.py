@@ -180,5 +180,8 @@ def _frequency(versions: Sequence[dict[str, list[str]]]) -> dict[str, Counter[st
     found: dict[str, Counter[str]] = {}
     for known in versions:
         for code, texts in known.items():
-            found.setdefault(code, Counter()).update({word.lower() for word in _words(" ".join(texts), Random(0))})
+            words = [word.lower() for word in _words(" ".join(texts), Random(0))]
+            found.setdefault(code, Counter()).update(
+                [*dict.fromkeys(words)]
+            )  # a set's order is another in each process
     return found
