@@ -68,22 +68,14 @@ def anchors(bench: Any, documents: int) -> None:
     with ExitStack() as stack:
         workers = {e: stack.enter_context(bench.worker(e, nbits, documents, 1)) for e in built}
         opened = {engine: worker.ask("open") for engine, worker in workers.items()}
+        asked_of = {"sentences": bench.given.blocks * BLOCK, "questions": bench.given.judged}
         asked = [(engine, point) for engine in workers for point in POINTS[engine]]
-        answers = {
-            kind: ask_in_turn(workers, asked, kind, count)
-            for kind, count in zip(KINDS, (bench.given.blocks * BLOCK, 1_000), strict=True)
-        }
-        hundred = {
-            kind: ask_hundred(workers, asked, kind, bench.given.blocks * BLOCK if kind == "sentences" else 1_000)
-            for kind in KINDS
-        }
+        answers = {kind: ask_in_turn(workers, asked, kind, count) for kind, count in asked_of.items()}
+        hundred = {kind: ask_hundred(workers, asked, kind, count) for kind, count in asked_of.items()}
         memory = {engine: worker.ask("memory") for engine, worker in workers.items()}
     cache = bench.given.vectors_of(documents)
-    truth = {
-        kind: exact_top(cache, documents, kind, bench.given.blocks * BLOCK if kind == "sentences" else None)
-        for kind in KINDS
-    }
-    relevant = load_queries(cache, "questions").relevant
+    truth = {kind: exact_top(cache, documents, kind, count) for kind, count in asked_of.items()}
+    relevant = load_queries(cache, "questions").relevant[: bench.given.judged]
     names = truth["questions"].names
     common = {"documents": documents, "tokens": truth["questions"].tokens}
     lines = [{"part": "exact", **common, "ndcg10": ndcg_at_10(truth["questions"].rows, names, relevant)}]

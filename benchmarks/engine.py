@@ -294,6 +294,7 @@ def main() -> None:
     parser.add_argument("--settings", nargs="+", choices=list(SETTINGS), default=["defaults"])
     parser.add_argument("-k", nargs="+", type=int, default=[10], choices=[10, 100])
     parser.add_argument("--blocks", type=int, default=BLOCKS, help=f"Blocks of {BLOCK} queries.")
+    parser.add_argument("--judged", type=int, default=1_000, help="Judged questions of the part anchors.")
     parser.add_argument("--batch", type=int, default=200, help="Queries of a batch.")
     parser.add_argument(
         "--rebuild", nargs="*", choices=list(ENGINES), default=[], help="Build these engines' indexes again."
