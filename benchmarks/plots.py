@@ -150,12 +150,12 @@ def draw_anchors(data: Series, figure: Any) -> None:
                     above = engine == "polyvec"
                     _note(axes, name, best[-1 if above else 0], (4, 6 if above else -14), color, align="center")
             axes.set_xscale("log")
-            axes.set_xlim(0.1, 400)
+            axes.set_xlim(0.1, 1500)
             axes.set_xticks([0.1, 1, 10, 100], labels=[".1", "1", "10", "100"])
             axes.set_ylim(0, 1.08)
-            axes.set_title(f"{documents:,} documents, {kind}" if axes is across[0] else f"{documents:,}")
+            axes.set_title(f"{kind}, {documents:,}" if axes is across[0] else f"{documents:,} documents")
     for axes in across:
-        axes.set_xlabel("ms of processor time a query")
+        axes.set_xlabel("ms of processor time")
 
 
 def draw_growth(data: Series, figure: Any) -> None:
