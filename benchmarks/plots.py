@@ -148,14 +148,24 @@ def draw_anchors(data: Series, figure: Any) -> None:
                 axes.plot(*zip(*points, strict=True), "o", color=color, markersize=3.5)
                 if axes is across[0] and kind == "questions":
                     above = engine == "polyvec"
-                    _note(axes, name, best[-1 if above else 0], (4, 6 if above else -14), color, align="center")
+                    _note(
+                        axes,
+                        name,
+                        best[-1 if above else 0],
+                        (4 if above else 26, 6 if above else -14),
+                        color,
+                        align="center",
+                    )
             axes.set_xscale("log")
             axes.set_xlim(0.1, 1500)
             axes.set_xticks([0.1, 1, 10, 100], labels=[".1", "1", "10", "100"])
             axes.set_ylim(0, 1.08)
-            axes.set_title(f"{kind}, {documents:,}" if axes is across[0] else f"{documents:,} documents")
-    for axes in across:
-        axes.set_xlabel("ms of processor time")
+            axes.set_yticks([0, 0.25, 0.5, 0.75, 1], labels=["0", ".25", ".5", ".75", "1"])
+            axes.tick_params(left=axes is across[0], bottom=kind == "sentences")
+            if kind == "questions":
+                axes.set_title(f"{documents:,} documents")
+        across[0].set_ylabel(kind)
+    across[0].set_xlabel("ms of processor time a query")
 
 
 def draw_growth(data: Series, figure: Any) -> None:
@@ -251,7 +261,9 @@ def draw(name: str, folder: Path) -> Path:
         draw_into(data, figure)
         path = folder / f"{name}.svg"
         figure.savefig(
-            path, metadata={"Date": None, "Creator": None, "Description": json.dumps(data)}, facecolor=GROUND
+            path,
+            metadata={"Date": None, "Creator": None, "Description": json.dumps(data, separators=(",", ":"))},
+            facecolor=GROUND,
         )
     return path
 
