@@ -180,8 +180,7 @@ def _frequency(versions: Sequence[dict[str, list[str]]]) -> dict[str, Counter[st
     found: dict[str, Counter[str]] = {}
     for known in versions:
         for code, texts in known.items():
-            words = [word.lower() for word in _words(" ".join(texts), Random(0))]
-            found.setdefault(code, Counter()).update(
-                [*dict.fromkeys(words)]
-            )  # a set's order is another in each process
+            # not a set, whose order is another one in each process
+            words = dict.fromkeys(word.lower() for word in _words(" ".join(texts), Random(0)))
+            found.setdefault(code, Counter()).update([*words])
     return found
