@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from polyvec import Index
-from polyvec.errors import StorageError
+from polyvec.errors import IndexCorruptError, StorageError
+from polyvec.index import reader
 from tests.conftest import WordEncoder
 
 DIM = 8
@@ -43,6 +45,55 @@ def test_auto_refresh_follows_every_commit(path: Path) -> None:
         assert found(still) == ["a"]
         still.refresh()
         assert found(still) == ["b"]
+
+
+def removed_after_the_check(monkeypatch: pytest.MonkeyPatch, suffix: str, then: Callable[[Path], object]) -> None:
+    """The first file of a kind is there when it is looked for, and `then` happens before it is opened."""
+    before = reader._existing
+    calls: list[Path] = []
+
+    def look(file: Path) -> Path:
+        there = before(file)
+        if file.suffix == suffix and not calls:
+            calls.append(file)
+            then(file)
+        return there
+
+    monkeypatch.setattr(reader, "_existing", look)
+
+
+@pytest.mark.parametrize("suffix", [".seg", ".codec"])
+@pytest.mark.parametrize("opened", ["open", "refresh"])
+def test_a_file_that_a_writer_removes_before_it_is_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, opened: str
+) -> None:
+    path = tmp_path / "v"
+    with Index.create(path, dim=DIM, nbits=4) as writer, Index.open(path) as index:
+        writer.add_vectors([f"n{i}" for i in range(1500)], [unit(i) for i in range(1500)])
+        writer.compact(retrain=True)
+
+        def go_on(file: Path) -> None:
+            writer.add_vectors(["b"], [unit(1)])
+            writer.compact(retrain=True)
+            file.unlink(missing_ok=True)
+
+        removed_after_the_check(monkeypatch, suffix, go_on)
+        if opened == "refresh":
+            index.refresh()
+            assert len(index) == 1501
+        else:
+            with Index.open(path) as another:
+                assert len(another) == 1501
+
+
+@pytest.mark.parametrize("suffix", [".seg", ".codec"])
+def test_a_file_that_is_gone_for_good_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str) -> None:
+    with Index.create(tmp_path / "v", dim=DIM, nbits=4) as index:
+        index.add_vectors([f"n{i}" for i in range(1500)], [unit(i) for i in range(1500)])
+        index.compact(retrain=True)
+    removed_after_the_check(monkeypatch, suffix, Path.unlink)
+    with pytest.raises(IndexCorruptError, match=rf"{suffix} is missing, though the catalog lists it\. Restore it"):
+        Index.open(tmp_path / "v")
 
 
 def test_auto_refresh_opens_nothing_while_nothing_happens(path: Path) -> None:

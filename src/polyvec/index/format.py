@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -254,13 +254,13 @@ class BlockFile:
         known: Names of the blocks that the caller knows. Others are skipped where they are optional.
 
     Raises:
-        IndexCorruptError: The file is damaged, or of another kind.
+        IndexCorruptError: The file is missing, damaged, or of another kind.
         StorageError: The file needs another version of polyvec.
     """
 
     def __init__(self, path: Path, kind: str, known: Collection[str]) -> None:
         self.path = path
-        with path.open("rb") as file:
+        with _opened(path) as file:
             size = os.fstat(file.fileno()).st_size
             if size < PAGE:
                 raise IndexCorruptError(f"{path} is damaged: {size} bytes, shorter than its header.")
@@ -316,6 +316,16 @@ def _check_version(path: Path, magic: bytes, version: int) -> None:
         )
     if version < FORMAT_VERSION:
         raise IndexCorruptError(f"{path} is damaged: there is no format {version}.")
+
+
+def _opened(path: Path) -> BinaryIO:
+    """A file that a catalog lists. A writer may have removed it since: the newer state lists others."""
+    try:
+        return path.open("rb")
+    except FileNotFoundError as error:
+        raise IndexCorruptError(
+            f"{path} is missing, though the catalog lists it. Restore it, or build the index again."
+        ) from error
 
 
 def _wrong_checksums(path: Path, data: mmap.mmap, blocks: Iterable[Block], largest: int | None = None) -> list[str]:
