@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pytest
 
 from polyvec import Index
 from polyvec.errors import IndexCorruptError, StorageError
-from polyvec.index import reader
+from polyvec.index import format as index_format
 from tests.conftest import WordEncoder
 
 DIM = 8
@@ -47,19 +48,18 @@ def test_auto_refresh_follows_every_commit(path: Path) -> None:
         assert found(still) == ["b"]
 
 
-def removed_after_the_check(monkeypatch: pytest.MonkeyPatch, suffix: str, then: Callable[[Path], object]) -> None:
-    """The first file of a kind is there when it is looked for, and `then` happens before it is opened."""
-    before = reader._existing
+def before_it_is_opened(monkeypatch: pytest.MonkeyPatch, suffix: str, do: Callable[[Path], object]) -> None:
+    """`do` happens between the moment when a reader knows of the first file of a kind, and when it opens it."""
+    opened = index_format._opened
     calls: list[Path] = []
 
-    def look(file: Path) -> Path:
-        there = before(file)
+    def late(file: Path) -> BinaryIO:
         if file.suffix == suffix and not calls:
             calls.append(file)
-            then(file)
-        return there
+            do(file)
+        return opened(file)
 
-    monkeypatch.setattr(reader, "_existing", look)
+    monkeypatch.setattr(index_format, "_opened", late)
 
 
 @pytest.mark.parametrize("suffix", [".seg", ".codec"])
@@ -77,7 +77,7 @@ def test_a_file_that_a_writer_removes_before_it_is_opened(
             writer.compact(retrain=True)
             file.unlink(missing_ok=True)
 
-        removed_after_the_check(monkeypatch, suffix, go_on)
+        before_it_is_opened(monkeypatch, suffix, go_on)
         if opened == "refresh":
             index.refresh()
             assert len(index) == 1501
@@ -91,7 +91,7 @@ def test_a_file_that_is_gone_for_good_is_named(tmp_path: Path, monkeypatch: pyte
     with Index.create(tmp_path / "v", dim=DIM, nbits=4) as index:
         index.add_vectors([f"n{i}" for i in range(1500)], [unit(i) for i in range(1500)])
         index.compact(retrain=True)
-    removed_after_the_check(monkeypatch, suffix, Path.unlink)
+    before_it_is_opened(monkeypatch, suffix, Path.unlink)
     with pytest.raises(IndexCorruptError, match=rf"{suffix} is missing, though the catalog lists it\. Restore it"):
         Index.open(tmp_path / "v")
 

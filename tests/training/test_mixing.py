@@ -48,7 +48,7 @@ from polyvec.training.mixing import Mixture
 from polyvec.training.recipe import Batches, Data
 
 path, cache = sys.argv[1:]
-for kind in ("text", "parallel", "joined", "passages", "versions", "every"):
+for kind in ("text", "parallel", "joined", "passages", "versions", "every", "pairs", "mined", "scored"):
     every = {"kind": "versions", "every": True} if kind == "every" else {"kind": kind}
     data = Data(path=path, group_field="page", passage_tokens=60, **every)
     for batch in islice(Mixture((data,), Batches(rows=6, tokens=5000), seed=3, cache=Path(cache)).batches(), 8):
@@ -64,7 +64,10 @@ def test_batches_are_the_same_in_every_process(tmp_path: Path) -> None:
     path = write_rows(
         tmp_path / "a.jsonl",
         [
-            {"lang": lang, "en": text, "text": text.replace("o", lang), "page": f"page {i // 30}"}
+            {
+                **{"lang": lang, "en": text, "text": text.replace("o", lang), "page": f"page {i // 30}"},
+                **{"query": f"{lang} {i}", "document": text, "documents": [text, "Another."], "scores": [1.0, 0.0]},
+            }
             for lang in ("de", "fr", "ro")
             for i, text in enumerate(texts)
         ],
@@ -79,7 +82,7 @@ def test_batches_are_the_same_in_every_process(tmp_path: Path) -> None:
         ).stdout.splitlines()
         for seed in ("1", "2")
     ]
-    assert len(said[0]) == 48
+    assert len(said[0]) == 72
     assert said[0] == said[1]
 
 

@@ -242,6 +242,11 @@ class BlockWriter:
             self._open = None
 
 
+def missing(path: Path) -> IndexCorruptError:
+    """The error for a file that a catalog lists and that is not there."""
+    return IndexCorruptError(f"{path} is missing, though the catalog lists it. Restore it, or build the index again.")
+
+
 class BlockFile:
     """A block file mapped for reading; its arrays are views of the map. Safe to share between threads.
 
@@ -319,13 +324,11 @@ def _check_version(path: Path, magic: bytes, version: int) -> None:
 
 
 def _opened(path: Path) -> BinaryIO:
-    """A file that a catalog lists. A writer may have removed it since: the newer state lists others."""
+    """A file that a catalog lists, unless a writer has removed it since: then the newer state lists others."""
     try:
         return path.open("rb")
-    except FileNotFoundError as error:
-        raise IndexCorruptError(
-            f"{path} is missing, though the catalog lists it. Restore it, or build the index again."
-        ) from error
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+        raise missing(path) from error
 
 
 def _wrong_checksums(path: Path, data: mmap.mmap, blocks: Iterable[Block], largest: int | None = None) -> list[str]:

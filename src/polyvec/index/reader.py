@@ -23,7 +23,7 @@ from polyvec.index.codec.codec import Codec
 from polyvec.index.engine.choice import Engines, choose_engines
 from polyvec.index.engine.options import SearchOptions, with_recall
 from polyvec.index.engine.protocol import Allowed, Engine, OpenSegment
-from polyvec.index.format import CODES
+from polyvec.index.format import CODES, missing
 from polyvec.index.segment import top_k
 from polyvec.scoring import default_threads
 
@@ -238,14 +238,16 @@ def _merged(parts: Sequence[Scored], k: int) -> Scored:
 
 
 def _loaded(folder: Path, codec_record: CodecRecord | None) -> Codec | None:
-    return None if codec_record is None else Codec.load(_existing(folder / SEGMENT_FOLDER / codec_record.file))
+    return None if codec_record is None else Codec.load(folder / SEGMENT_FOLDER / codec_record.file)
 
 
 def _live(
     folder: Path, catalog: Catalog, record: SegmentRecord, before: LiveSegment | None, engines: Engines
 ) -> LiveSegment:
     """A segment as the catalog has it now; `before`, which has the same file open, where nothing has changed."""
-    path = _existing(folder / SEGMENT_FOLDER / record.file)
+    path = folder / SEGMENT_FOLDER / record.file
+    if before and not path.is_file():
+        raise missing(path)
     segment = before.segment if before else _engine_of(record, path, engines).open(path)
     if (segment.n_documents, segment.checksum) != (record.n_documents, record.checksum):
         raise IndexCorruptError(
@@ -277,14 +279,6 @@ def _same_rows(one: SegmentRecord, other: SegmentRecord) -> bool:
     return one.rows is other.rows or (
         one.rows is not None and other.rows is not None and np.array_equal(one.rows, other.rows)
     )
-
-
-def _existing(path: Path) -> Path:
-    if not path.is_file():
-        raise IndexCorruptError(
-            f"{path} is missing, though the catalog lists it. Restore it, or build the index again."
-        )
-    return path
 
 
 def _allowed(live: LiveSegment, subset: Int64 | None) -> Allowed | None:
